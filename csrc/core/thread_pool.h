@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace pw {
+
+/// A fork-join pool. The calling thread is worker 0 and works too; the others spin for some microseconds between jobs, then
+/// sleep, so that a decode step of microseconds finds them awake and an idle process burns nothing.
+///
+/// One job at a time, from one thread at a time (the engine thread). Functions must not throw; they report through
+/// cpu::Context::fail.
+class ThreadPool {
+ public:
+  /// @param threads workers in total, the caller included; at least 1
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const noexcept { return size_; }
+
+  /// Calls fn(task, worker) for every task in [0, tasks); tasks are claimed dynamically, in increasing order.
+  /// Returns after the last one. A single task, or a pool of one, runs in place without waking anybody.
+  template <class F>
+  void run(int64_t tasks, F&& fn) {
+    using Fn = std::remove_reference_t<F>;
+    dispatch(tasks, [](void* self, int64_t task, int worker) { (*static_cast<Fn*>(self))(task, worker); },
+             const_cast<void*>(static_cast<const void*>(&fn)));
+  }
+
+  /// Calls fn(begin, end, worker) over [0, count) in chunks of at least `grain`, about four chunks a worker.
+  template <class F>
+  void forRange(int64_t count, int64_t grain, F&& fn) {
+    if (count <= 0) return;
+    const int64_t wanted = size_ == 1 ? 1 : 4 * static_cast<int64_t>(size_);
+    int64_t chunk = (count + wanted - 1) / wanted;
+    if (chunk < grain) chunk = grain;
+    const int64_t chunks = (count + chunk - 1) / chunk;
+    run(chunks, [&](int64_t i, int worker) {
+      const int64_t begin = i * chunk, end = begin + chunk < count ? begin + chunk : count;
+      fn(begin, end, worker);
+    });
+  }
+
+ private:
+  using Function = void (*)(void* self, int64_t task, int worker);
+  void dispatch(int64_t tasks, Function fn, void* self);
+  void work(int worker);
+  void loop(int worker);
+
+  const int size_;
+  std::vector<std::thread> threads_;
+  Function fn_ = nullptr;
+  void* self_ = nullptr;
+  int64_t tasks_ = 0;
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<int> running_{0};          // workers still in the current job
+  alignas(64) std::atomic<uint32_t> generation_{0};  // changes when a job starts or the pool stops
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> stop_{false};
+};
+
+}  // namespace pw

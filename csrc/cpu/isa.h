@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <string>
+
+namespace pw::cpu {
+
+/// Instruction sets that a kernel may have a version for, in rising order. `kReference` is the naive float64 contract of
+/// each op, run through the same API; tests compare every other level with it.
+enum class Isa { kReference = 0, kPortable = 1, kAvx2 = 2, kAvx512 = 3 };
+
+/// Optional extensions above kAvx512.
+struct Features {
+  bool vnni = false;
+  bool bf16 = false;
+};
+
+/// The highest level that this processor and operating system can run.
+Isa detectIsa();
+/// Extensions of this processor (all false below kAvx512).
+Features detectFeatures();
+/// @throws Error(PW_INVALID_ARGUMENT) for an unknown name, Error(PW_DEVICE_UNAVAILABLE) for a level this CPU lacks
+Isa parseIsa(const std::string& name);
+const char* isaName(Isa isa);
+/// Marketing name of the processor, for reports.
+std::string cpuName();
+
+}  // namespace pw::cpu

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "pagewarp/tensor.h"
+
+/// RMSNorm (Zhang and Sennrich, 2019): out = x / sqrt(mean(x^2) + eps) * weight over the last dimension.
+/// With `residual`, first residual += x (in residual's dtype), then the norm is taken of the sum.
+typedef struct pw_rmsnorm_args {
+  pw_tensor x;         ///< [..., dim], f32 | f16 | bf16, rank 1 to 4, last dimension contiguous
+  pw_tensor weight;    ///< [dim], f32 | f16 | bf16
+  pw_tensor residual;  ///< optional [..., dim], updated in place
+  pw_tensor out;       ///< [..., dim]; may be x itself
+  float eps;
+} pw_rmsnorm_args;
