@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/executor.h"
+#include "core/ref.h"
+#include "core/storage.h"
+
+namespace pw {
+
+/// One operation, with everything that must outlive it.
+struct Command {
+  const char* name = "";
+  std::vector<Ref<RefCounted>> holds;
+  std::function<void(Executor&)> run;
+};
+
+/// Runs the command. @throws Error with the command's name in front, also for errors that kernels reported
+void runNamed(const Command& command, Executor& executor);
+
+/// Commands recorded once, to be replayed by one call.
+class CommandList final : public RefCounted {
+ public:
+  std::vector<Command> commands;
+};
+
+/// A stream: an order of commands, and the first error among them that nobody has been told of.
+class Stream final : public RefCounted {
+ public:
+  /// Non-null between beginCapture and endCapture: commands are recorded instead of run.
+  Ref<CommandList> capture;
+
+  void report(pw_status status, std::string message);
+  pw_status takeError(std::string* message);
+
+ private:
+  std::mutex mutex_;
+  pw_status status_ = PW_OK;
+  std::string message_;
+};
+
+/// A point in a stream.
+class Event final : public RefCounted {
+ public:
+  void begin();     ///< the event is to be recorded: waiters wait from here on
+  void complete();  ///< the stream has reached it
+  /// Returns at completion, or when `cancelled` turns true.
+  void wait(const std::atomic<bool>& cancelled);
+  bool done();
+  /// Seconds on the steady clock at completion.
+  double time();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool pending_ = false;
+  double time_ = 0;
+};
+
+/// A device's queue and the thread that serves it, in submission order: an order that satisfies every stream and event,
+/// since an event is always recorded before it is waited for.
+class Engine final : public RefCounted {
+ public:
+  /// @param threadName shown by debuggers, at most 15 characters
+  Engine(std::unique_ptr<Executor> executor, const char* threadName);
+  /// The thread must have been joined.
+  ~Engine() override;
+
+  /// @throws Error(PW_DISPOSED) after close()
+  void requireOpen(const char* what);
+  /// @throws Error(PW_DISPOSED) after close()
+  void submit(Ref<Stream> stream, Command command);
+  /// No more submissions; what is queued still runs, then `exited` is called on the engine thread and the thread ends.
+  void close(std::function<void()> exited = nullptr);
+  /// Drops what has not started, then closes.
+  void cancel();
+  void join();
+  const std::atomic<bool>& cancelled() const noexcept { return cancelled_; }
+
+ private:
+  struct Item {
+    Ref<Stream> stream;
+    Command command;
+  };
+  void loop(const char* threadName);
+  void execute(Item& item);
+
+  std::unique_ptr<Executor> executor_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Item> queue_;
+  bool closed_ = false;
+  std::function<void()> exited_;
+  std::atomic<bool> cancelled_{false};
+  std::thread thread_;
+};
+
+}  // namespace pw

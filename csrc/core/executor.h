@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/ref.h"
+#include "pagewarp/norm.h"
+#include "pagewarp/status.h"
+#include "pagewarp/tensor.h"
+
+namespace pw {
+
+/// What commands run on: one implementation per backend, one virtual function per op. Arguments were validated when the
+/// command was enqueued; what can only be seen while running comes back through takeError().
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  /// Copies elements between tensors of one shape, converting between dtypes.
+  virtual void copy(const pw_tensor& from, const pw_tensor& to) = 0;
+  /// Host memory (contiguous, the tensor's dtype) to device, and back.
+  virtual void upload(const void* from, const pw_tensor& to) = 0;
+  virtual void download(const pw_tensor& from, void* to) = 0;
+  virtual void fill(const pw_tensor& to, double value) = 0;
+
+  virtual void rmsNorm(const pw_rmsnorm_args& args) = 0;
+
+  /// Takes the first error that commands have reported since the last call.
+  virtual pw_status takeError(std::string* message) = 0;
+
+  /// The object that a replayed command uses in place of the one it was captured with (a newer plan), else `captured`.
+  template <class T>
+  const T& resolve(const Ref<T>& captured) const {
+    for (const auto& [from, to] : substitutions_)
+      if (from.get() == captured.get()) return static_cast<const T&>(*to);
+    return *captured;
+  }
+  using Substitutions = std::vector<std::pair<Ref<RefCounted>, Ref<RefCounted>>>;
+
+  /// While it lives, resolve() answers with these substitutions.
+  class Substituted {
+   public:
+    Substituted(Executor& executor, Substitutions substitutions) : executor_(executor) {
+      executor_.substitutions_.swap(substitutions);
+    }
+    ~Substituted() { executor_.substitutions_.clear(); }
+    Substituted(const Substituted&) = delete;
+    Substituted& operator=(const Substituted&) = delete;
+
+   private:
+    Executor& executor_;
+  };
+
+ private:
+  Substitutions substitutions_;
+};
+
+}  // namespace pw

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "core/device.h"
+#include "core/executor.h"
+#include "cpu/context.h"
+
+namespace pw::cpu {
+
+/// Runs every op with the kernels of one instruction set.
+class CpuExecutor final : public Executor {
+ public:
+  CpuExecutor(int threads, Isa isa) : context_(threads, isa) {}
+
+  void copy(const pw_tensor& from, const pw_tensor& to) override;
+  void upload(const void* from, const pw_tensor& to) override;
+  void download(const pw_tensor& from, void* to) override;
+  void fill(const pw_tensor& to, double value) override;
+  void rmsNorm(const pw_rmsnorm_args& args) override;
+  pw_status takeError(std::string* message) override { return context_.takeError(message); }
+
+ private:
+  Context context_;
+};
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(int threads, Isa isa) : Device(cpuName(), std::make_unique<CpuExecutor>(threads, isa), "pagewarp-cpu") {}
+  Ref<Storage> allocate(size_t bytes) override { return makeRef<HostStorage>(bytes, used_); }
+};
+
+}  // namespace pw::cpu

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "pagewarp/matrix.h"
+#include "pagewarp/tensor.h"
+
+/// out = x . W^T (+ bias) (+ residual). Over packed weights the CPU rounds x to int8 per 32 columns (scale = largest
+/// magnitude / 127) and sums products exactly in integers per group, in f32 over groups; over F32, F16 and BF16 weights
+/// everything is f32. An output element depends on its own row of x alone: not on the other rows, nor on the threads.
+/// A NaN in a row of x makes that row of out NaN; an infinity makes it infinite or NaN.
+typedef struct pw_linear_args {
+  pw_tensor x;         ///< [..., k], f32 | f16 | bf16, last dimension contiguous
+  pw_matrix weight;    ///< [n, k]
+  pw_tensor bias;      ///< optional [n], contiguous
+  pw_tensor residual;  ///< optional [..., n]; may be out itself
+  pw_tensor out;       ///< [..., n], f32 | f16 | bf16, last dimension contiguous; must not overlap x
+} pw_linear_args;

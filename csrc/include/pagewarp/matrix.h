@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file Weight matrices [n, k]: n output features, k input features. A matrix is not a tensor: its packed formats have no
+/// strides and cannot be sliced.
+#pragma once
+#include <stdint.h>
+
+typedef enum pw_matrix_format {
+  PW_MATRIX_F32 = 0,   ///< row-major, as in the file
+  PW_MATRIX_F16 = 1,   ///< row-major
+  PW_MATRIX_BF16 = 2,  ///< row-major
+  /// Packed formats, all in strips of 16 rows; bytes are laid out by matrix_layout.h. `q` are unsigned codes.
+  PW_MATRIX_W4 = 3,   ///< scale * (q - 8), q < 16, one f16 scale per 32 (GGUF Q4_0)
+  PW_MATRIX_W4M = 4,  ///< scale * q + min, q < 16, f16 scale and min per 32 (GGUF Q4_1)
+  PW_MATRIX_W4K = 5,  ///< (d * s) * q - (dmin * m), q < 16; f16 d, dmin per 256, 6-bit s, m per 32 (GGUF Q4_K)
+  PW_MATRIX_W8 = 6,   ///< scale * (q - 128), q < 256, one f16 scale per 32 (GGUF Q8_0)
+  PW_MATRIX_W6K = 7,  ///< (d * s) * (q - 32), q < 64; f16 d per 256, int8 s per 16 (GGUF Q6_K)
+} pw_matrix_format;
+
+/// A view; it owns nothing.
+typedef struct pw_matrix {
+  const void* data;
+  pw_matrix_format format;
+  int64_t n;
+  int64_t k;
+} pw_matrix;

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <napi.h>
+
+#include "node/register.h"
+
+namespace {
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  using namespace pw::node;
+  exports.Set("napiVersion", NAPI_VERSION);
+  registerDevice(env, exports);
+  registerStream(env, exports);
+  registerTensor(env, exports);
+  registerNormOps(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(pagewarp, initialize)
