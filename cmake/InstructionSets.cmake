@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+# Per-file instruction sets. A source is compiled for the set that its name ends in: avx2.cpp, gemm_avx512.cpp. The rest
+# is compiled for the platform's baseline: which version runs is decided at run time, never by -march=native.
+
+set(PAGEWARP_X86_SETS avx2 avx512 avx512vnni avx512bf16)
+set(PAGEWARP_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi2)
+# gcc 12 warns about uninitialised variables inside its own AVX-512 intrinsics.
+set(PAGEWARP_FLAGS_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mf16c -mbmi2
+  -Wno-maybe-uninitialized -Wno-uninitialized)
+set(PAGEWARP_FLAGS_avx512vnni ${PAGEWARP_FLAGS_avx512} -mavx512vnni)
+set(PAGEWARP_FLAGS_avx512bf16 ${PAGEWARP_FLAGS_avx512} -mavx512bf16)
+set(PAGEWARP_MSVC_avx2 /arch:AVX2)
+set(PAGEWARP_MSVC_avx512 /arch:AVX512)
+set(PAGEWARP_MSVC_avx512vnni /arch:AVX512)
+set(PAGEWARP_MSVC_avx512bf16 /arch:AVX512)
+
+if(APPLE AND CMAKE_OSX_ARCHITECTURES)
+  set(pagewarp_processor "${CMAKE_OSX_ARCHITECTURES}")
+elseif(MSVC AND CMAKE_CXX_COMPILER_ARCHITECTURE_ID)
+  set(pagewarp_processor "${CMAKE_CXX_COMPILER_ARCHITECTURE_ID}")
+else()
+  set(pagewarp_processor "${CMAKE_SYSTEM_PROCESSOR}")
+endif()
+if(pagewarp_processor MATCHES "^(x86_64|AMD64|amd64|x64)$")
+  set(PAGEWARP_X86 ON)
+else()
+  set(PAGEWARP_X86 OFF)
+endif()
+
+# Sets the flags of each source in the named list, and drops from it what this platform cannot be compiled for.
+function(pagewarp_select_instruction_sets list_name)
+  set(kept)
+  foreach(source IN LISTS ${list_name})
+    get_filename_component(stem "${source}" NAME_WE)
+    string(REGEX MATCH "[^_]+$" set_name "${stem}")
+    if(set_name IN_LIST PAGEWARP_X86_SETS)
+      if(NOT PAGEWARP_X86)
+        continue()
+      endif()
+      if(MSVC)
+        set(flags ${PAGEWARP_MSVC_${set_name}} /O2)
+      else()
+        set(flags ${PAGEWARP_FLAGS_${set_name}} -O3)
+        if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+          list(REMOVE_ITEM flags -Wno-maybe-uninitialized)
+        endif()
+      endif()
+      set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "${flags}")
+    elseif(source MATCHES "/csrc/cpu/" AND NOT MSVC)
+      # Contracting a * b + c into one rounding would make results depend on the compiler and the platform.
+      set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=off")
+    endif()
+    list(APPEND kept "${source}")
+  endforeach()
+  set(${list_name} ${kept} PARENT_SCOPE)
+endfunction()
