@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The stable codes of {@link PagewarpError}. */
+export type ErrorCode =
+  | 'ERR_INVALID_ARGUMENT'
+  | 'ERR_SHAPE_MISMATCH'
+  | 'ERR_UNSUPPORTED'
+  | 'ERR_OUT_OF_MEMORY'
+  | 'ERR_DISPOSED'
+  | 'ERR_STALE_PLAN'
+  | 'ERR_CACHE_EXHAUSTED'
+  | 'ERR_CONTEXT_OVERFLOW'
+  | 'ERR_DEVICE_UNAVAILABLE'
+  | 'ERR_DEVICE_LOST'
+  | 'ERR_INVALID_TOKEN'
+  | 'ERR_INVALID_LOGITS'
+  | 'ERR_INVALID_MODEL'
+  | 'ERR_INVALID_TEMPLATE'
+  | 'ERR_IO'
+  | 'ERR_CANCELLED'
+  | 'ERR_NATIVE_NOT_FOUND'
+  | 'ERR_INTERNAL';
+
+/** Every error that this package throws on purpose. `code` is stable between releases; `message` is for people. */
+export class PagewarpError extends Error {
+  readonly code: ErrorCode;
+  /** What the message says, as data: the argument's name, both shapes, the limit... */
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'PagewarpError';
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** `name` was given as `given`, but must be `allowed`. */
+export function invalidArgument(name: string, given: unknown, allowed: string): PagewarpError {
+  return new PagewarpError('ERR_INVALID_ARGUMENT', `${name} is ${show(given)}, but must be ${allowed}`, {
+    name,
+    given,
+    allowed,
+  });
+}
+
+/** Two shapes that do not fit together. */
+export function shapeMismatch(
+  name: string,
+  given: readonly number[],
+  expected: readonly (number | string)[],
+  why: string,
+): PagewarpError {
+  return new PagewarpError(
+    'ERR_SHAPE_MISMATCH',
+    `${name} has shape [${given.join(', ')}], but [${expected.join(', ')}] is needed: ${why}`,
+    { name, given, expected },
+  );
+}
+
+/** A legal request that the backend has no kernel for. */
+export function unsupported(what: string, supported: string): PagewarpError {
+  return new PagewarpError('ERR_UNSUPPORTED', `${what} is not supported; supported: ${supported}`, { what, supported });
+}
+
+/** Use after dispose. */
+export function disposed(what: string): PagewarpError {
+  return new PagewarpError('ERR_DISPOSED', `${what} has been disposed`, { what });
+}
+
+/** Turns an error of the addon (a plain Error with a `code`) into a {@link PagewarpError}; others pass unchanged. */
+export function fromNative(error: unknown): unknown {
+  if (error instanceof PagewarpError || !(error instanceof Error)) return error;
+  const code = (error as { code?: unknown }).code;
+  if (typeof code !== 'string' || !code.startsWith('ERR_')) return error;
+  return new PagewarpError(code as ErrorCode, error.message, {}, { cause: error });
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
+  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object';
+  return String(value);
+}

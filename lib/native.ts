@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { debuglog } from 'node:util';
+import { fromNative, PagewarpError } from './errors.js';
+
+/** Opaque handles of native objects. The brand keeps them apart at compile time; the addon checks at run time. */
+export interface Handle<Kind extends string> {
+  readonly __kind: Kind;
+}
+export type NativeDevice = Handle<'device'>;
+export type NativeStream = Handle<'stream'>;
+export type NativeTensor = Handle<'tensor'>;
+export type NativeEvent = Handle<'event'>;
+export type NativeCommandList = Handle<'commandList'>;
+
+export interface NativeCpuInfo {
+  name: string;
+  isa: 'portable' | 'avx2' | 'avx512';
+  cores: number;
+  vnni: boolean;
+  bf16: boolean;
+}
+
+/**
+ * The whole surface of the addon. It trusts its callers: arguments are checked in lib/, once. Functions that take a stream
+ * enqueue a command and return.
+ */
+export interface Native {
+  readonly napiVersion: number;
+  dispose(handle: Handle<string>): void;
+
+  cpuInfo(): NativeCpuInfo;
+  createCpuDevice(threads: number, isa: string): NativeDevice;
+  deviceBytesInUse(device: NativeDevice): number;
+
+  createStream(device: NativeDevice): NativeStream;
+  synchronize(stream: NativeStream): Promise<void>;
+  beginCapture(stream: NativeStream): void;
+  endCapture(stream: NativeStream): NativeCommandList;
+  replay(
+    stream: NativeStream,
+    list: NativeCommandList,
+    captured: readonly Handle<string>[],
+    current: readonly Handle<string>[],
+  ): void;
+  createEvent(): NativeEvent;
+  recordEvent(stream: NativeStream, event: NativeEvent): void;
+  waitEvent(stream: NativeStream, event: NativeEvent): void;
+  eventDone(event: NativeEvent): boolean;
+  eventTime(event: NativeEvent): number;
+
+  createTensor(device: NativeDevice, dtype: number, shape: readonly number[]): NativeTensor;
+  viewTensor(
+    tensor: NativeTensor,
+    shape: readonly number[],
+    strides: readonly number[],
+    offset: number,
+  ): NativeTensor;
+  writeTensor(stream: NativeStream, tensor: NativeTensor, data: ArrayBufferView): void;
+  readTensor(stream: NativeStream, tensor: NativeTensor): Promise<ArrayBuffer>;
+  copyTensor(stream: NativeStream, from: NativeTensor, to: NativeTensor): void;
+  fillTensor(stream: NativeStream, tensor: NativeTensor, value: number): void;
+
+  rmsNorm(
+    stream: NativeStream,
+    x: NativeTensor,
+    weight: NativeTensor,
+    residual: NativeTensor | null,
+    out: NativeTensor,
+    eps: number,
+  ): void;
+}
+
+const debug = debuglog('pagewarp'); // NODE_DEBUG=pagewarp
+const require = createRequire(import.meta.url);
+let cached: Native | undefined;
+let loadedFrom = '';
+
+/**
+ * The addon, loaded on first use: `PAGEWARP_ADDON_PATH`, then a local build, then the prebuilt binary of this platform.
+ * @throws PagewarpError ERR_NATIVE_NOT_FOUND with every attempt in `cause`
+ */
+export function native(): Native {
+  cached ??= wrapErrors(loadAddon());
+  return cached;
+}
+
+/** The file that the addon came from. Loads it if need be. */
+export function nativePath(): string {
+  native();
+  return loadedFrom;
+}
+
+function loadAddon(): Native {
+  // lib/ in the repository and dist/ in the package are both one level below the root.
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  const nodeGypBuild = require('node-gyp-build') as ((dir: string) => Native) & { resolve(dir: string): string };
+  const override = process.env['PAGEWARP_ADDON_PATH'];
+  const attempts: [where: string, find: () => string][] = [
+    ...(override ? [[`PAGEWARP_ADDON_PATH=${override}`, () => override] as [string, () => string]] : []),
+    ['build/ or prebuilds/', () => nodeGypBuild.resolve(root)],
+  ];
+  const failures: unknown[] = [];
+  for (const [where, find] of attempts) {
+    try {
+      loadedFrom = find();
+      const addon = require(loadedFrom) as Native;
+      debug('loaded the native addon from %s', loadedFrom);
+      return addon;
+    } catch (error) {
+      debug('no native addon from %s: %s', where, (error as Error).message);
+      failures.push(error);
+    }
+  }
+  throw new PagewarpError(
+    'ERR_NATIVE_NOT_FOUND',
+    `pagewarp has no native binary for ${process.platform}-${process.arch} (Node ${process.versions.node}). ` +
+      'Prebuilt binaries exist for linux-x64, linux-arm64, darwin-arm64 and win32-x64; elsewhere build it with ' +
+      '"npm run build:native" (a C++20 compiler and cmake are needed).',
+    { platform: process.platform, arch: process.arch },
+    { cause: new AggregateError(failures) },
+  );
+}
+
+/** Gives every function of the addon typed errors, thrown or rejected. */
+function wrapErrors(addon: Native): Native {
+  const wrapped: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(addon)) {
+    wrapped[name] =
+      typeof value === 'function' ? wrapFunction(value as (...args: unknown[]) => unknown) : (value as unknown);
+  }
+  return wrapped as unknown as Native;
+}
+
+function wrapFunction(call: (...args: unknown[]) => unknown): (...args: unknown[]) => unknown {
+  return (...args) => {
+    let result: unknown;
+    try {
+      result = call(...args);
+    } catch (error) {
+      throw fromNative(error);
+    }
+    if (!(result instanceof Promise)) return result;
+    return result.catch((error: unknown) => {
+      throw fromNative(error);
+    });
+  };
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Argument checks that ops share. Each throws a PagewarpError that names the argument. */
+import { invalidArgument, PagewarpError, shapeMismatch, unsupported } from '../errors.js';
+import type { DType } from '../tensor/dtype.js';
+import type { Stream } from '../tensor/stream.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+const floatDTypes = ['f32', 'f16', 'bf16'] as const;
+
+/** `tensor` lives on the stream's device and has one of `allowed` dtypes. */
+export function checkTensor(name: string, tensor: Tensor, stream: Stream, allowed: readonly DType[]): void {
+  if (tensor.device !== stream.device) {
+    throw new PagewarpError(
+      'ERR_INVALID_ARGUMENT',
+      `${name} lives on another device (${tensor.device.name}) than the stream (${stream.device.name})`,
+      { name },
+    );
+  }
+  if (!allowed.includes(tensor.dtype)) throw unsupported(`${name} of dtype ${tensor.dtype}`, allowed.join(', '));
+}
+
+/** {@link checkTensor} for activations: f32, f16 or bf16 with a contiguous last dimension. */
+export function checkFloat(name: string, tensor: Tensor, stream: Stream): void {
+  checkTensor(name, tensor, stream, floatDTypes);
+  const last = tensor.rank - 1;
+  if (tensor.strides[last] !== 1 && (tensor.shape[last] as number) > 1) {
+    throw invalidArgument(name, `strides [${tensor.strides.join(', ')}]`, 'contiguous in its last dimension');
+  }
+}
+
+/** `tensor.shape` equals `expected`; strings in `expected` are names of free dimensions. */
+export function checkShape(
+  name: string,
+  tensor: Tensor,
+  expected: readonly (number | string)[],
+  why: string,
+): void {
+  const fits =
+    tensor.rank === expected.length && expected.every((n, d) => typeof n === 'string' || n === tensor.shape[d]);
+  if (!fits) throw shapeMismatch(name, tensor.shape, expected, why);
+}
+
+/** A finite number for which `test` holds. */
+export function checkNumber(name: string, value: number, allowed: string, test: (value: number) => boolean): void {
+  if (typeof value !== 'number' || !Number.isFinite(value) || !test(value)) throw invalidArgument(name, value, allowed);
+}

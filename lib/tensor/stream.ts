@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import { invalidArgument, PagewarpError } from '../errors.js';
+import { type Handle, type NativeCommandList, type NativeEvent, type NativeStream, native } from '../native.js';
+import type { Device } from './device.js';
+import { Resource } from './resource.js';
+
+/** A point in a stream, to be waited for by another stream or asked about. */
+export class Event extends Resource<NativeEvent> {
+  /** @internal */
+  constructor() {
+    super(native().createEvent());
+  }
+
+  /** Has the stream reached it? */
+  get done(): boolean {
+    return native().eventDone(this.native);
+  }
+
+  /**
+   * Seconds from `start` to this event on the device's clock. Both must be done.
+   * @throws PagewarpError ERR_INVALID_ARGUMENT
+   */
+  since(start: Event): number {
+    if (!start.done || !this.done) throw invalidArgument('event', 'pending', 'reached: await stream.synchronize() first');
+    return native().eventTime(this.native) - native().eventTime(start.native);
+  }
+}
+
+/** Commands recorded once by {@link Stream.capture}, to be replayed by one call. Holds every tensor that they use. */
+export class CommandList extends Resource<NativeCommandList> {
+  readonly device: Device;
+
+  /** @internal */
+  constructor(device: Device, handle: NativeCommandList) {
+    super(handle);
+    this.device = device;
+  }
+}
+
+/** Something that a captured command may be replayed with a newer version of: an attention plan. */
+export interface Replaceable {
+  readonly native: Handle<string>;
+  /** @throws PagewarpError ERR_STALE_PLAN when `this` cannot stand in for `captured` */
+  checkReplaces(captured: Replaceable): void;
+}
+
+/** An order of commands on a device. Ops enqueue and return; only `synchronize` and reads wait. */
+export class Stream extends Resource<NativeStream> {
+  readonly device: Device;
+  #capturing = false;
+
+  /** @internal Use {@link Device.stream}. */
+  constructor(device: Device) {
+    super(native().createStream(device.native));
+    this.device = device;
+  }
+
+  get isCapturing(): boolean {
+    return this.#capturing;
+  }
+
+  /**
+   * Resolves when every command enqueued so far has run; rejects with the first error among them that has not been
+   * reported yet, named after its op.
+   */
+  async synchronize(): Promise<void> {
+    await native().synchronize(this.native);
+  }
+
+  /** Marks this point of the stream. */
+  record(event: Event = new Event()): Event {
+    native().recordEvent(this.native, event.native);
+    return event;
+  }
+
+  /** Commands enqueued from now on run after `event` has been reached. */
+  wait(event: Event): void {
+    native().waitEvent(this.native, event.native);
+  }
+
+  /**
+   * Records the commands that `enqueue` issues on this stream, without running them. Tensors that ops allocate meanwhile
+   * belong to the list: a replay writes into the same memory again.
+   * @throws PagewarpError ERR_INVALID_ARGUMENT when a capture is open already, or whatever `enqueue` throws
+   */
+  capture(enqueue: () => void): CommandList {
+    native().beginCapture(this.native);
+    this.#capturing = true;
+    try {
+      enqueue();
+    } catch (error) {
+      native().dispose(native().endCapture(this.native));
+      throw error;
+    } finally {
+      this.#capturing = false;
+    }
+    return new CommandList(this.device, native().endCapture(this.native));
+  }
+
+  /**
+   * Enqueues the commands of `list` as one.
+   * @param options.plans pairs of (plan used while capturing, plan to use now)
+   * @throws PagewarpError ERR_STALE_PLAN when a plan cannot stand in for the captured one
+   */
+  replay(list: CommandList, options: { plans?: readonly (readonly [Replaceable, Replaceable])[] } = {}): void {
+    if (list.device !== this.device) {
+      throw new PagewarpError('ERR_INVALID_ARGUMENT', 'the command list was captured on another device');
+    }
+    const plans = options.plans ?? [];
+    for (const [captured, current] of plans) current.checkReplaces(captured);
+    native().replay(
+      this.native,
+      list.native,
+      plans.map(([captured]) => captured.native),
+      plans.map(([, current]) => current.native),
+    );
+  }
+}
