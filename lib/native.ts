@@ -14,6 +14,37 @@ export type NativeTensor = Handle<'tensor'>;
 export type NativeEvent = Handle<'event'>;
 export type NativeCommandList = Handle<'commandList'>;
 
+export type NativeGguf = Handle<'gguf'>;
+
+/** A metadata entry of a GGUF file. Arrays have `element` and `length` and are read by `ggufArray`; others have `value`. */
+export interface NativeGgufEntry {
+  key: string;
+  type: string;
+  value?: string | number | bigint | boolean;
+  element?: string;
+  length?: number;
+}
+
+/** A tensor of a GGUF file; `shape` is row-major, `offset` counts from the start of the file. */
+export interface NativeGgufTensor {
+  name: string;
+  type: string;
+  shape: number[];
+  elements: number;
+  offset: number;
+  bytes: number;
+}
+
+export interface NativeGgufTables {
+  handle: NativeGguf;
+  version: number;
+  alignment: number;
+  dataOffset: number;
+  bytes: number;
+  metadata: NativeGgufEntry[];
+  tensors: NativeGgufTensor[];
+}
+
 export interface NativeCpuInfo {
   name: string;
   isa: 'portable' | 'avx2' | 'avx512';
@@ -61,6 +92,9 @@ export interface Native {
   readTensor(stream: NativeStream, tensor: NativeTensor): Promise<ArrayBuffer>;
   copyTensor(stream: NativeStream, from: NativeTensor, to: NativeTensor): void;
   fillTensor(stream: NativeStream, tensor: NativeTensor, value: number): void;
+
+  openGguf(path: string): NativeGgufTables;
+  ggufArray(file: NativeGguf, index: number): unknown;
 
   rmsNorm(
     stream: NativeStream,

@@ -12,6 +12,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   registerStream(env, exports);
   registerTensor(env, exports);
   registerNormOps(env, exports);
+  registerGguf(env, exports);
   return exports;
 }
 

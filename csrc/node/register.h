@@ -9,5 +9,6 @@ void registerDevice(Napi::Env env, Napi::Object exports);
 void registerStream(Napi::Env env, Napi::Object exports);
 void registerTensor(Napi::Env env, Napi::Object exports);
 void registerNormOps(Napi::Env env, Napi::Object exports);
+void registerGguf(Napi::Env env, Napi::Object exports);
 
 }  // namespace pw::node

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <string>
+
+#include "core/gguf.h"
+#include "core/mapped_file.h"
+
+namespace pw {
+
+/// A mapped GGUF file with its tables.
+class GgufFile final : public RefCounted {
+ public:
+  /// @throws Error(PW_IO), Error(PW_INVALID_MODEL)
+  static Ref<GgufFile> open(const std::string& path) { return Ref<GgufFile>(new GgufFile(MappedFile::open(path))); }
+
+  const MappedFile& file() const noexcept { return *file_; }
+  const gguf::File& tables() const noexcept { return tables_; }
+  /// First byte of a tensor of `tables()`.
+  const uint8_t* data(const gguf::Tensor& tensor) const noexcept { return file_->data() + tensor.offset; }
+
+ private:
+  explicit GgufFile(Ref<MappedFile> file) : file_(std::move(file)), tables_(gguf::parse(file_->data(), file_->size())) {}
+
+  const Ref<MappedFile> file_;
+  const gguf::File tables_;
+};
+
+}  // namespace pw
