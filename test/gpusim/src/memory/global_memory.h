@@ -79,6 +79,8 @@ class GlobalMemory {
 
   uint64_t capacity() const { return capacity_; }
   uint64_t bytesInUse() const;
+  /// True for every address of the device's range, allocated or not: never a host address.
+  bool ownsAddress(uint64_t address) const { return address - reinterpret_cast<uint64_t>(range_) < reserved_; }
   /// Live allocations, oldest first; with userOnly those made by the program (Device, StreamOrdered, Managed, HostPinned).
   std::vector<Allocation> live(bool userOnly) const;
 
@@ -89,10 +91,10 @@ class GlobalMemory {
   static constexpr uint64_t kRedZone = 512;    ///< least distance between two allocations
 
  private:
-  struct Impl;
-  Status allocateLocked(uint64_t size, MemoryKind kind, uint64_t& address, const std::string& label);
+  uint64_t takeSpan(uint64_t span);
+  void retireSpan(uint64_t offset, uint64_t span);
   const Allocation* findLocked(uint64_t address) const;
-  bool touch(uint8_t* base, uint64_t offset, uint64_t bytes);
+  Status addHostRange(void* pointer, uint64_t size, MemoryKind kind, bool owns);
 
   uint64_t capacity_;
   bool trackInit_;

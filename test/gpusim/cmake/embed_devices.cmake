@@ -1,0 +1,11 @@
+# Writes OUTPUT, a C++ source that defines builtInDeviceTexts() with the texts of the files in INPUTS (a ;-list).
+set(code "// Generated from test/gpusim/devices; do not edit.\n#include \"device/built_in.h\"\n\nnamespace gpusim {\n")
+string(APPEND code "namespace {\nconstexpr BuiltInDevice kDevices[] = {\n")
+foreach(file IN LISTS INPUTS)
+  get_filename_component(name "${file}" NAME_WE)
+  file(READ "${file}" text)
+  string(APPEND code "    {\"${name}\", R\"device(${text})device\"},\n")
+endforeach()
+string(APPEND code "};\n}  // namespace\n\n")
+string(APPEND code "std::span<const BuiltInDevice> builtInDeviceTexts() { return kDevices; }\n\n}  // namespace gpusim\n")
+file(WRITE "${OUTPUT}" "${code}")

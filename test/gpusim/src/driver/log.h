@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the simulator speaks to its user: standard error, or the file named by GPUSIM_LOG.
+#pragma once
+#include <string>
+
+namespace gpusim {
+
+/// Writes `text`, each line prefixed with "gpusim: ". Safe from any thread.
+void logText(const std::string& text);
+
+/// The same, but once per process for equal texts.
+void logOnce(const std::string& text);
+
+}  // namespace gpusim
