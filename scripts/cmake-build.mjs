@@ -40,11 +40,16 @@ configure.push(`-DPAGEWARP_NODE=${process.execPath}`);
 if (process.platform === 'darwin') {
   configure.push(`-DCMAKE_OSX_ARCHITECTURES=${options.arch === 'x64' ? 'x86_64' : options.arch}`);
 }
-if (process.platform !== 'win32' && !existsSync(path.join(tree, 'CMakeCache.txt')) && run('ninja', ['--version'], { quiet: true })) {
+if (
+  process.platform !== 'win32' &&
+  !existsSync(path.join(tree, 'CMakeCache.txt')) &&
+  run('ninja', ['--version'], { quiet: true })
+) {
   configure.push('-G', 'Ninja');
 }
 configure.push(...configureArguments, ...(process.env.PAGEWARP_CMAKE_ARGS ?? '').split(/\s+/).filter(Boolean));
 
 const jobs = process.env.CMAKE_BUILD_PARALLEL_LEVEL ?? String(availableParallelism());
-const built = run('cmake', configure) && run('cmake', ['--build', tree, '--config', options.config, '--parallel', jobs]);
+const built =
+  run('cmake', configure) && run('cmake', ['--build', tree, '--config', options.config, '--parallel', jobs]);
 process.exit(built ? 0 : 1);

@@ -9,6 +9,9 @@ const root = path.resolve(import.meta.dirname, '..');
 const arch = process.argv.find((argument) => argument.startsWith('--arch='))?.slice('--arch='.length) ?? process.arch;
 const config = process.argv.includes('--debug') ? 'Debug' : 'Release';
 const build = path.join(root, 'scripts', 'cmake-build.mjs');
-const result = spawnSync(process.execPath, [build, '--arch', arch, '--config', config], { stdio: 'inherit', cwd: root });
+const result = spawnSync(process.execPath, [build, '--arch', arch, '--config', config], {
+  stdio: 'inherit',
+  cwd: root,
+});
 if (result.error) throw result.error;
 process.exit(result.status ?? 1);

@@ -17,6 +17,10 @@ if (existsSync(path.join(nodedir, 'include', 'node', 'node_api.h'))) env.npm_con
 else args.push('--node-gyp', path.join(root, 'scripts', 'gyp-shim.mjs'));
 
 const prebuildify = path.join(path.dirname(createRequire(import.meta.url).resolve('prebuildify')), 'bin.js');
-const result = spawnSync(process.execPath, [prebuildify, ...args, ...process.argv.slice(2)], { stdio: 'inherit', cwd: root, env });
+const result = spawnSync(process.execPath, [prebuildify, ...args, ...process.argv.slice(2)], {
+  stdio: 'inherit',
+  cwd: root,
+  env,
+});
 if (result.error) throw result.error;
 process.exit(result.status ?? 1);
