@@ -52,6 +52,8 @@ static inline Vec scaleByPowerOfTwo(Vec a, Vec n) {
   return _mm256_mul_ps(_mm256_mul_ps(a.v, low), high);
 }
 static inline Mask lessThan(Vec a, Vec b) { return _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ); }
+static inline Mask equal(Vec a, Vec b) { return _mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ); }
+static inline bool anyLane(Mask m) { return _mm256_movemask_ps(m) != 0; }
 static inline Mask isNaN(Vec a) { return _mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q); }
 static inline Vec select(Mask m, Vec a, Vec b) { return _mm256_blendv_ps(b.v, a.v, m); }
 static inline float reduceAdd(Vec a) {

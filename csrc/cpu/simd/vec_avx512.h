@@ -44,6 +44,8 @@ static inline Vec min(Vec a, Vec b) { return _mm512_min_ps(a.v, b.v); }
 static inline Vec round(Vec a) { return _mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline Vec scaleByPowerOfTwo(Vec a, Vec n) { return _mm512_scalef_ps(a.v, n.v); }
 static inline Mask lessThan(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
+static inline Mask equal(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
+static inline bool anyLane(Mask m) { return m != 0; }
 static inline Mask isNaN(Vec a) { return _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q); }
 static inline Vec select(Mask m, Vec a, Vec b) { return _mm512_mask_blend_ps(m, b.v, a.v); }
 static inline float reduceAdd(Vec a) { return _mm512_reduce_add_ps(a.v); }

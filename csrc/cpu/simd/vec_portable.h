@@ -101,6 +101,16 @@ static inline Mask lessThan(Vec a, Vec b) {
   PW_LANES m.lane[i] = a.lane[i] < b.lane[i];
   return m;
 }
+static inline Mask equal(Vec a, Vec b) {
+  Mask m;
+  PW_LANES m.lane[i] = a.lane[i] == b.lane[i];
+  return m;
+}
+static inline bool anyLane(Mask m) {
+  bool any = false;
+  PW_LANES any |= m.lane[i];
+  return any;
+}
 static inline Mask isNaN(Vec a) {
   Mask m;
   PW_LANES m.lane[i] = a.lane[i] != a.lane[i];
