@@ -29,6 +29,8 @@ static inline float bitsFloat(uint32_t u) {
 
 static inline float toFloat(float x) { return x; }
 
+static inline float toFloat(int8_t x) { return static_cast<float>(x); }
+
 static inline float toFloat(BFloat x) { return bitsFloat(static_cast<uint32_t>(x.bits) << 16); }
 
 static inline float toFloat(Half x) {

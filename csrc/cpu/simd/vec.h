@@ -56,6 +56,10 @@ template <>
 inline Vec load<BFloat>(const BFloat* p) {
   return loadBF16(reinterpret_cast<const uint16_t*>(p));
 }
+template <>
+inline Vec load<int8_t>(const int8_t* p) {
+  return loadI8(p);
+}
 
 static inline void store(float* p, Vec v) { storeF32(p, v); }
 static inline void store(Half* p, Vec v) { storeF16(reinterpret_cast<uint16_t*>(p), v); }

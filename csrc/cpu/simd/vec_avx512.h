@@ -22,6 +22,9 @@ static inline Vec loadBF16(const uint16_t* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+static inline Vec loadI8(const int8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
 static inline void storeF32(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 static inline void storeF16(uint16_t* p, Vec a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
@@ -50,5 +53,17 @@ static inline Mask isNaN(Vec a) { return _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD
 static inline Vec select(Mask m, Vec a, Vec b) { return _mm512_mask_blend_ps(m, b.v, a.v); }
 static inline float reduceAdd(Vec a) { return _mm512_reduce_add_ps(a.v); }
 static inline float reduceMax(Vec a) { return _mm512_reduce_max_ps(a.v); }
+/// Lane i of the result is the sum of a[i]'s lanes.
+static inline Vec sumEach(const Vec (&a)[16]) {
+  __m512 half[8], quarter[4], pair[2];
+  for (int i = 0; i < 8; ++i)
+    half[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[i].v, a[i + 8].v, 0x44), _mm512_shuffle_f32x4(a[i].v, a[i + 8].v, 0xee));
+  for (int i = 0; i < 4; ++i)
+    quarter[i] = _mm512_add_ps(_mm512_shuffle_f32x4(half[i], half[i + 4], 0x88), _mm512_shuffle_f32x4(half[i], half[i + 4], 0xdd));
+  for (int i = 0; i < 2; ++i)
+    pair[i] = _mm512_add_ps(_mm512_unpacklo_ps(quarter[i], quarter[i + 2]), _mm512_unpackhi_ps(quarter[i], quarter[i + 2]));
+  const __m512 sums = _mm512_add_ps(_mm512_unpacklo_ps(pair[0], pair[1]), _mm512_unpackhi_ps(pair[0], pair[1]));
+  return _mm512_shuffle_f32x4(sums, sums, 0xd8);
+}
 
 }  // namespace pw::cpu::avx512

@@ -36,6 +36,11 @@ static inline Vec loadBF16(const uint16_t* p) {
   PW_LANES v.lane[i] = toFloat(BFloat{p[i]});
   return v;
 }
+static inline Vec loadI8(const int8_t* p) {
+  Vec v;
+  PW_LANES v.lane[i] = static_cast<float>(p[i]);
+  return v;
+}
 static inline void storeF32(float* p, Vec v) { PW_LANES p[i] = v.lane[i]; }
 static inline void storeF16(uint16_t* p, Vec v) {
   PW_LANES {
@@ -130,6 +135,12 @@ static inline float reduceMax(Vec a) {
   float m = a.lane[0];
   PW_LANES m = m > a.lane[i] ? m : a.lane[i];
   return m;
+}
+/// Lane i of the result is the sum of a[i]'s lanes.
+static inline Vec sumEach(const Vec (&a)[Vec::kLanes]) {
+  Vec v;
+  PW_LANES v.lane[i] = reduceAdd(a[i]);
+  return v;
 }
 
 #undef PW_LANES
