@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Terminates workers whose engines are busy, at many different moments. The workers use the addon itself, which is what
+// must survive; loading TypeScript a hundred times would only take long.
+import { createRequire } from 'node:module';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+
+if (isMainThread) {
+  const { nativePath } = await import('../../../lib/native.ts');
+  for (let i = 0; i < 100; i++) {
+    const worker = new Worker(new URL(import.meta.url), { workerData: nativePath() });
+    await new Promise((resolve) => worker.once('message', resolve));
+    await new Promise((resolve) => setTimeout(resolve, i % 7));
+    await worker.terminate();
+  }
+  console.log('done');
+} else {
+  const addon = createRequire(import.meta.url)(workerData);
+  const device = addon.createCpuDevice(2, '');
+  const stream = addon.createStream(device);
+  const tensor = addon.createTensor(device, 0, [1 << 18]);
+  parentPort?.postMessage('started');
+  for (;;) {
+    for (let i = 0; i < 20; i++) addon.fillTensor(stream, tensor, i);
+    await addon.readTensor(stream, tensor);
+  }
+}
