@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { inject } from 'vitest';
+
+export const root = path.resolve(import.meta.dirname, '../..');
+export const scratch = inject('packageScratch');
+export const tree = path.join(scratch, 'tree');
+export const addonInBuild = path.join(tree, 'build', 'Release', 'pagewarp.node');
+export const addonInPrebuilds = path.join(tree, 'prebuilds', `${process.platform}-${process.arch}`, 'pagewarp.node');
+
+/** Where node-gyp finds Node's headers without a download, if anywhere. */
+export function nodeHeaders(): string | undefined {
+  const prefix = path.resolve(process.execPath, '..', '..');
+  const candidates = [process.env['npm_config_nodedir'], prefix].filter((folder) => folder !== undefined);
+  return candidates.find((folder) => existsSync(path.join(folder, 'include', 'node', 'node_api.h')));
+}
+
+export interface RunOptions {
+  cwd?: string;
+  env?: Record<string, string | undefined>;
+}
+
+/** Runs a program to its end. Builds go through the compile cache. Throws with all that it printed when it fails. */
+export function run(command: string, args: readonly string[], options: RunOptions = {}): string {
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    NODE_OPTIONS: '',
+    PAGEWARP_ADDON_PATH: undefined,
+    PAGEWARP_COMPILE_CACHE: path.join(scratch, 'objects'),
+    CMAKE_CXX_COMPILER_LAUNCHER: `${process.execPath};${path.join(root, 'test/package/compile-cache.mjs')}`,
+    CMAKE_BUILD_PARALLEL_LEVEL: '2',
+    ...options.env,
+  };
+  const result = spawnSync(command, args, { cwd: options.cwd ?? tree, env, encoding: 'utf8', maxBuffer: 2 ** 28 });
+  if (result.error) throw result.error;
+  if (result.status !== 0) {
+    const output = `${result.stdout}\n${result.stderr}`.slice(-8000);
+    throw new Error(`${command} ${args.join(' ')} ended with ${result.status ?? result.signal}:\n${output}`);
+  }
+  return result.stdout;
+}
+
+export function runNode(args: readonly string[], options?: RunOptions): string {
+  return run(process.execPath, args, options);
+}
+
+/** Runs a command-line tool of the development dependencies. */
+export function runTool(file: string, args: readonly string[], options?: RunOptions): string {
+  return runNode([path.join(root, 'node_modules', file), ...args], options);
+}
+
+/** Body of a script that, given `pagewarp`, runs a native command and prints its result as JSON. */
+export const smoke = `
+  const device = pagewarp.Device.cpu({ threads: 2 });
+  const tensor = pagewarp.Tensor.from(device, [1, -2.5, 3.140625], [3], 'f32').to('bf16');
+  tensor.readNumbers().then((numbers) => {
+    console.log(JSON.stringify(numbers));
+    tensor.dispose();
+    device.dispose();
+  });
+`;
+export const smokeResult = '[1,-2.5,3.140625]';
+
+/** Loads the package at `folder` in a fresh process, runs a command, and returns the path of the addon that did it. */
+export function loadAndRun(folder: string, env: Record<string, string> = {}): string {
+  const script = `
+    import * as pagewarp from ${JSON.stringify(path.join(folder, 'dist/index.js'))};
+    import { nativePath } from ${JSON.stringify(path.join(folder, 'dist/native.js'))};
+    console.log(nativePath());
+    ${smoke}`;
+  const [addon, numbers] = runNode(['--input-type=module', '-e', script], { env }).trim().split('\n');
+  if (numbers !== smokeResult) throw new Error(`the native command gave ${numbers}, not ${smokeResult}`);
+  return addon as string;
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// The package as npm delivers it: what is in it, and that it works where it is installed, without any install script.
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { addonInPrebuilds, run, runNode, runTool, scratch, smoke, smokeResult, tree } from './support.js';
+
+/** The limit for all platforms' binaries together is some 50 MB; this is one of them, and the sources. */
+const maxPackedBytes = 12e6;
+
+interface Packed {
+  filename: string;
+  size: number;
+  files: { path: string }[];
+}
+
+const consumer = path.join(scratch, 'consumer');
+let packed: Packed;
+let tarball: string;
+
+beforeAll(() => {
+  rmSync(path.join(tree, 'build'), { recursive: true, force: true });
+  runTool('typescript/bin/tsc', ['-p', 'tsconfig.build.json']);
+  runNode(['scripts/prebuild.mjs']);
+  rmSync(path.join(tree, 'build'), { recursive: true });
+  [packed] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch])) as [Packed];
+  tarball = path.join(scratch, packed.filename);
+
+  mkdirSync(consumer);
+  writeFileSync(path.join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', private: true }));
+  run('npm', ['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', tarball], {
+    cwd: consumer,
+  });
+});
+
+describe('the tarball', () => {
+  it('holds what a build and a user need, and nothing else', () => {
+    const allowed = [
+      /^(package\.json|README\.md|LICENSE|NOTICE|CMakeLists\.txt|binding\.gyp|scripts\/cmake-build\.mjs)$/,
+      /^dist\/[\w/.-]+\.(js|d\.ts)$/,
+      /^cmake\/\w+\.(cmake|cpp|map)$/,
+      /^csrc\/[\w/]+\.(cpp|h|inl)$/,
+      /^cuda\/[\w/]+\.(cu|cuh)$/,
+      /^prebuilds\/[\w-]+\/pagewarp\.node$/,
+    ];
+    const files = packed.files.map((file) => file.path);
+    expect(files.filter((file) => !allowed.some((pattern) => pattern.test(file)))).toEqual([]);
+    for (const needed of [
+      'README.md',
+      'LICENSE',
+      'NOTICE',
+      'dist/index.js',
+      'dist/index.d.ts',
+      'csrc/node/addon.cpp',
+    ]) {
+      expect(files).toContain(needed);
+    }
+    expect(files).toContain(path.relative(tree, addonInPrebuilds));
+  });
+
+  it('stays small', () => {
+    expect(packed.size).toBeLessThan(maxPackedBytes);
+    expect(statSync(addonInPrebuilds).size).toBeLessThan(maxPackedBytes);
+  });
+
+  it('has no script that npm would run on install', () => {
+    const manifest = JSON.parse(readFileSync(path.join(consumer, 'node_modules/pagewarp/package.json'), 'utf8'));
+    expect(manifest.gypfile).toBe(false);
+    for (const name of ['preinstall', 'install', 'postinstall', 'prepare'])
+      expect(manifest.scripts).not.toHaveProperty(name);
+  });
+
+  it('satisfies publint', async () => {
+    const { messages } = await publint({
+      pkgDir: path.join(consumer, 'node_modules/pagewarp'),
+      pack: false,
+      strict: true,
+    });
+    const manifest = JSON.parse(readFileSync(path.join(tree, 'package.json'), 'utf8'));
+    expect(messages.map((message) => formatMessage(message, manifest))).toEqual([]);
+  });
+
+  it('has types that resolve the way its code does', () => {
+    const output = runTool('@arethetypeswrong/cli/dist/index.js', [
+      tarball,
+      '--profile',
+      'esm-only',
+      '--format',
+      'json',
+    ]);
+    expect(JSON.parse(output).problems ?? {}).toEqual({});
+  });
+});
+
+describe('the installed package', () => {
+  const runThere = (name: string, text: string): string => {
+    writeFileSync(path.join(consumer, name), text);
+    return runNode([name], { cwd: consumer }).trim();
+  };
+
+  it('can be imported', () => {
+    expect(runThere('use.mjs', `import * as pagewarp from 'pagewarp';\n${smoke}`)).toBe(smokeResult);
+  });
+
+  it('can be required', () => {
+    expect(runThere('use.cjs', `const pagewarp = require('pagewarp');\n${smoke}`)).toBe(smokeResult);
+  });
+
+  it('prints nothing when it is imported', () => {
+    expect(runThere('quiet.mjs', `import 'pagewarp';`)).toBe('');
+  });
+
+  it('compiles a typed consumer', () => {
+    writeFileSync(
+      path.join(consumer, 'typed.mts'),
+      `import { Device, Tensor } from 'pagewarp';
+       const tensor: Tensor<'f16'> = Tensor.zeros(Device.cpu(), [2], 'f16');
+       const numbers: Promise<Uint16Array> = tensor.read();
+       export { numbers };\n`,
+    );
+    const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--skipLibCheck', 'false'];
+    const types = [
+      '--lib',
+      'es2023,esnext.disposable',
+      '--typeRoots',
+      path.join(tree, 'node_modules/@types'),
+      '--types',
+      'node',
+    ];
+    runTool('typescript/bin/tsc', [...options, ...types, 'typed.mts'], { cwd: consumer });
+  });
+});
