@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/attention/few_rows.inl"
+#include "cpu/attention/many_rows.inl"
+#include "cpu/attention/merge.inl"
+
+namespace pw::cpu::PW_ISA {
+namespace {
+
+template <class T>
+void runTask(const Task& t, Context& context, int worker) {
+  if (t.packed <= kFewRows)
+    fewRows<T>(t, context, worker);
+  else
+    manyRows<T>(t, context, worker);
+}
+
+void runItem(const pw_attention_args& a, int64_t item, int32_t kvHead, Context& context, int worker) {
+  const Task t(a, a.plan.items[item], kvHead);
+  switch (a.cache.k.dtype) {
+    case PW_F16:
+      return runTask<Half>(t, context, worker);
+    case PW_BF16:
+      return runTask<BFloat>(t, context, worker);
+    case PW_I8:
+      return runTask<int8_t>(t, context, worker);
+    default:
+      return runTask<float>(t, context, worker);
+  }
+}
+
+/// Below this many multiply-adds, waking a thread costs more than it saves.
+constexpr int64_t kWorthSharing = 1 << 16;
+
+}  // namespace
+
+void attention(const pw_attention_args& a, Context& context) {
+  // Head after head: the items of one follow each other, longest first, and share its keys in the cache.
+  const int64_t items = a.plan.itemCount, tasks = items * a.plan.kvHeads;
+  const auto run = [&](int64_t task, int worker) {
+    runItem(a, task % items, static_cast<int32_t>(task / items), context, worker);
+  };
+  if (a.plan.multiplyAdds < kWorthSharing) {
+    for (int64_t task = 0; task < tasks; ++task) run(task, 0);
+  } else {
+    context.pool().run(tasks, run);
+  }
+  if (a.plan.mergeCount > 0) mergePartials(a, context);
+}
+
+}  // namespace pw::cpu::PW_ISA

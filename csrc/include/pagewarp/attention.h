@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file Paged flash attention over a ragged batch: one operation for prefill, decode and tree verification.
+///
+/// Row r of the batch belongs to one sequence and attends to keys of that sequence, which are numbered from 0 and found
+/// through the page table: key j lies in page pages[pageBegin[sequence] + j / pageSize] at offset j % pageSize.
+#pragma once
+#include <stdint.h>
+
+#include "pagewarp/kvcache.h"
+#include "pagewarp/tensor.h"
+
+/// Which keys a row sees: j in [start, horizon), and the sink tokens j < min(sinkTokens, horizon).
+/// Under a tree mask the sequence's last tree tokens are instead seen as the row's 64-bit mask says.
+typedef struct pw_row_mask {
+  int32_t start;
+  int32_t horizon;
+  int32_t position;  ///< of the row itself, for distances; negative when there are more rows than keys
+} pw_row_mask;
+
+/// A unit of work, to be done for each kv head: some rows of a sequence against a range of its keys. No row of the item
+/// sees a key in [skipBegin, skipEnd), and no page there is touched.
+typedef struct pw_attention_item {
+  int32_t sequence;
+  int32_t rowBegin;  ///< global index of the first row
+  int32_t rows;
+  int32_t kvBegin, kvEnd;
+  int32_t skipBegin, skipEnd;
+  int32_t fullBegin, fullEnd;  ///< every row sees every key in between: no mask to evaluate there
+  int32_t partial;             ///< first row of partial results in the workspace, or -1 to write the output at once
+} pw_attention_item;
+
+/// Rows whose keys were split: row r joins partial rows partial + s * rows + (r - rowBegin), s = 0 .. splits - 1.
+typedef struct pw_attention_merge {
+  int32_t rowBegin;
+  int32_t rows;
+  int32_t partial;
+  int32_t splits;
+} pw_attention_merge;
+
+/// A plan as kernels see it (built by pw::AttentionPlan). Pointers are in the memory of the backend that runs it.
+typedef struct pw_attention_plan {
+  int32_t sequences, rows;
+  int32_t heads, kvHeads, headDim;
+  int32_t pageSize, pagesInPool;
+  int32_t sinkTokens;
+  const int32_t* rowBegin;   ///< [sequences + 1]
+  const int32_t* kvLengths;  ///< [sequences]
+  const int32_t* pageBegin;  ///< [sequences + 1]
+  const int32_t* pages;      ///< entries that no row needs are 0
+  const pw_row_mask* rowMasks;
+  const uint64_t* treeMasks;     ///< [rows], or NULL: bit t is the sequence's key kvLength - treeLength + t
+  const int32_t* treeLengths;    ///< [sequences], with treeMasks; 0: no tree in that sequence
+  const uint8_t* customBits;     ///< or NULL: bit customBegin[sequence] + row * kvLength + key, low bit first
+  const int64_t* customBegin;    ///< [sequences], with customBits
+  int32_t itemCount, mergeCount;
+  const pw_attention_item* items;
+  const pw_attention_merge* merges;
+  int64_t partialRows;     ///< the workspace holds (headDim + 2) floats per partial row and head
+  int64_t multiplyAdds;    ///< of Q K^T alone: what the batch costs
+} pw_attention_plan;
+
+typedef struct pw_attention_args {
+  pw_tensor q;            ///< [rows, heads, headDim] f32 | f16 | bf16, last dimension contiguous
+  pw_kv_layer cache;
+  pw_tensor out;          ///< [rows, heads, headDim] f32 | f16 | bf16
+  pw_tensor lse;          ///< optional f32 [rows, heads]: natural log of the sum of exponentials, -inf for no key
+  pw_tensor alibiSlopes;  ///< optional f32 [heads]: logit -= slope * |row's position - key's position|
+  pw_tensor sinks;        ///< optional f32 [heads]: one more logit in the denominator, without a value
+  pw_tensor workspace;    ///< optional, at least the plan's workspace bytes; else the backend brings its own
+  float scale;
+  float softCap;  ///< logit = softCap * tanh(logit / softCap) when > 0
+  pw_attention_plan plan;
+} pw_attention_args;
+
+/// Joins partial attention results over disjoint sets of keys (online softmax; Milakov and Gimelshein, 2018).
+typedef struct pw_merge_states_args {
+  pw_tensor outs;  ///< [parts, rows, heads, headDim] f32 | f16 | bf16
+  pw_tensor lses;  ///< f32 [parts, rows, heads]; a part with -inf is not read at all
+  pw_tensor out;   ///< [rows, heads, headDim]; zero where all parts are empty
+  pw_tensor lse;   ///< optional f32 [rows, heads]
+} pw_merge_states_args;
+
+/// Bytes of workspace of a plan with so many partial rows.
+static inline int64_t pw_attention_workspace_bytes(int64_t partialRows, int32_t heads, int32_t headDim) {
+  return partialRows * heads * ((int64_t)headDim + 2) * (int64_t)sizeof(float);
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+namespace pw::plan {
+
+/// How a linear layer's work is cut. A task is (token block, range of 16-row strips); tasks are numbered with the strips
+/// running fastest, so that all threads work on one token block's activations at a time.
+struct LinearPlan {
+  int64_t tokensPerBlock;  ///< a block's activations stay in the core's second-level cache while weights stream past
+  int64_t stripsPerTask;
+  int64_t tokenBlocks;
+  int64_t stripTasks;  ///< tasks of one token block
+  int64_t tasks() const { return tokenBlocks * stripTasks; }
+};
+
+/// @param tokens rows of x
+/// @param tokenTile tokens of the widest kernel tile
+/// @param strips strips of 16 weight rows
+/// @param stripBytes bytes of one strip
+/// @param tokenBytes bytes that a token's activations occupy while they are multiplied
+LinearPlan planLinear(int64_t tokens, int64_t tokenTile, int64_t strips, int64_t stripBytes, int64_t tokenBytes, int threads);
+
+}  // namespace pw::plan
