@@ -5,9 +5,13 @@
 #include <vector>
 
 #include "core/ref.h"
+#include "pagewarp/activation.h"
 #include "pagewarp/norm.h"
+#include "pagewarp/rope.h"
+#include "pagewarp/sample.h"
 #include "pagewarp/status.h"
 #include "pagewarp/tensor.h"
+#include "pagewarp/verify.h"
 
 namespace pw {
 
@@ -25,6 +29,12 @@ class Executor {
   virtual void fill(const pw_tensor& to, double value) = 0;
 
   virtual void rmsNorm(const pw_rmsnorm_args& args) = 0;
+  virtual void ropeTable(const pw_rope_table_args& args) = 0;
+  virtual void rope(const pw_rope_args& args) = 0;
+  virtual void gated(const pw_gated_args& args) = 0;
+  virtual void argmax(const pw_argmax_args& args) = 0;
+  virtual void sample(const pw_sample_args& args) = 0;
+  virtual void verify(const pw_verify_args& args) = 0;
 
   /// Takes the first error that commands have reported since the last call.
   virtual pw_status takeError(std::string* message) = 0;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/executor.h"
 
+#include "cpu/activation/activation.h"
 #include "cpu/copy/copy.h"
 #include "cpu/norm/norm.h"
+#include "cpu/rope/rope.h"
+#include "cpu/sample/sample.h"
+#include "cpu/verify/verify.h"
 
 namespace pw::cpu {
 
@@ -11,5 +15,11 @@ void CpuExecutor::upload(const void* from, const pw_tensor& to) { cpu::copy(cont
 void CpuExecutor::download(const pw_tensor& from, void* to) { cpu::copy(from, contiguousView(to, from)); }
 void CpuExecutor::fill(const pw_tensor& to, double value) { cpu::fill(to, value); }
 void CpuExecutor::rmsNorm(const pw_rmsnorm_args& args) { cpu::rmsNorm(args, context_); }
+void CpuExecutor::ropeTable(const pw_rope_table_args& args) { cpu::ropeTable(args, context_); }
+void CpuExecutor::rope(const pw_rope_args& args) { cpu::rope(args, context_); }
+void CpuExecutor::gated(const pw_gated_args& args) { cpu::gated(args, context_); }
+void CpuExecutor::argmax(const pw_argmax_args& args) { cpu::argmax(args, context_); }
+void CpuExecutor::sample(const pw_sample_args& args) { cpu::sample(args, context_); }
+void CpuExecutor::verify(const pw_verify_args& args) { cpu::verify(args, context_); }
 
 }  // namespace pw::cpu

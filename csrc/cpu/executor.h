@@ -16,6 +16,12 @@ class CpuExecutor final : public Executor {
   void download(const pw_tensor& from, void* to) override;
   void fill(const pw_tensor& to, double value) override;
   void rmsNorm(const pw_rmsnorm_args& args) override;
+  void ropeTable(const pw_rope_table_args& args) override;
+  void rope(const pw_rope_args& args) override;
+  void gated(const pw_gated_args& args) override;
+  void argmax(const pw_argmax_args& args) override;
+  void sample(const pw_sample_args& args) override;
+  void verify(const pw_verify_args& args) override;
   pw_status takeError(std::string* message) override { return context_.takeError(message); }
 
  private:

@@ -12,6 +12,9 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   registerStream(env, exports);
   registerTensor(env, exports);
   registerNormOps(env, exports);
+  registerRopeOps(env, exports);
+  registerActivationOps(env, exports);
+  registerSampleOps(env, exports);
   registerGguf(env, exports);
   return exports;
 }

@@ -9,6 +9,9 @@ void registerDevice(Napi::Env env, Napi::Object exports);
 void registerStream(Napi::Env env, Napi::Object exports);
 void registerTensor(Napi::Env env, Napi::Object exports);
 void registerNormOps(Napi::Env env, Napi::Object exports);
+void registerRopeOps(Napi::Env env, Napi::Object exports);
+void registerActivationOps(Napi::Env env, Napi::Object exports);
+void registerSampleOps(Napi::Env env, Napi::Object exports);
 void registerGguf(Napi::Env env, Napi::Object exports);
 
 }  // namespace pw::node
