@@ -18,10 +18,11 @@ static inline int64_t rowLength(const pw_tensor& t) { return t.shape[t.rank - 1]
 /// Address of row `index`, counted over the leading dimensions in row-major order.
 static inline void* rowPointer(const pw_tensor& t, int64_t index) {
   int64_t offset = 0;
-  for (int d = t.rank - 2; d >= 0; --d) {
+  for (int d = t.rank - 2; d > 0; --d) {
     offset += index % t.shape[d] * t.strides[d];
     index /= t.shape[d];
   }
+  if (t.rank > 1) offset += index * t.strides[0];
   return static_cast<char*>(t.data) + offset * pw_dtype_size(t.dtype);
 }
 

@@ -39,9 +39,9 @@ struct PackedLayout {
   constexpr int blockColumns() const { return groupsPerBlock * kGroup; }
 };
 
-constexpr bool isPacked(pw_matrix_format format) { return format >= PW_MATRIX_W4; }
+static constexpr bool isPacked(pw_matrix_format format) { return format >= PW_MATRIX_W4; }
 
-constexpr PackedLayout packedLayout(pw_matrix_format format) {
+static constexpr PackedLayout packedLayout(pw_matrix_format format) {
   switch (format) {
     case PW_MATRIX_W4:
       return {4, 8, 2, 64};
@@ -59,28 +59,28 @@ constexpr PackedLayout packedLayout(pw_matrix_format format) {
 }
 
 /// Columns that one set of scales of the source covers: k must be a multiple of it.
-constexpr int64_t columnMultiple(pw_matrix_format format) {
+static constexpr int64_t columnMultiple(pw_matrix_format format) {
   return format == PW_MATRIX_W4K || format == PW_MATRIX_W6K ? 256 : isPacked(format) ? kGroup : 1;
 }
 
-constexpr int64_t stripCount(int64_t n) { return (n + kStripRows - 1) / kStripRows; }
-constexpr int64_t blockCount(const PackedLayout& layout, int64_t k) {
+static constexpr int64_t stripCount(int64_t n) { return (n + kStripRows - 1) / kStripRows; }
+static constexpr int64_t blockCount(const PackedLayout& layout, int64_t k) {
   return (k + layout.blockColumns() - 1) / layout.blockColumns();
 }
-constexpr int64_t stripBytes(const PackedLayout& layout, int64_t k) { return blockCount(layout, k) * layout.blockBytes(); }
+static constexpr int64_t stripBytes(const PackedLayout& layout, int64_t k) { return blockCount(layout, k) * layout.blockBytes(); }
 
 /// Bytes of one row-major element; 0 for packed formats.
-constexpr int64_t elementBytes(pw_matrix_format format) {
+static constexpr int64_t elementBytes(pw_matrix_format format) {
   return format == PW_MATRIX_F32 ? 4 : isPacked(format) ? 0 : 2;
 }
 
 /// Bytes that a matrix occupies.
-constexpr int64_t matrixBytes(pw_matrix_format format, int64_t n, int64_t k) {
+static constexpr int64_t matrixBytes(pw_matrix_format format, int64_t n, int64_t k) {
   return isPacked(format) ? stripCount(n) * stripBytes(packedLayout(format), k) : n * k * elementBytes(format);
 }
 
 /// Byte offset of the group's codes within its block.
-constexpr int64_t groupOffset(const PackedLayout& layout, int group) {
+static constexpr int64_t groupOffset(const PackedLayout& layout, int group) {
   return layout.headerBytes + static_cast<int64_t>(group) * layout.groupBytes();
 }
 
@@ -92,12 +92,12 @@ struct CodePosition {
 };
 
 /// Offset of the block that holds (row, column).
-constexpr int64_t blockOffset(const PackedLayout& layout, int64_t k, int64_t row, int64_t column) {
+static constexpr int64_t blockOffset(const PackedLayout& layout, int64_t k, int64_t row, int64_t column) {
   return row / kStripRows * stripBytes(layout, k) + column / layout.blockColumns() * layout.blockBytes();
 }
 
 /// Position of the code at (row, column); for 6-bit codes that of its low four bits.
-constexpr CodePosition codePosition(const PackedLayout& layout, int64_t k, int64_t row, int64_t column) {
+static constexpr CodePosition codePosition(const PackedLayout& layout, int64_t k, int64_t row, int64_t column) {
   const int inBlock = static_cast<int>(column % layout.blockColumns()), inGroup = inBlock % kGroup;
   const int64_t group = blockOffset(layout, k, row, column) + groupOffset(layout, inBlock / kGroup);
   const int lane = static_cast<int>(row % kStripRows) * 4 + inGroup % 4;
@@ -106,7 +106,7 @@ constexpr CodePosition codePosition(const PackedLayout& layout, int64_t k, int64
 }
 
 /// Position of the high two bits of a 6-bit code.
-constexpr CodePosition highCodePosition(const PackedLayout& layout, int64_t k, int64_t row, int64_t column) {
+static constexpr CodePosition highCodePosition(const PackedLayout& layout, int64_t k, int64_t row, int64_t column) {
   const int inBlock = static_cast<int>(column % layout.blockColumns()), vector = inBlock % kGroup / 4;
   const int64_t group = blockOffset(layout, k, row, column) + groupOffset(layout, inBlock / kGroup);
   const int lane = static_cast<int>(row % kStripRows) * 4 + inBlock % 4;
@@ -114,13 +114,13 @@ constexpr CodePosition highCodePosition(const PackedLayout& layout, int64_t k, i
 }
 
 /// Byte offsets within a block's header, for row 0 of the strip; rows follow one another.
-constexpr int headerScale(int group) { return group * kStripRows * 2; }             // W4, W4M, W8: f16
-constexpr int headerMin(int group) { return 64 + group * kStripRows * 2; }          // W4M: f16
+static constexpr int headerScale(int group) { return group * kStripRows * 2; }             // W4, W4M, W8: f16
+static constexpr int headerMin(int group) { return 64 + group * kStripRows * 2; }          // W4M: f16
 constexpr int kHeaderD = 0;                                                         // W4K, W6K: f16
 constexpr int kHeaderDMin = kStripRows * 2;                                         // W4K: f16
-constexpr int headerScaleK(int group) { return 64 + group * 2 * kStripRows; }       // W4K: u8
-constexpr int headerMinK(int group) { return 64 + (group * 2 + 1) * kStripRows; }   // W4K: u8
-constexpr int headerScale6(int half) { return 64 + half * kStripRows; }             // W6K: i8, half groups of 16 columns
+static constexpr int headerScaleK(int group) { return 64 + group * 2 * kStripRows; }       // W4K: u8
+static constexpr int headerMinK(int group) { return 64 + (group * 2 + 1) * kStripRows; }   // W4K: u8
+static constexpr int headerScale6(int half) { return 64 + half * kStripRows; }             // W6K: i8, half groups of 16 columns
 
 static_assert(packedLayout(PW_MATRIX_W4).blockBytes() == 9 * 64 && packedLayout(PW_MATRIX_W4M).blockBytes() == 10 * 64 &&
                   packedLayout(PW_MATRIX_W4K).blockBytes() == 37 * 64 && packedLayout(PW_MATRIX_W8).blockBytes() == 17 * 64 &&

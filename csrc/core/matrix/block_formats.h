@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file Bit layouts of GGUF's quantised blocks, as its public definition gives them. All little endian, no padding.
+///
+/// Q4_0 (32 columns, 18 bytes): f16 d; 16 bytes, byte i = code i | code (16 + i) << 4. Value d * (code - 8).
+/// Q4_1 (32, 20): f16 d, f16 m; codes as Q4_0. Value d * code + m.
+/// Q8_0 (32, 34): f16 d; 32 int8 codes. Value d * code.
+/// Q4_K (256, 144): f16 d, f16 dmin; 12 bytes of 6-bit (s, m) pairs for 8 groups of 32; 128 bytes, byte 32p + i =
+///   code (64p + i) | code (64p + 32 + i) << 4. Value (d * s) * code - (dmin * m).
+///   Of the 12 bytes b: group j < 4 has s = b[j] & 63, m = b[4 + j] & 63; group j >= 4 has s = b[4 + j] & 15 | b[j - 4] >> 6 << 4,
+///   m = b[4 + j] >> 4 | b[j] >> 6 << 4.
+/// Q6_K (256, 210): 128 bytes low nibbles, 64 bytes of 2-bit fields, 16 int8 scales for groups of 16, f16 d.
+///   In half h, group g (0 to 3), column i < 32 of it: low = lowBytes[64h + 32 (g & 1) + i] >> 4 (g >> 1) & 15, high =
+///   highBytes[32h + i] >> 2g & 3. Value (d * s) * ((low | high << 4) - 32).
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "core/float16.h"
+#include "pagewarp/matrix.h"
+
+namespace pw {
+
+/// Type numbers of GGUF that have a matrix format.
+enum GgmlId : uint32_t {
+  kGgmlF32 = 0,
+  kGgmlF16 = 1,
+  kGgmlQ4_0 = 2,
+  kGgmlQ4_1 = 3,
+  kGgmlQ8_0 = 8,
+  kGgmlQ4_K = 12,
+  kGgmlQ6_K = 14,
+  kGgmlBF16 = 30,
+};
+
+/// The matrix format that holds this GGUF type's values without loss; false when there is none.
+inline bool matrixFormat(uint32_t ggmlId, pw_matrix_format* format) {
+  switch (ggmlId) {
+    case kGgmlF32:
+      *format = PW_MATRIX_F32;
+      return true;
+    case kGgmlF16:
+      *format = PW_MATRIX_F16;
+      return true;
+    case kGgmlBF16:
+      *format = PW_MATRIX_BF16;
+      return true;
+    case kGgmlQ4_0:
+      *format = PW_MATRIX_W4;
+      return true;
+    case kGgmlQ4_1:
+      *format = PW_MATRIX_W4M;
+      return true;
+    case kGgmlQ8_0:
+      *format = PW_MATRIX_W8;
+      return true;
+    case kGgmlQ4_K:
+      *format = PW_MATRIX_W4K;
+      return true;
+    case kGgmlQ6_K:
+      *format = PW_MATRIX_W6K;
+      return true;
+    default:
+      return false;
+  }
+}
+
+inline uint32_t loadWord(const uint8_t* p) {
+  uint32_t word;
+  std::memcpy(&word, p, sizeof word);
+  return word;
+}
+
+inline Half loadHalf(const uint8_t* p) {
+  Half half;
+  std::memcpy(&half, p, sizeof half);
+  return half;
+}
+
+/// Scale and minimum of group `j` of a Q4_K block, from its 12 packed bytes.
+inline void unpackScaleMin(const uint8_t* b, int j, uint8_t* scale, uint8_t* minimum) {
+  if (j < 4) {
+    *scale = b[j] & 63;
+    *minimum = b[4 + j] & 63;
+  } else {
+    *scale = static_cast<uint8_t>((b[4 + j] & 15) | b[j - 4] >> 6 << 4);
+    *minimum = static_cast<uint8_t>(b[4 + j] >> 4 | b[j] >> 6 << 4);
+  }
+}
+
+}  // namespace pw

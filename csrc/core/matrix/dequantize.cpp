@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/matrix/dequantize.h"
+
+#include <cstring>
+
+#include "core/float16.h"
+#include "core/matrix/block_formats.h"
+#include "pagewarp/matrix_layout.h"
+
+namespace pw {
+namespace {
+
+/// The 32 unsigned codes of one row of a group.
+void readCodes(const uint8_t* group, int codeBits, int row, uint8_t* codes) {
+  const uint8_t* lane = group + 4 * row;
+  if (codeBits == 8) {
+    for (int i = 0; i < 8; ++i) std::memcpy(codes + 4 * i, lane + i * kVectorBytes, 4);
+    return;
+  }
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 4; ++j) {
+      const uint8_t byte = lane[i * kVectorBytes + j];
+      codes[4 * i + j] = byte & 15;
+      codes[16 + 4 * i + j] = byte >> 4;
+    }
+  if (codeBits == 6)
+    for (int i = 0; i < 8; ++i)
+      for (int j = 0; j < 4; ++j) {
+        const int high = lane[(4 + i / 4) * kVectorBytes + j] >> (i % 4 * 2) & 3;
+        codes[4 * i + j] = static_cast<uint8_t>(codes[4 * i + j] | high << 4);
+      }
+}
+
+float halfAt(const uint8_t* header, int row) { return toFloat(loadHalf(header + 2 * row)); }
+
+struct Affine {
+  float scale, minimum;
+};
+
+/// value = scale * (code - offset) + minimum for 16 columns of a row.
+Affine affineOf(pw_matrix_format format, const uint8_t* block, int group, int half, int row) {
+  switch (format) {
+    case PW_MATRIX_W4M:
+      return {halfAt(block + headerScale(group), row), halfAt(block + headerMin(group), row)};
+    case PW_MATRIX_W4K:
+      return {halfAt(block + kHeaderD, row) * static_cast<float>(block[headerScaleK(group) + row]),
+              -(halfAt(block + kHeaderDMin, row) * static_cast<float>(block[headerMinK(group) + row]))};
+    case PW_MATRIX_W6K:
+      return {halfAt(block + kHeaderD, row) * static_cast<float>(static_cast<int8_t>(block[headerScale6(2 * group + half) + row])),
+              0.0f};
+    default:
+      return {halfAt(block + headerScale(group), row), 0.0f};
+  }
+}
+
+void dequantizePacked(const pw_matrix& m, int64_t row, float* out) {
+  const PackedLayout layout = packedLayout(m.format);
+  const int lane = static_cast<int>(row % kStripRows);
+  for (int64_t column = 0; column < m.k; column += kGroup) {
+    const uint8_t* block = static_cast<const uint8_t*>(m.data) + blockOffset(layout, m.k, row, column);
+    const int group = static_cast<int>(column % layout.blockColumns()) / kGroup;
+    uint8_t codes[kGroup];
+    readCodes(block + groupOffset(layout, group), layout.codeBits, lane, codes);
+    for (int half = 0; half < 2; ++half) {
+      const Affine a = affineOf(m.format, block, group, half, lane);
+      for (int i = 16 * half; i < 16 * half + 16; ++i)
+        out[column + i] = a.scale * static_cast<float>(codes[i] - layout.offset) + a.minimum;
+    }
+  }
+}
+
+template <class T>
+void widenRow(const pw_matrix& m, int64_t row, float* out) {
+  const char* from = static_cast<const char*>(m.data) + row * m.k * static_cast<int64_t>(sizeof(T));
+  for (int64_t i = 0; i < m.k; ++i) {
+    T value;
+    std::memcpy(&value, from + i * static_cast<int64_t>(sizeof(T)), sizeof value);
+    out[i] = toFloat(value);
+  }
+}
+
+}  // namespace
+
+void dequantizeRow(const pw_matrix& m, int64_t row, float* out) {
+  switch (m.format) {
+    case PW_MATRIX_F32:
+      return widenRow<float>(m, row, out);
+    case PW_MATRIX_F16:
+      return widenRow<Half>(m, row, out);
+    case PW_MATRIX_BF16:
+      return widenRow<BFloat>(m, row, out);
+    default:
+      return dequantizePacked(m, row, out);
+  }
+}
+
+}  // namespace pw

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "pagewarp/matrix.h"
+
+namespace pw {
+
+/// Consecutive rows in the source's own format, contiguous in memory.
+struct RowSource {
+  const uint8_t* data;
+  int64_t rows;
+};
+
+struct PackOptions {
+  /// Bytes of the sources that have been packed and will not be read again, e.g. to drop a mapped file's pages.
+  std::function<void(const uint8_t* begin, int64_t bytes)> consumed;
+  /// Called on the packing thread after each range of rows.
+  std::function<void(int64_t rowsDone, int64_t rows)> progress;
+};
+
+/// Concatenates the sources by rows and lays them out as `out` wants: out.format must be matrixFormat(ggmlId), out.n the
+/// sum of rows, and out.data have room for matrixBytes(). Works through the rows in ranges of some megabytes, spread
+/// over the pool; source pages behind the range can be dropped, so that source and result are never both resident.
+void packMatrix(uint32_t ggmlId, const std::vector<RowSource>& sources, const pw_matrix& out, ThreadPool& pool,
+                const PackOptions& options);
+
+/// Bytes of one source row of k columns.
+int64_t sourceRowBytes(uint32_t ggmlId, int64_t k);
+
+}  // namespace pw

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#define PW_USE_VNNI
+#include "cpu/linear/linear.h"
+#include "cpu/linear/int_avx512.h"
+//
+#include "cpu/linear/packed.inl"
+
+namespace pw::cpu::avx512vnni {
+
+void linearPacked(const pw_linear_args& args, Context& context) { avx512::linearPacked(args, context); }
+
+}  // namespace pw::cpu::avx512vnni

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file Linear layers over F32, F16 and BF16 weights, row-major: f32 products and sums.
+///
+/// An output element is one vector of partial sums over ascending columns, reduced at the end, whatever the tile is: a row's
+/// result does not depend on the batch around it. A tile of 4 weight rows x 4 tokens reads 8 vectors for 16 multiply-adds.
+#pragma once
+#include "cpu/context.h"
+#include "cpu/linear/epilogue.inl"
+#include "plan/linear.h"
+
+#if defined(__GNUC__)
+#define PW_UNROLL _Pragma("GCC unroll 16")
+#else
+#define PW_UNROLL
+#endif
+
+namespace pw::cpu::PW_ISA {
+namespace {
+
+constexpr int kDenseRows = Vec::kLanes == 16 ? 4 : 2;  // what fits the registers: 32 with AVX-512, 16 elsewhere
+constexpr int kDenseTokens = 4;
+
+/// sums[t * kStripRows + r] = dot(weights row r, x row t) for R weight rows and T tokens.
+template <class W, int R, int T>
+void multiplyDense(const W* weights, int64_t k, const float* const* x, float* sums) {
+  Vec sum[R][T];
+  PW_UNROLL for (int r = 0; r < R; ++r) {
+    PW_UNROLL for (int t = 0; t < T; ++t) sum[r][t] = Vec(0.0f);
+  }
+  int64_t i = 0;
+  for (; i + Vec::kLanes <= k; i += Vec::kLanes) {
+    Vec w[R];
+    PW_UNROLL for (int r = 0; r < R; ++r) w[r] = load(weights + r * k + i);
+    PW_UNROLL for (int t = 0; t < T; ++t) {
+      const Vec v = loadF32(x[t] + i);
+      PW_UNROLL for (int r = 0; r < R; ++r) sum[r][t] = fma(w[r], v, sum[r][t]);
+    }
+  }
+  if (i < k) {
+    PW_UNROLL for (int t = 0; t < T; ++t) {
+      const Vec v = loadPartial(x[t] + i, k - i);
+      PW_UNROLL for (int r = 0; r < R; ++r) sum[r][t] = fma(loadPartial(weights + r * k + i, k - i), v, sum[r][t]);
+    }
+  }
+  PW_UNROLL for (int t = 0; t < T; ++t) {
+    PW_UNROLL for (int r = 0; r < R; ++r) sums[t * kStripRows + r] = reduceAdd(sum[r][t]);
+  }
+}
+
+template <class W, int R>
+void multiplyDenseTokens(const W* weights, int64_t k, const float* const* x, int tokens, float* sums) {
+  switch (tokens) {
+    case 1:
+      return multiplyDense<W, R, 1>(weights, k, x, sums);
+    case 2:
+      return multiplyDense<W, R, 2>(weights, k, x, sums);
+    case 3:
+      return multiplyDense<W, R, 3>(weights, k, x, sums);
+    default:
+      return multiplyDense<W, R, kDenseTokens>(weights, k, x, sums);
+  }
+}
+
+template <class X>
+void widen(const X* from, int64_t k, float* to) {
+  int64_t i = 0;
+  for (; i + Vec::kLanes <= k; i += Vec::kLanes) storeF32(to + i, load(from + i));
+  for (; i < k; ++i) to[i] = toFloat(from[i]);
+}
+
+/// Pointers to the rows of x as f32, converted into shared memory where they are not.
+const float** floatRows(const pw_linear_args& a, int64_t tokens, Context& context) {
+  const int64_t k = a.weight.k, stride = (k + 15) / 16 * 16;
+  const bool converts = a.x.dtype != PW_F32;
+  const size_t rowBytes = converts ? static_cast<size_t>(stride) * sizeof(float) : 0;
+  auto* converted = static_cast<float*>(context.shared(static_cast<size_t>(tokens) * (rowBytes + sizeof(float*))));
+  auto** rows = reinterpret_cast<const float**>(reinterpret_cast<char*>(converted) + static_cast<size_t>(tokens) * rowBytes);
+  context.pool().forRange(tokens, converts ? 1 + 32768 / k : tokens, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      void* row = rowPointer(a.x, t);
+      rows[t] = converts ? converted + t * stride : static_cast<const float*>(row);
+      if (a.x.dtype == PW_F16) widen(static_cast<const Half*>(row), k, converted + t * stride);
+      if (a.x.dtype == PW_BF16) widen(static_cast<const BFloat*>(row), k, converted + t * stride);
+    }
+  });
+  return rows;
+}
+
+template <class W>
+void linearDenseOver(const pw_linear_args& a, Context& context) {
+  const int64_t tokens = rowCount(a.x), k = a.weight.k, n = a.weight.n;
+  const float** x = floatRows(a, tokens, context);
+  const int64_t strips = stripCount(n);
+  const plan::LinearPlan plan =
+      plan::planLinear(tokens, kDenseTokens, strips, kStripRows * k * static_cast<int64_t>(sizeof(W)), k * 4, context.pool().size());
+  context.pool().run(plan.tasks(), [&](int64_t task, int) {
+    const int64_t firstToken = task / plan.stripTasks * plan.tokensPerBlock, firstStrip = task % plan.stripTasks * plan.stripsPerTask;
+    const int64_t endToken = firstToken + plan.tokensPerBlock < tokens ? firstToken + plan.tokensPerBlock : tokens;
+    const int64_t endStrip = firstStrip + plan.stripsPerTask < strips ? firstStrip + plan.stripsPerTask : strips;
+    alignas(64) float sums[kDenseTokens * kStripRows];
+    for (int64_t s = firstStrip; s < endStrip; ++s) {
+      const W* weights = static_cast<const W*>(a.weight.data) + s * kStripRows * k;
+      const int rows = static_cast<int>(n - s * kStripRows < kStripRows ? n - s * kStripRows : kStripRows);
+      for (int64_t token = firstToken; token < endToken; token += kDenseTokens) {
+        const int count = static_cast<int>(endToken - token < kDenseTokens ? endToken - token : kDenseTokens);
+        int r = 0;
+        for (; r + kDenseRows <= rows; r += kDenseRows)
+          multiplyDenseTokens<W, kDenseRows>(weights + r * k, k, x + token, count, sums + r);
+        for (; r < rows; ++r) multiplyDenseTokens<W, 1>(weights + r * k, k, x + token, count, sums + r);
+        writeTile(a, sums, token, count, s * kStripRows);
+      }
+    }
+  });
+}
+
+void linearDense(const pw_linear_args& a, Context& context) {
+  switch (a.weight.format) {
+    case PW_MATRIX_F16:
+      return linearDenseOver<Half>(a, context);
+    case PW_MATRIX_BF16:
+      return linearDenseOver<BFloat>(a, context);
+    default:
+      return linearDenseOver<float>(a, context);
+  }
+}
+
+}  // namespace
+}  // namespace pw::cpu::PW_ISA

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file From a tile of sums to the output: bias, residual, rounding to the output's type.
+#pragma once
+#include "cpu/rows.h"
+#include "pagewarp/linear.h"
+#include "pagewarp/matrix_layout.h"
+
+namespace pw::cpu::PW_ISA {
+namespace {
+
+/// Lanes of elements [i, i + kLanes) of a contiguous row of any floating type.
+inline Vec loadAny(const void* row, pw_dtype dtype, int64_t i) {
+  switch (dtype) {
+    case PW_F16:
+      return load(static_cast<const Half*>(row) + i);
+    case PW_BF16:
+      return load(static_cast<const BFloat*>(row) + i);
+    default:
+      return load(static_cast<const float*>(row) + i);
+  }
+}
+
+inline void storeAny(void* row, pw_dtype dtype, int64_t i, Vec v) {
+  switch (dtype) {
+    case PW_F16:
+      return store(static_cast<Half*>(row) + i, v);
+    case PW_BF16:
+      return store(static_cast<BFloat*>(row) + i, v);
+    default:
+      return store(static_cast<float*>(row) + i, v);
+  }
+}
+
+inline float elementAny(const void* row, pw_dtype dtype, int64_t i) {
+  switch (dtype) {
+    case PW_F16:
+      return toFloat(static_cast<const Half*>(row)[i]);
+    case PW_BF16:
+      return toFloat(static_cast<const BFloat*>(row)[i]);
+    default:
+      return static_cast<const float*>(row)[i];
+  }
+}
+
+inline void setElementAny(void* row, pw_dtype dtype, int64_t i, float value) {
+  switch (dtype) {
+    case PW_F16:
+      return fromFloat(value, static_cast<Half*>(row) + i);
+    case PW_BF16:
+      return fromFloat(value, static_cast<BFloat*>(row) + i);
+    default:
+      static_cast<float*>(row)[i] = value;
+  }
+}
+
+/// Writes sums[t * kStripRows + c], t < tokens, to rows token + t and columns column + c of the output.
+inline void writeTile(const pw_linear_args& a, const float* sums, int64_t token, int tokens, int64_t column) {
+  const int columns = static_cast<int>(a.weight.n - column < kStripRows ? a.weight.n - column : kStripRows);
+  for (int t = 0; t < tokens; ++t, sums += kStripRows) {
+    void* out = rowPointer(a.out, token + t);
+    const void* residual = a.residual.data ? rowPointer(a.residual, token + t) : nullptr;
+    int c = 0;
+    for (; c + Vec::kLanes <= columns; c += Vec::kLanes) {
+      Vec v = loadF32(sums + c);
+      if (a.bias.data) v = v + loadAny(a.bias.data, a.bias.dtype, column + c);
+      if (residual) v = v + loadAny(residual, a.residual.dtype, column + c);
+      storeAny(out, a.out.dtype, column + c, v);
+    }
+    for (; c < columns; ++c) {
+      float v = sums[c];
+      if (a.bias.data) v += elementAny(a.bias.data, a.bias.dtype, column + c);
+      if (residual) v += elementAny(residual, a.residual.dtype, column + c);
+      setElementAny(out, a.out.dtype, column + c, v);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pw::cpu::PW_ISA

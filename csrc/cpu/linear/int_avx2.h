@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "cpu/simd/vec.h"
+
+namespace pw::cpu::PW_ISA {
+namespace {
+
+/// Tokens of the widest tile, and the most in a tile of what is left over.
+constexpr int kWideTile = 8, kNarrowTile = 7;
+
+/// Half a vector of codes: 8 rows x 4 columns, unsigned bytes.
+struct Bytes {
+  __m256i v;
+};
+/// One i32 a row.
+struct Ints {
+  __m256i v;
+};
+
+inline Bytes loadBytes(const uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+inline Bytes lowNibbles(Bytes b) { return {_mm256_and_si256(b.v, _mm256_set1_epi8(15))}; }
+inline Bytes highNibbles(Bytes b) { return {_mm256_and_si256(_mm256_srli_epi16(b.v, 4), _mm256_set1_epi8(15))}; }
+
+/// low | (field `i` of `pairs`) << 4.
+template <int i>
+inline Bytes withHighPair(Bytes low, Bytes pairs) {
+  const __m256i shifted = i < 2 ? _mm256_slli_epi16(pairs.v, i < 2 ? 4 - 2 * i : 0) : _mm256_srli_epi16(pairs.v, i < 2 ? 0 : 2 * i - 4);
+  return {_mm256_or_si256(_mm256_and_si256(shifted, _mm256_set1_epi8(0x30)), low.v)};
+}
+
+inline __m256i broadcastWord(const int8_t* x) {
+  int32_t word;
+  std::memcpy(&word, x, sizeof word);
+  return _mm256_set1_epi32(word);
+}
+
+/// start + sum over `count` vectors and their 4 columns of code * x; exact.
+template <int kMaxCode, int kCount>
+inline Ints dot(const Bytes* codes, const int8_t* x, int32_t start) {
+  __m256i sum = _mm256_set1_epi32(start);
+  const __m256i ones = _mm256_set1_epi16(1);
+  // A product pair is at most 2 * kMaxCode * 127; as many of them are added in 16 bits as surely fit.
+  constexpr int kPairs = 32767 / (2 * kMaxCode * 127) < kCount ? 32767 / (2 * kMaxCode * 127) : kCount;
+  if constexpr (kPairs > 0) {
+    for (int i = 0; i < kCount; i += kPairs) {
+      __m256i pairs = _mm256_maddubs_epi16(codes[i].v, broadcastWord(x + 4 * i));
+      for (int j = 1; j < kPairs; ++j)
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(codes[i + j].v, broadcastWord(x + 4 * (i + j))));
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+    }
+  } else {
+    const __m256i low = _mm256_set1_epi16(0xff);
+    for (int i = 0; i < kCount; ++i) {
+      const __m256i b = broadcastWord(x + 4 * i);
+      const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8), odd = _mm256_srai_epi16(b, 8);
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_and_si256(codes[i].v, low), even));
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_srli_epi16(codes[i].v, 8), odd));
+    }
+  }
+  return {sum};
+}
+
+inline Vec toVec(Ints a) { return _mm256_cvtepi32_ps(a.v); }
+inline Vec loadU8(const uint8_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+inline Vec loadI8(const uint8_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+/// Stores lanes, which are integers in [-127, 127], as bytes.
+inline void storeI8(int8_t* p, Vec a) {
+  const __m256i words = _mm256_cvtps_epi32(a.v);
+  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(shorts, shorts));
+}
+
+}  // namespace
+}  // namespace pw::cpu::PW_ISA

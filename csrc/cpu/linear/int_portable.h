@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "cpu/simd/vec.h"
+
+#if defined(_MSC_VER)
+#define PW_NO_INLINE __declspec(noinline)
+#else
+#define PW_NO_INLINE __attribute__((noinline))
+#endif
+
+namespace pw::cpu::PW_ISA {
+namespace {
+
+/// Tokens of the widest tile, and the most in a tile of what is left over.
+constexpr int kWideTile = 4, kNarrowTile = 3;
+
+constexpr int kByteLanes = 4 * Vec::kLanes;
+
+/// Half a vector of codes: 8 rows x 4 columns, unsigned bytes.
+struct Bytes {
+  uint8_t lane[kByteLanes];
+};
+/// One i32 a row.
+struct Ints {
+  int32_t lane[Vec::kLanes];
+};
+
+inline Bytes loadBytes(const uint8_t* p) {
+  Bytes b;
+  std::memcpy(b.lane, p, sizeof b.lane);
+  return b;
+}
+inline Bytes lowNibbles(Bytes b) {
+  for (uint8_t& l : b.lane) l &= 15;
+  return b;
+}
+inline Bytes highNibbles(Bytes b) {
+  for (uint8_t& l : b.lane) l >>= 4;
+  return b;
+}
+
+/// low | (field `i` of `pairs`) << 4.
+template <int i>
+inline Bytes withHighPair(Bytes low, Bytes pairs) {
+  for (int l = 0; l < kByteLanes; ++l) low.lane[l] = static_cast<uint8_t>(low.lane[l] | (pairs.lane[l] >> (2 * i) & 3) << 4);
+  return low;
+}
+
+/// start + sum over `count` vectors and their 4 columns of code * x; exact.
+template <int kMaxCode, int kCount>
+PW_NO_INLINE Ints dot(const Bytes* codes, const int8_t* x, int32_t start) {
+  Ints sum;
+  for (int32_t& l : sum.lane) l = start;
+  for (int i = 0; i < kCount; ++i)
+    for (int r = 0; r < Vec::kLanes; ++r)
+      for (int j = 0; j < 4; ++j) sum.lane[r] += static_cast<int32_t>(codes[i].lane[4 * r + j]) * x[4 * i + j];
+  return sum;
+}
+
+inline Vec toVec(Ints a) {
+  Vec v;
+  for (int i = 0; i < Vec::kLanes; ++i) v.lane[i] = static_cast<float>(a.lane[i]);
+  return v;
+}
+inline Vec loadU8(const uint8_t* p) {
+  Vec v;
+  for (int i = 0; i < Vec::kLanes; ++i) v.lane[i] = static_cast<float>(p[i]);
+  return v;
+}
+inline Vec loadI8(const uint8_t* p) {
+  Vec v;
+  for (int i = 0; i < Vec::kLanes; ++i) v.lane[i] = static_cast<float>(static_cast<int8_t>(p[i]));
+  return v;
+}
+/// Stores lanes, which are integers in [-127, 127], as bytes.
+inline void storeI8(int8_t* p, Vec a) {
+  for (int i = 0; i < Vec::kLanes; ++i) p[i] = static_cast<int8_t>(a.lane[i]);
+}
+
+}  // namespace
+}  // namespace pw::cpu::PW_ISA

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/linear/linear.h"
+
+#include "pagewarp/matrix_layout.h"
+
+namespace pw::cpu {
+
+void linear(const pw_linear_args& args, Context& context) {
+#if defined(PW_CPU_X86)
+  if (context.isa() == Isa::kAvx512 && context.features().vnni && isPacked(args.weight.format))
+    return avx512vnni::linearPacked(args, context);
+#endif
+  PW_CPU_DISPATCH(linear, args, context)
+}
+
+}  // namespace pw::cpu

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/linear/linear.h"
+#include "cpu/linear/int_portable.h"
+//
+#include "cpu/linear/dense.inl"
+#include "cpu/linear/packed.inl"
+
+namespace pw::cpu::portable {
+
+void linear(const pw_linear_args& args, Context& context) {
+  return isPacked(args.weight.format) ? linearPacked(args, context) : linearDense(args, context);
+}
+
+}  // namespace pw::cpu::portable
