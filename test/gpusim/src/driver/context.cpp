@@ -10,6 +10,7 @@
 #include "host_memory.h"
 #include "log.h"
 #include "module.h"
+#include "ownership.h"
 
 namespace gpusim {
 namespace {
@@ -135,16 +136,6 @@ void Context::run(const Work& work) {
   if (status != CUDA_SUCCESS) setFault(status, "");
 }
 
-void Context::noteAllocation(uint64_t address) {
-  std::lock_guard lock(mutex_);
-  allocations_[address] = true;
-}
-
-void Context::forgetAllocation(uint64_t address) {
-  std::lock_guard lock(mutex_);
-  allocations_.erase(address);
-}
-
 void Context::clear(const std::string& occasion) {
   synchronize();
   const auto mine = [this](const auto& object) { return object.context.get() == this; };
@@ -155,16 +146,14 @@ void Context::clear(const std::string& occasion) {
   handles<LoadedModule>().removeIf(mine);
   forgetLibraryModulesOf(*this);
 
-  std::map<uint64_t, bool> owned;
   {
     std::lock_guard lock(mutex_);
-    owned.swap(allocations_);
     legacy_.reset();
     perThread_.clear();
     streams_.clear();
   }
   std::vector<Allocation> leaks;
-  for (const auto& [address, unused] : owned) {
+  for (const uint64_t address : takeAllocationsOf(id)) {
     Allocation allocation;
     if (!device.state.memory.find(address, allocation)) continue;
     leaks.push_back(allocation);

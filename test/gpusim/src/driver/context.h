@@ -52,9 +52,6 @@ class Context : public std::enable_shared_from_this<Context> {
   /// Called by stream threads: performs the work unless the context is at fault.
   void run(const Work& work);
 
-  void noteAllocation(uint64_t address);
-  void forgetAllocation(uint64_t address);
-
   /// Ends all work, reports leaks, frees everything the context owns and takes its handles away; afterwards the context
   /// is as new.
   void clear(const std::string& occasion);
@@ -69,7 +66,6 @@ class Context : public std::enable_shared_from_this<Context> {
   std::vector<std::weak_ptr<Stream>> streams_;
   std::shared_ptr<Stream> legacy_;
   std::map<std::thread::id, std::shared_ptr<Stream>> perThread_;
-  std::map<uint64_t, bool> allocations_;
 };
 
 /// Logs the program's allocations on a device that are still there, if memory is checked.

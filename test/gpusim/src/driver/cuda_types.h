@@ -45,6 +45,12 @@ using CUhostFn = void (*)(void* userData);
 using CUstreamCallback = void (*)(CUstream stream, CUresult status, void* userData);
 using CUoccupancyB2DSize = size_t (*)(int blockSize);
 
+inline const CUstream kStreamLegacy = reinterpret_cast<CUstream>(0x1);
+inline const CUstream kStreamPerThread = reinterpret_cast<CUstream>(0x2);
+inline constexpr uintptr_t kLaunchParamEnd = 0;
+inline constexpr uintptr_t kLaunchParamBufferPointer = 1;
+inline constexpr uintptr_t kLaunchParamBufferSize = 2;
+
 enum CUctx_flags : int { CU_CTX_SCHED_MASK = 0x07, CU_CTX_MAP_HOST = 0x08, CU_CTX_FLAGS_MASK = 0xFF };
 
 enum CUstream_flags : int { CU_STREAM_DEFAULT = 0x0, CU_STREAM_NON_BLOCKING = 0x1 };

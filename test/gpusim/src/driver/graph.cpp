@@ -2,7 +2,9 @@
 #include "graph.h"
 
 #include <algorithm>
+#include <numeric>
 #include <random>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -14,6 +16,27 @@ namespace {
 
 void eraseFrom(std::vector<GraphNode*>& list, const GraphNode* node) {
   list.erase(std::remove(list.begin(), list.end(), node), list.end());
+}
+
+// Indices of the nodes by their order of creation, which is how an update pairs the nodes of two graphs.
+std::vector<size_t> creationOrder(const ExecutableGraph& graph) {
+  std::vector<size_t> order(graph.nodes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return graph.nodes[a].serial < graph.nodes[b].serial; });
+  return order;
+}
+
+std::vector<size_t> inverse(const std::vector<size_t>& order) {
+  std::vector<size_t> rank(order.size());
+  for (size_t i = 0; i < order.size(); ++i) rank[order[i]] = i;
+  return rank;
+}
+
+std::set<size_t> ranks(const std::vector<size_t>& indices, const std::vector<size_t>& rank) {
+  std::set<size_t> found;
+  for (const size_t index : indices) found.insert(rank[index]);
+  return found;
 }
 
 template <class Nodes>
@@ -119,8 +142,8 @@ CUresult ExecutableGraph::build(const Graph& graph, std::shared_ptr<ExecutableGr
   return CUDA_SUCCESS;
 }
 
-CUresult ExecutableGraph::run(Context& context) const {
-  std::mt19937_64 random(context.device.state.seed * 0x9e3779b97f4a7c15u + launches_++);
+CUresult ExecutableGraph::run(Context& context, uint64_t salt) const {
+  std::mt19937_64 random(context.device.state.seed * 0x9e3779b97f4a7c15u + salt);
   std::vector<size_t> open(nodes.size());
   std::vector<std::vector<size_t>> dependents(nodes.size());
   std::vector<size_t> ready;
@@ -141,6 +164,30 @@ CUresult ExecutableGraph::run(Context& context) const {
       if (--open[dependent] == 0) ready.push_back(dependent);
   }
   return CUDA_SUCCESS;
+}
+
+std::shared_ptr<const ExecutableGraph> ExecutableGraph::forLaunch(
+    const std::shared_ptr<const ExecutableGraph>& graph) {
+  std::shared_ptr<ExecutableGraph> own;
+  const auto change = [&](size_t index) -> Work& {
+    if (!own) {
+      own = std::make_shared<ExecutableGraph>();
+      own->nodes = graph->nodes;
+    }
+    return own->nodes[index].work;
+  };
+  for (size_t i = 0; i < graph->nodes.size(); ++i) {
+    const Work& work = graph->nodes[i].work;
+    if (const auto* record = std::get_if<EventRecordWork>(&work)) {
+      auto pending = std::make_shared<PendingRecord>();
+      record->event->record(pending->completion);
+      std::get<EventRecordWork>(change(i)).pending = std::move(pending);
+    } else if (const auto* child = std::get_if<GraphWork>(&work)) {
+      auto inner = forLaunch(child->graph);
+      if (inner != child->graph) std::get<GraphWork>(change(i)).graph = std::move(inner);
+    }
+  }
+  return own ? own : graph;
 }
 
 std::shared_ptr<const ExecutableGraph> GraphExec::snapshot() const {
@@ -187,6 +234,41 @@ CUresult GraphExec::enabled(const GraphNode* origin, bool& enabled) const {
   if (node == graph->nodes.end()) return CUDA_ERROR_INVALID_VALUE;
   enabled = node->enabled;
   return CUDA_SUCCESS;
+}
+
+CUresult GraphExec::updateFrom(const Graph& graph, CUgraphExecUpdateResultInfo& result) {
+  result = {CU_GRAPH_EXEC_UPDATE_ERROR, nullptr, nullptr};
+  const auto refuse = [&](CUgraphExecUpdateResult why, const GraphNode* node) {
+    result.result = why;
+    result.errorNode = reinterpret_cast<CUgraphNode>(const_cast<GraphNode*>(node));
+    return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
+  };
+  std::shared_ptr<ExecutableGraph> fresh;
+  if (ExecutableGraph::build(graph, fresh) != CUDA_SUCCESS) return refuse(CU_GRAPH_EXEC_UPDATE_ERROR, nullptr);
+  auto changed = copy();
+  if (fresh->nodes.size() != changed->nodes.size()) return refuse(CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED, nullptr);
+  const std::vector<size_t> oldOrder = creationOrder(*changed), newOrder = creationOrder(*fresh);
+  const std::vector<size_t> oldRank = inverse(oldOrder), newRank = inverse(newOrder);
+  for (size_t rank = 0; rank < oldOrder.size(); ++rank) {
+    ExecutableGraph::Node& old = changed->nodes[oldOrder[rank]];
+    ExecutableGraph::Node& now = fresh->nodes[newOrder[rank]];
+    if (ranks(old.dependencies, oldRank) != ranks(now.dependencies, newRank))
+      return refuse(CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED, now.origin);
+    if (old.type != now.type) return refuse(CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED, now.origin);
+    old.work = std::move(now.work);
+  }
+  replace(std::move(changed));
+  result.result = CU_GRAPH_EXEC_UPDATE_SUCCESS;
+  return CUDA_SUCCESS;
+}
+
+CUresult GraphExec::launchAfterPrevious(
+    const std::function<CUresult(CompletionPtr previous, uint64_t salt, CompletionPtr& done)>& launch) {
+  std::lock_guard lock(launchMutex_);
+  CompletionPtr done;
+  const CUresult status = launch(lastLaunch_, launches_++, done);
+  if (done) lastLaunch_ = std::move(done);
+  return status;
 }
 
 }  // namespace gpusim

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Graphs as the program builds them, and their executable form.
 #pragma once
-#include <atomic>
-#include <map>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -63,13 +62,13 @@ class ExecutableGraph {
   static CUresult build(const Graph& graph, std::shared_ptr<ExecutableGraph>& executable);
 
   /// Performs the nodes one after another in an order that respects the edges and is otherwise drawn from the seed and
-  /// the number of launches, so that a missing edge shows on some seed.
-  CUresult run(Context& context) const;
+  /// `salt`, so that a missing edge shows on some seed.
+  CUresult run(Context& context, uint64_t salt) const;
+
+  /// The graph as one launch uses it: event record nodes are recorded as pending now.
+  static std::shared_ptr<const ExecutableGraph> forLaunch(const std::shared_ptr<const ExecutableGraph>& graph);
 
   std::vector<Node> nodes;
-
- private:
-  mutable std::atomic<uint64_t> launches_{0};
 };
 
 /// A CUgraphExec: changes replace the snapshot, so that a launch that is under way keeps what it was launched with.
@@ -87,12 +86,20 @@ class GraphExec {
   CUresult update(const GraphNode* origin, CUgraphNodeType type, const std::function<CUresult(Work&)>& change);
   CUresult setEnabled(const GraphNode* origin, bool enabled);
   CUresult enabled(const GraphNode* origin, bool& enabled) const;
+  /// Takes over the nodes' work of a graph with the same topology and types.
+  CUresult updateFrom(const Graph& graph, CUgraphExecUpdateResultInfo& result);
+
+  /// Launches of one executable graph never overlap: `launch(previous, salt)` enqueues and returns the completion.
+  CUresult launchAfterPrevious(const std::function<CUresult(CompletionPtr previous, uint64_t salt, CompletionPtr& done)>& launch);
 
  private:
   std::shared_ptr<ExecutableGraph> copy() const;
 
   mutable std::mutex mutex_;
   std::shared_ptr<const ExecutableGraph> graph_;
+  std::mutex launchMutex_;
+  CompletionPtr lastLaunch_;
+  uint64_t launches_ = 0;
 };
 
 }  // namespace gpusim

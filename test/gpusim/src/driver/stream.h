@@ -12,6 +12,10 @@
 
 namespace gpusim {
 
+/// Range of stream priorities; lower numbers go first. Priorities are kept and reported, and have no effect.
+inline constexpr int kLeastStreamPriority = 0;
+inline constexpr int kGreatestStreamPriority = -5;
+
 class Capture;
 struct GraphNode;
 

@@ -52,7 +52,7 @@ struct Performer {
   CUresult operator()(const EmptyWork&) const { return CUDA_SUCCESS; }
 
   CUresult operator()(const KernelWork& work) const {
-    const LaunchResult result = launch(context.device.state, *work.function->kernel, work.config);
+    const LaunchResult result = launch(work.function->module->context->device.state, *work.function->kernel, work.config);
     for (const Report& report : result.reports) logText(report.format());
     if (result.status == Status::Success) return CUDA_SUCCESS;
     const auto status = static_cast<CUresult>(result.status);
@@ -77,9 +77,11 @@ struct Performer {
   }
 
   CUresult operator()(const EventRecordWork& work) const {
-    auto completion = std::make_shared<Completion>();
-    completion->finish();
-    work.event->record(std::move(completion));
+    if (work.pending) {
+      work.pending->finish();
+    } else {
+      work.event->record(PendingRecord().completion);
+    }
     return CUDA_SUCCESS;
   }
 
@@ -106,11 +108,11 @@ struct Performer {
   }
 
   CUresult operator()(const FreeWork& work) const {
-    context.forgetAllocation(work.address);
-    return work.pool->release(work.address, work.size);
+    if (work.pool) return work.pool->release(work.address, work.size);
+    return static_cast<CUresult>(context.device.state.memory.free(work.address));
   }
 
-  CUresult operator()(const GraphWork& work) const { return work.graph->run(context); }
+  CUresult operator()(const GraphWork& work) const { return work.graph->run(context, work.salt); }
 };
 
 }  // namespace

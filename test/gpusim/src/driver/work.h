@@ -60,9 +60,22 @@ struct CallbackWork {
   void* userData = nullptr;
 };
 
+/// A record that was promised at a graph's launch: it ends when the node is reached, or when the launch is dropped.
+struct PendingRecord {
+  CompletionPtr completion = std::make_shared<Completion>();
+  PendingRecord() = default;
+  PendingRecord(const PendingRecord&) = delete;
+  PendingRecord& operator=(const PendingRecord&) = delete;
+  ~PendingRecord() { finish(); }
+  void finish() {
+    if (!completion->done()) completion->finish();
+  }
+};
+
 /// An event's record inside a graph.
 struct EventRecordWork {
   std::shared_ptr<Event> event;
+  std::shared_ptr<PendingRecord> pending;  ///< set in what is launched
 };
 
 /// An event's wait inside a graph.
@@ -86,13 +99,14 @@ struct WaitValueWork {
 struct FreeWork {
   uint64_t address = 0;
   uint64_t size = 0;
-  std::shared_ptr<MemoryPool> pool;
+  std::shared_ptr<MemoryPool> pool;  ///< null for memory that came from cuMemAlloc
 };
 
 /// A graph's launch, and a child graph's node.
 struct GraphWork {
   std::shared_ptr<const ExecutableGraph> graph;
   std::shared_ptr<Graph> source;  ///< of a child node: the graph as the program sees it
+  uint64_t salt = 0;              ///< running number of the launch; varies the order of independent nodes
 };
 
 using Work = std::variant<EmptyWork, KernelWork, CopyWork, FillWork, HostWork, CallbackWork, EventRecordWork,

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ptx/ast.h"
+#include "ptx/lexer.h"
+
+namespace gpusim::ptx {
+
+/// Recursive-descent parser of a module; FunctionParser does the bodies.
+class Parser {
+ public:
+  explicit Parser(const std::string& text);
+  ModuleAst run();
+
+ private:
+  friend class FunctionParser;
+
+  const Token& peek(size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
+  Token take() { return tokens_[at_ + 1 < tokens_.size() ? at_++ : at_]; }
+  bool accept(const char* text);
+  void expect(const char* text);
+  std::string word();
+  uint64_t integer();
+  void skipTo(const char* text);
+  [[noreturn]] void fail(const std::string& message) const;
+
+  void topLevel();
+  void fileDirective();
+  void declaration();
+  Variable variableType(Space space);
+  void dimensions(Variable& v);
+  void initialiser(Variable& v);
+  void symbolInitialiser(Initialiser& init);
+  void variables(Space space, bool external, std::vector<Variable>& out);
+  std::vector<Variable> parameterList();
+  void function(bool entry);
+
+  const std::string& text_;
+  std::vector<Token> tokens_;
+  size_t at_ = 0;
+  ModuleAst module_;
+};
+
+/// Parses a function's body: scopes, register and variable declarations, labels, instructions.
+class FunctionParser {
+ public:
+  FunctionParser(Parser& parser, FunctionAst& function) : p_(parser), f_(function) {}
+  void run();
+
+ private:
+  struct Scope {
+    int id;
+    std::map<std::string, int> registers;
+    std::map<std::string, std::string> variables;  ///< name -> unique name
+  };
+
+  void block();
+  void directive();
+  void registerDeclaration();
+  void namedDirective(const std::string& name);
+  void instruction();
+  void callOperands(Statement& s);
+  Operand operand();
+  Operand simpleOperand();
+  Operand address();
+  int findRegister(const std::string& name) const;
+  std::string findVariable(const std::string& name) const;
+  int addRegister(const std::string& name, Type type);
+
+  Parser& p_;
+  FunctionAst& f_;
+  std::vector<Scope> scopes_;
+  int file_ = 0, sourceLine_ = 0;
+};
+
+}  // namespace gpusim::ptx
