@@ -174,7 +174,7 @@ bool captureRecord(const std::shared_ptr<Stream>& stream, const std::shared_ptr<
   if (status != CUDA_SUCCESS) return true;
   if (external) {
     stream->captureFrontier = {
-        capture->graph->add(CU_GRAPH_NODE_TYPE_EVENT_RECORD, EventRecordWork{event}, stream->captureFrontier)};
+        capture->graph->add(CU_GRAPH_NODE_TYPE_EVENT_RECORD, EventRecordWork{event, nullptr}, stream->captureFrontier)};
   } else {
     event->recordCaptured(capture, stream->captureFrontier);
   }

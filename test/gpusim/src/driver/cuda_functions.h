@@ -381,5 +381,12 @@ CUresult cuGraphExecUpdate(CUgraphExec hGraphExec, CUgraph hGraph, CUgraphNode* 
 CUresult cuGraphNodeSetEnabled(CUgraphExec hGraphExec, CUgraphNode hNode, unsigned int isEnabled);
 CUresult cuGraphNodeGetEnabled(CUgraphExec hGraphExec, CUgraphNode hNode, unsigned int* isEnabled);
 
+// api_old_names.cpp
+CUresult cuCtxDestroy(CUcontext ctx);
+CUresult cuCtxPopCurrent(CUcontext* pctx);
+CUresult cuCtxPushCurrent(CUcontext ctx);
+CUresult cuEventDestroy(CUevent hEvent);
+CUresult cuStreamDestroy(CUstream hStream);
+
 }  // extern "C"
 #pragma GCC visibility pop

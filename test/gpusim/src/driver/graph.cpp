@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "event.h"
 #include "handles.h"
 #include "module.h"
 
