@@ -8,7 +8,7 @@ execute_process(
   WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" OUTPUT_VARIABLE pagewarp_node_paths OUTPUT_STRIP_TRAILING_WHITESPACE
   RESULT_VARIABLE pagewarp_node_result)
 if(NOT pagewarp_node_result EQUAL 0)
-  message(FATAL_ERROR "node-api-headers or node-addon-api is missing: run `npm install` first, or set PAGEWARP_ADDON=OFF")
+  message(FATAL_ERROR "node-api-headers or node-addon-api is missing: run `npm install` first")
 endif()
 file(TO_CMAKE_PATH "${pagewarp_node_paths}" pagewarp_node_paths)
 list(GET pagewarp_node_paths 0 1 PAGEWARP_NODE_INCLUDES)
