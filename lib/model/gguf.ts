@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+import { PagewarpError } from '../errors.js';
+import { type NativeGguf, type NativeGgufEntry, type NativeGgufTensor, native } from '../native.js';
+import { Resource } from '../tensor/resource.js';
+
+/** A tensor of a GGUF file: `shape` is row-major, `offset` counts bytes from the start of the file. */
+export type GgufTensor = Readonly<NativeGgufTensor>;
+
+/** Description of a metadata array that has not been read. */
+export interface GgufArrayInfo {
+  readonly element: string;
+  readonly length: number;
+}
+
+type Numbers =
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | Float32Array
+  | Float64Array
+  | BigUint64Array
+  | BigInt64Array;
+
+/**
+ * A GGUF file (version 2 or 3), memory-mapped: header and tables are read and checked, tensor data is not touched.
+ * Metadata getters check types and throw ERR_INVALID_MODEL, naming the key, when the file says something else.
+ */
+export class GgufFile extends Resource<NativeGguf> {
+  readonly path: string;
+  readonly version: number;
+  /** Of the tensor data, in bytes. */
+  readonly alignment: number;
+  /** Size of the file. */
+  readonly bytes: number;
+  readonly tensors: ReadonlyMap<string, GgufTensor>;
+  readonly #entries: ReadonlyMap<string, { index: number; entry: NativeGgufEntry }>;
+
+  /** @throws PagewarpError ERR_IO when the file cannot be opened, ERR_INVALID_MODEL when it is not a valid GGUF file */
+  static open(path: string): GgufFile {
+    return new GgufFile(path);
+  }
+
+  private constructor(path: string) {
+    const tables = native().openGguf(path);
+    super(tables.handle);
+    this.path = path;
+    this.version = tables.version;
+    this.alignment = tables.alignment;
+    this.bytes = tables.bytes;
+    this.tensors = new Map(tables.tensors.map((tensor) => [tensor.name, tensor]));
+    this.#entries = new Map(tables.metadata.map((entry, index) => [entry.key, { index, entry }]));
+  }
+
+  /** All metadata in the file's order; arrays are described, not read. */
+  *metadata(): Generator<[key: string, value: string | number | bigint | boolean | GgufArrayInfo]> {
+    for (const [key, { entry }] of this.#entries) {
+      yield [key, entry.value ?? { element: entry.element as string, length: entry.length as number }];
+    }
+  }
+
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
+  /** A string, or undefined when the file has no such key. */
+  string(key: string): string | undefined {
+    return this.#scalar(key, 'string', 'a string');
+  }
+
+  boolean(key: string): boolean | undefined {
+    return this.#scalar(key, 'boolean', 'a boolean');
+  }
+
+  /** Any number; 64-bit integers beyond 2^53 are refused. */
+  number(key: string): number | undefined {
+    return this.#scalar(key, 'number', 'a number');
+  }
+
+  /** An array of strings. */
+  strings(key: string): string[] | undefined {
+    return this.#array(key, (element) => element === 'string', 'an array of strings') as string[] | undefined;
+  }
+
+  /** An array of numbers (of any type but 64-bit integers). */
+  numbers(key: string): Exclude<Numbers, BigUint64Array | BigInt64Array> | undefined {
+    const numeric = (element: string) => /^([ui](8|16|32)|f32|f64|bool)$/.test(element);
+    return this.#array(key, numeric, 'an array of numbers') as
+      | Exclude<Numbers, BigUint64Array | BigInt64Array>
+      | undefined;
+  }
+
+  #scalar<T>(key: string, type: 'string' | 'boolean' | 'number', wanted: string): T | undefined {
+    const found = this.#entries.get(key);
+    if (!found) return undefined;
+    // biome-ignore lint/suspicious/useValidTypeof: `type` is one of the literals above
+    if (typeof found.entry.value !== type) throw this.#wrongType(found.entry, wanted);
+    return found.entry.value as T;
+  }
+
+  #array(key: string, accepts: (element: string) => boolean, wanted: string): unknown {
+    const found = this.#entries.get(key);
+    if (!found) return undefined;
+    if (found.entry.element === undefined || !accepts(found.entry.element)) throw this.#wrongType(found.entry, wanted);
+    return native().ggufArray(this.native, found.index);
+  }
+
+  #wrongType(entry: NativeGgufEntry, wanted: string): PagewarpError {
+    const given = entry.element === undefined ? `${entry.type} ${String(entry.value)}` : `an array of ${entry.element}`;
+    return new PagewarpError('ERR_INVALID_MODEL', `${this.path}: "${entry.key}" is ${given}, but must be ${wanted}`, {
+      key: entry.key,
+      path: this.path,
+    });
+  }
+}
