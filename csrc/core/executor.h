@@ -6,6 +6,8 @@
 
 #include "core/ref.h"
 #include "pagewarp/activation.h"
+#include "pagewarp/attention.h"
+#include "pagewarp/kvcache.h"
 #include "pagewarp/norm.h"
 #include "pagewarp/rope.h"
 #include "pagewarp/sample.h"
@@ -28,6 +30,12 @@ class Executor {
   virtual void download(const pw_tensor& from, void* to) = 0;
   virtual void fill(const pw_tensor& to, double value) = 0;
 
+  virtual void attention(const pw_attention_args& args) = 0;
+  virtual void mergeStates(const pw_merge_states_args& args) = 0;
+  virtual void appendKv(const pw_append_kv_args& args) = 0;
+  virtual void gatherKv(const pw_gather_kv_args& args) = 0;
+  virtual void copyPages(const pw_copy_pages_args& args) = 0;
+  virtual void moveSlots(const pw_move_slots_args& args) = 0;
   virtual void rmsNorm(const pw_rmsnorm_args& args) = 0;
   virtual void ropeTable(const pw_rope_table_args& args) = 0;
   virtual void rope(const pw_rope_args& args) = 0;

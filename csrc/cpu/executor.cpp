@@ -2,7 +2,9 @@
 #include "cpu/executor.h"
 
 #include "cpu/activation/activation.h"
+#include "cpu/attention/attention.h"
 #include "cpu/copy/copy.h"
+#include "cpu/kvcache/kvcache.h"
 #include "cpu/norm/norm.h"
 #include "cpu/rope/rope.h"
 #include "cpu/sample/sample.h"
@@ -14,6 +16,12 @@ void CpuExecutor::copy(const pw_tensor& from, const pw_tensor& to) { cpu::copy(f
 void CpuExecutor::upload(const void* from, const pw_tensor& to) { cpu::copy(contiguousView(from, to), to); }
 void CpuExecutor::download(const pw_tensor& from, void* to) { cpu::copy(from, contiguousView(to, from)); }
 void CpuExecutor::fill(const pw_tensor& to, double value) { cpu::fill(to, value); }
+void CpuExecutor::attention(const pw_attention_args& args) { cpu::attention(args, context_); }
+void CpuExecutor::mergeStates(const pw_merge_states_args& args) { cpu::mergeStates(args, context_); }
+void CpuExecutor::appendKv(const pw_append_kv_args& args) { cpu::appendKv(args, context_); }
+void CpuExecutor::gatherKv(const pw_gather_kv_args& args) { cpu::gatherKv(args, context_); }
+void CpuExecutor::copyPages(const pw_copy_pages_args& args) { cpu::copyPages(args, context_); }
+void CpuExecutor::moveSlots(const pw_move_slots_args& args) { cpu::moveSlots(args, context_); }
 void CpuExecutor::rmsNorm(const pw_rmsnorm_args& args) { cpu::rmsNorm(args, context_); }
 void CpuExecutor::ropeTable(const pw_rope_table_args& args) { cpu::ropeTable(args, context_); }
 void CpuExecutor::rope(const pw_rope_args& args) { cpu::rope(args, context_); }

@@ -15,6 +15,12 @@ class CpuExecutor final : public Executor {
   void upload(const void* from, const pw_tensor& to) override;
   void download(const pw_tensor& from, void* to) override;
   void fill(const pw_tensor& to, double value) override;
+  void attention(const pw_attention_args& args) override;
+  void mergeStates(const pw_merge_states_args& args) override;
+  void appendKv(const pw_append_kv_args& args) override;
+  void gatherKv(const pw_gather_kv_args& args) override;
+  void copyPages(const pw_copy_pages_args& args) override;
+  void moveSlots(const pw_move_slots_args& args) override;
   void rmsNorm(const pw_rmsnorm_args& args) override;
   void ropeTable(const pw_rope_table_args& args) override;
   void rope(const pw_rope_args& args) override;

@@ -11,6 +11,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   registerDevice(env, exports);
   registerStream(env, exports);
   registerTensor(env, exports);
+  registerAttentionOps(env, exports);
+  registerKvCacheOps(env, exports);
   registerNormOps(env, exports);
   registerRopeOps(env, exports);
   registerActivationOps(env, exports);

@@ -8,6 +8,8 @@ namespace pw::node {
 void registerDevice(Napi::Env env, Napi::Object exports);
 void registerStream(Napi::Env env, Napi::Object exports);
 void registerTensor(Napi::Env env, Napi::Object exports);
+void registerAttentionOps(Napi::Env env, Napi::Object exports);
+void registerKvCacheOps(Napi::Env env, Napi::Object exports);
 void registerNormOps(Napi::Env env, Napi::Object exports);
 void registerRopeOps(Napi::Env env, Napi::Object exports);
 void registerActivationOps(Napi::Env env, Napi::Object exports);
