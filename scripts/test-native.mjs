@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
 // Builds and runs the C++ tests of test/native under AddressSanitizer and UBSan, the fuzz driver included.
+// Arguments go to ctest.
 //   PAGEWARP_FUZZ_SECONDS (3), PAGEWARP_FUZZ_SEED (1): how long to fuzz, and from which seed
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
@@ -15,8 +16,7 @@ function run(command, args) {
   if (result.status !== 0) process.exit(result.status ?? 1);
 }
 
-run('cmake', ['-S', path.join(root, 'test', 'native'), '-B', tree, '-DCMAKE_BUILD_TYPE=None', '--log-level=WARNING']);
-run('cmake', ['--build', tree, '--parallel', '2']);
-const suffix = process.platform === 'win32' ? '.exe' : '';
-run(path.join(tree, `native_tests${suffix}`), []);
-run(path.join(tree, `gguf_fuzz${suffix}`), [seconds, seed]);
+const fuzz = [`-DPAGEWARP_FUZZ_SECONDS=${seconds}`, `-DPAGEWARP_FUZZ_SEED=${seed}`];
+run('cmake', ['-S', path.join(root, 'test', 'native'), '-B', tree, ...fuzz, '--log-level=WARNING']);
+run('cmake', ['--build', tree, '--config', 'Debug', '--parallel', '2']);
+run('ctest', ['--test-dir', tree, '-C', 'Debug', '--output-on-failure', ...process.argv.slice(2)]);
