@@ -95,6 +95,7 @@ export interface Native {
 
   openGguf(path: string): NativeGgufTables;
   ggufArray(file: NativeGguf, index: number): unknown;
+  ggufBytes(file: NativeGguf, offset: number, length: number): ArrayBuffer;
 
   rmsNorm(
     stream: NativeStream,

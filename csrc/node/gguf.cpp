@@ -177,11 +177,24 @@ Napi::Value ggufArray(const Napi::CallbackInfo& info) {
   return array(info.Env(), metadata[index].value);
 }
 
+/// ggufBytes(handle, offset, length): a copy of a stretch of the file.
+Napi::Value ggufBytes(const Napi::CallbackInfo& info) {
+  const Ref<GgufFile> gguf = unwrap<GgufFile>(info[0]);
+  const MappedFile& file = gguf->file();
+  const double offset = info[1].As<Napi::Number>().DoubleValue(), length = info[2].As<Napi::Number>().DoubleValue();
+  if (!(offset >= 0 && length >= 0 && offset + length <= static_cast<double>(file.size())))
+    throw Error(PW_INVALID_ARGUMENT, "a stretch outside the file");
+  Napi::ArrayBuffer out = Napi::ArrayBuffer::New(info.Env(), static_cast<size_t>(length));
+  if (length > 0) std::memcpy(out.Data(), file.data() + static_cast<size_t>(offset), static_cast<size_t>(length));
+  return out;
+}
+
 }  // namespace
 
 void registerGguf(Napi::Env env, Napi::Object exports) {
   exports.Set("openGguf", Napi::Function::New(env, guarded<openGguf>));
   exports.Set("ggufArray", Napi::Function::New(env, guarded<ggufArray>));
+  exports.Set("ggufBytes", Napi::Function::New(env, guarded<ggufBytes>));
 }
 
 }  // namespace pw::node

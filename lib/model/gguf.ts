@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PagewarpError } from '../errors.js';
+import { PagewarpError, unsupported } from '../errors.js';
 import { type NativeGguf, type NativeGgufEntry, type NativeGgufTensor, native } from '../native.js';
+import { bf16ToNumber, f16ToNumber } from '../tensor/float16.js';
 import { Resource } from '../tensor/resource.js';
 
 /** A tensor of a GGUF file: `shape` is row-major, `offset` counts bytes from the start of the file. */
@@ -23,6 +24,12 @@ type Numbers =
   | Float64Array
   | BigUint64Array
   | BigInt64Array;
+
+const decoders: Readonly<Record<string, (bytes: ArrayBuffer) => Float32Array>> = {
+  F32: (bytes) => new Float32Array(bytes),
+  F16: (bytes) => Float32Array.from(new Uint16Array(bytes), f16ToNumber),
+  BF16: (bytes) => Float32Array.from(new Uint16Array(bytes), bf16ToNumber),
+};
 
 /**
  * A GGUF file (version 2 or 3), memory-mapped: header and tables are read and checked, tensor data is not touched.
@@ -92,10 +99,27 @@ export class GgufFile extends Resource<NativeGguf> {
       | undefined;
   }
 
+  /**
+   * The elements of a small unquantised tensor (F32, F16, BF16), such as a norm's weights.
+   * @throws PagewarpError ERR_INVALID_MODEL when there is none, ERR_UNSUPPORTED for other types
+   */
+  values(name: string): Float32Array {
+    const tensor = this.tensor(name);
+    const decode = decoders[tensor.type];
+    if (!decode) throw unsupported(`${this.path}: tensor "${name}" of type ${tensor.type}`, Object.keys(decoders).join(', '));
+    return decode(native().ggufBytes(this.native, tensor.offset, tensor.bytes));
+  }
+
+  /** @throws PagewarpError ERR_INVALID_MODEL when there is no such tensor */
+  tensor(name: string): GgufTensor {
+    const tensor = this.tensors.get(name);
+    if (tensor) return tensor;
+    throw new PagewarpError('ERR_INVALID_MODEL', `${this.path}: there is no tensor "${name}"`, { name, path: this.path });
+  }
+
   #scalar<T>(key: string, type: 'string' | 'boolean' | 'number', wanted: string): T | undefined {
     const found = this.#entries.get(key);
     if (!found) return undefined;
-    // biome-ignore lint/suspicious/useValidTypeof: `type` is one of the literals above
     if (typeof found.entry.value !== type) throw this.#wrongType(found.entry, wanted);
     return found.entry.value as T;
   }
