@@ -25,7 +25,10 @@ export default defineConfig({
     projects: [
       project('unit', 0, ['test/unit/**/*.test.ts'], { timeoutSeconds: 60 }),
       project('device', 1, ['test/device/**/*.test.ts'], { timeoutSeconds: 300 }),
-      project('gpusim', 2, ['test/gpusim/tests/**/*.test.ts'], { timeoutSeconds: 300 }),
+      project('gpusim', 2, ['test/gpusim/tests/**/*.test.ts'], {
+        timeoutSeconds: 300,
+        globalSetup: 'test/gpusim/tests/global-setup.ts',
+      }),
       project('package', 3, ['test/package/**/*.test.ts'], {
         timeoutSeconds: 900,
         maxWorkers: 1,
