@@ -1,5 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 export { type ErrorCode, PagewarpError } from './errors.js';
+export { type GatedInput, type GatedOptions, geluMul, siluMul } from './ops/activation.js';
+export { type RmsNormOptions, rmsNorm } from './ops/norm.js';
+export { type RopeOptions, type RopePairing, type RopeTableOptions, rope, ropeTable } from './ops/rope.js';
+export {
+  type RopeFrequencies,
+  type RopeFrequencyOptions,
+  type RopeScaling,
+  ropeFrequencies,
+  ropeFrequencyTensor,
+} from './ops/ropefrequencies.js';
+export { type ArgmaxOptions, argmax, type SampleOptions, type SampleResult, sample } from './ops/sample.js';
+export {
+  type PerRequest,
+  packSampling,
+  type SamplingOptions,
+  type SamplingParameters,
+  type TokenHistory,
+  tokenHistory,
+} from './ops/sampling.js';
+export { type DraftIndptr, type DraftSource, type VerifyOptions, type VerifyResult, verify } from './ops/verify.js';
+export type { Draft, Drafter } from './speculate/drafter.js';
+export { type PromptLookupOptions, promptLookup } from './speculate/promptlookup.js';
 export { type CpuIsa, type CpuOptions, Device, type DeviceInfo } from './tensor/device.js';
 export type { DType, FloatDType, TypedArrayOf } from './tensor/dtype.js';
 export { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './tensor/float16.js';

@@ -53,6 +53,16 @@ export interface NativeCpuInfo {
   bf16: boolean;
 }
 
+/** How a batch samples: pw_sampling. */
+export type NativeSampling = [
+  parameters: NativeTensor,
+  seeds: NativeTensor,
+  offsets: NativeTensor,
+  history: NativeTensor | null,
+  historyIndptr: NativeTensor | null,
+  promptLengths: NativeTensor | null,
+];
+
 /**
  * The whole surface of the addon. It trusts its callers: arguments are checked in lib/, once. Functions that take a stream
  * enqueue a command and return.
@@ -82,12 +92,7 @@ export interface Native {
   eventTime(event: NativeEvent): number;
 
   createTensor(device: NativeDevice, dtype: number, shape: readonly number[]): NativeTensor;
-  viewTensor(
-    tensor: NativeTensor,
-    shape: readonly number[],
-    strides: readonly number[],
-    offset: number,
-  ): NativeTensor;
+  viewTensor(tensor: NativeTensor, shape: readonly number[], strides: readonly number[], offset: number): NativeTensor;
   writeTensor(stream: NativeStream, tensor: NativeTensor, data: ArrayBufferView): void;
   readTensor(stream: NativeStream, tensor: NativeTensor): Promise<ArrayBuffer>;
   copyTensor(stream: NativeStream, from: NativeTensor, to: NativeTensor): void;
@@ -104,6 +109,51 @@ export interface Native {
     residual: NativeTensor | null,
     out: NativeTensor,
     eps: number,
+  ): void;
+
+  ropeTable(
+    stream: NativeStream,
+    positions: NativeTensor,
+    frequencies: NativeTensor,
+    table: NativeTensor,
+    magnitude: number,
+  ): void;
+  rope(
+    stream: NativeStream,
+    q: NativeTensor,
+    qOut: NativeTensor,
+    k: NativeTensor | null,
+    kOut: NativeTensor | null,
+    table: NativeTensor,
+    pairing: number,
+  ): void;
+  gated(stream: NativeStream, gate: NativeTensor, up: NativeTensor, out: NativeTensor, activation: number): void;
+
+  argmax(stream: NativeStream, logits: NativeTensor, ids: NativeTensor): void;
+  sample(
+    stream: NativeStream,
+    logits: NativeTensor,
+    ids: NativeTensor,
+    logprobs: NativeTensor | null,
+    topIds: NativeTensor | null,
+    topLogprobs: NativeTensor | null,
+    ...sampling: NativeSampling
+  ): void;
+  verify(
+    stream: NativeStream,
+    targetLogits: NativeTensor,
+    draftTokens: NativeTensor,
+    draftIndptr: NativeTensor,
+    draftLogits: NativeTensor | null,
+    draftParameters: NativeTensor | null,
+    greedy: boolean,
+    acceptedLengths: NativeTensor,
+    tokens: NativeTensor,
+    lastTokens: NativeTensor,
+    positions: NativeTensor | null,
+    nextPositions: NativeTensor | null,
+    logprobs: NativeTensor | null,
+    ...sampling: NativeSampling
   ): void;
 }
 

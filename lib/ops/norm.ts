@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+import { shapeMismatch } from '../errors.js';
+import { native } from '../native.js';
+import type { FloatDType } from '../tensor/dtype.js';
+import type { Stream } from '../tensor/stream.js';
+import { Tensor } from '../tensor/tensor.js';
+import { checkFloat, checkNumber, checkShape } from './check.js';
+
+export interface RmsNormOptions {
+  /** [..., dim], 1 to 4 dimensions, the last one contiguous. */
+  x: Tensor<FloatDType>;
+  /** [dim]. */
+  weight: Tensor<FloatDType>;
+  /** Added to the mean of squares, above 0. */
+  eps: number;
+  /** [..., dim]: `residual += x` first, in place and rounded to its dtype; the norm is taken of the sum. */
+  residual?: Tensor<FloatDType>;
+  /** [..., dim]; may be `x`. Default: a new tensor of x's dtype. */
+  out?: Tensor<FloatDType>;
+}
+
+/**
+ * Root-mean-square normalisation, `x / sqrt(mean(x²) + eps) * weight` over the last dimension (Zhang and Sennrich, "Root mean
+ * square layer normalization", 2019), optionally fused with the residual addition before it.
+ * @returns `out`
+ * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
+ */
+export function rmsNorm(stream: Stream, options: RmsNormOptions): Tensor<FloatDType> {
+  const { x, weight, eps, residual } = options;
+  checkFloat('x', x, stream);
+  if (x.rank > 4) throw shapeMismatch('x', x.shape, ['...', 'dim'], 'rmsNorm takes 1 to 4 dimensions');
+  checkFloat('weight', weight, stream);
+  checkShape('weight', weight, [x.shape.at(-1) as number], 'one weight per element of the last dimension of x');
+  checkNumber('eps', eps, 'a number above 0', (value) => value > 0);
+  for (const [name, tensor] of [
+    ['residual', residual],
+    ['out', options.out],
+  ] as const) {
+    if (!tensor) continue;
+    checkFloat(name, tensor, stream);
+    checkShape(name, tensor, x.shape, 'it must have the shape of x');
+  }
+  const out = options.out ?? Tensor.empty(stream.device, x.shape, x.dtype);
+  native().rmsNorm(stream.native, x.native, weight.native, residual?.native ?? null, out.native, eps);
+  return out;
+}
