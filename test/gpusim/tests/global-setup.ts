@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds the simulator before its tests: incrementally, and quietly unless the build fails.
+// Builds the simulator and, where nvcc is, the CUDA programs: incrementally, and quietly unless the build fails.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { buildFolder, hasTool, programsBuild, programsFolder } from './runner.js';
+
+function cmake(args: readonly string[]): void {
+  try {
+    execFileSync('cmake', args, { stdio: 'pipe', maxBuffer: 1 << 28 });
+  } catch (problem) {
+    const { stdout, stderr } = problem as { stdout?: Buffer; stderr?: Buffer };
+    throw new Error(`cmake ${args.join(' ')} failed:\n${stdout ?? ''}${stderr ?? problem}`);
+  }
+}
+
+function build(source: string, folder: string, options: readonly string[] = []): void {
+  if (!existsSync(join(folder, 'CMakeCache.txt'))) {
+    const generator = hasTool('ninja') ? ['-G', 'Ninja'] : [];
+    cmake(['-S', source, '-B', folder, '-DCMAKE_BUILD_TYPE=Release', ...generator, ...options]);
+  }
+  cmake(['--build', folder, '--parallel', '2']);
+}
 
 export default function setup(): void {
-  if (process.env.GPUSIM_BUILD) return;
-  const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
-  const build = join(root, 'build/gpusim');
-  const run = (args: readonly string[]): void => {
-    try {
-      execFileSync('cmake', args, { stdio: 'pipe' });
-    } catch (problem) {
-      const { stdout, stderr } = problem as { stdout?: Buffer; stderr?: Buffer };
-      throw new Error(`cmake ${args.join(' ')} failed:\n${stdout ?? ''}${stderr ?? problem}`);
-    }
-  };
-  if (!existsSync(join(build, 'CMakeCache.txt'))) {
-    run(['-S', join(root, 'test/gpusim'), '-B', build, '-DCMAKE_BUILD_TYPE=Release']);
-  }
-  run(['--build', build, '--parallel', '2']);
+  // A folder given from outside is used as it is.
+  if (!process.env.GPUSIM_BUILD) build(join(programsFolder, '..'), buildFolder);
+  if (hasTool('nvcc')) build(programsFolder, programsBuild, [`-DGPUSIM_LIBRARY=${join(buildFolder, 'libcuda.so.1')}`]);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The only module that knows the simulator's command line. Everything else says which kernel runs on which bytes.
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 export const buildFolder = process.env.GPUSIM_BUILD ?? join(root, 'build/gpusim');
 export const programsFolder = join(root, 'test/gpusim/programs');
+export const programsBuild = process.env.GPUSIM_PROGRAMS_BUILD ?? join(root, 'build/gpusim-programs');
 const tool = join(buildFolder, 'gpusim');
 
 /** A kernel parameter: a scalar in the tool's notation (`u32:7`), a buffer that is read, one that is returned, or both. */
@@ -113,7 +114,7 @@ function answer(list: string, { device = 'small', environment = {} }: BatchOptio
 }
 
 /** Whether `name` can be executed; tests that need an absent CUDA tool say so in one line and are skipped. */
-export function hasTool(name: 'nvcc' | 'ptxas' | 'g++'): boolean {
+export function hasTool(name: 'nvcc' | 'ptxas' | 'ninja'): boolean {
   try {
     execFileSync(name, ['--version'], { stdio: 'ignore' });
     return true;
@@ -139,4 +140,20 @@ export function assemble(ptx: string, target: string): string {
   }
 }
 
-export const simulatorIsBuilt = (): boolean => existsSync(tool);
+export interface ProgramResult {
+  /** Exit status, or the signal that ended it. */
+  readonly status: number | string;
+  readonly output: string;
+}
+
+/** Runs a program of programs/ against the simulator's libcuda.so.1. */
+export function runProgram(name: string, args: readonly string[], environment: Readonly<Record<string, string>>): Promise<ProgramResult> {
+  const paths = [buildFolder, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':');
+  const env = { ...process.env, LD_LIBRARY_PATH: paths, ...environment };
+  return new Promise((done) => {
+    execFile(join(programsBuild, name), args, { env, timeout: 120_000, maxBuffer: 1 << 26 }, (problem, stdout, stderr) => {
+      const code = problem ? (problem.signal ?? problem.code ?? 'failed') : 0;
+      done({ status: code, output: `${stdout}${stderr}` });
+    });
+  });
+}
