@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 export { type ErrorCode, PagewarpError } from './errors.js';
+export { type BatchEntry, CacheBatch, type PageTable } from './kv/batch.js';
+export { type CacheStatistics, PagedKvCache, type PagedKvCacheOptions } from './kv/cache.js';
+export type { CacheDType, KvLayer, StoredCacheDType } from './kv/layer.js';
+export { KvSequence } from './kv/sequence.js';
+export { type GgufArrayInfo, GgufFile, type GgufTensor } from './model/gguf.js';
 export { type GatedInput, type GatedOptions, geluMul, siluMul } from './ops/activation.js';
+export { type AttentionOptions, attention, type MergeStatesOptions, mergeStates } from './ops/attention.js';
+export {
+  AttentionPlan,
+  type AttentionPlanOptions,
+  type AttentionSegment,
+  attentionWorkspaceBytes,
+  planAttention,
+} from './ops/attentionplan.js';
+export { appendKv, gatherKv, type KvRowsOptions, type KvSource } from './ops/kvcache.js';
 export { type RmsNormOptions, rmsNorm } from './ops/norm.js';
 export { type RopeOptions, type RopePairing, type RopeTableOptions, rope, ropeTable } from './ops/rope.js';
 export {
@@ -19,6 +33,7 @@ export {
   type TokenHistory,
   tokenHistory,
 } from './ops/sampling.js';
+export { type CustomMask, type TreeMask, treeMask } from './ops/treemask.js';
 export { type DraftIndptr, type DraftSource, type VerifyOptions, type VerifyResult, verify } from './ops/verify.js';
 export type { Draft, Drafter } from './speculate/drafter.js';
 export { type PromptLookupOptions, promptLookup } from './speculate/promptlookup.js';
@@ -28,3 +43,8 @@ export { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './tensor/f
 export { philox, uniformF32, uniformF64 } from './tensor/philox.js';
 export { CommandList, Event, Stream } from './tensor/stream.js';
 export { Tensor } from './tensor/tensor.js';
+export type { Detokenizer, DetokenizerOptions } from './tokenizer/detokenizer.js';
+export { tokenizerFromGguf } from './tokenizer/gguf.js';
+export { type TokenizerConfig, type TokenizerJson, tokenizerFromJson } from './tokenizer/json.js';
+export { type ChatMessage, renderChat } from './tokenizer/template.js';
+export type { EncodeOptions, Tokenizer } from './tokenizer/tokenizer.js';

@@ -14,6 +14,40 @@ export type NativeTensor = Handle<'tensor'>;
 export type NativeEvent = Handle<'event'>;
 export type NativeCommandList = Handle<'commandList'>;
 
+/** A layer of a KV cache, or all layers: pw_kv_type and pools. */
+export type NativeKvLayer = [
+  type: number,
+  k: NativeTensor,
+  v: NativeTensor,
+  kScale: NativeTensor | null,
+  vScale: NativeTensor | null,
+];
+
+export type NativeAttentionPlan = Handle<'attentionPlan'>;
+
+/** pw::AttentionPlanInputs; see csrc/plan/attention_plan.h. */
+export interface NativePlanInputs {
+  queryLengths: Int32Array;
+  kvLengths: Int32Array;
+  pageBegin: Int32Array;
+  pages: Int32Array;
+  /** Triples of sequence, begin, end. */
+  segments: Int32Array;
+  treeMasks?: BigUint64Array;
+  treeLengths?: Int32Array;
+  customBits?: Uint8Array;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  pageSize: number;
+  pagesInPool: number;
+  causal: boolean;
+  window: number;
+  sinkTokens: number;
+  workers: number;
+  split: number;
+}
+
 export type NativeGguf = Handle<'gguf'>;
 
 /** A metadata entry of a GGUF file. Arrays have `element` and `length` and are read by `ggufArray`; others have `value`. */
@@ -63,6 +97,15 @@ export type NativeSampling = [
   promptLengths: NativeTensor | null,
 ];
 
+export interface NativeCudaInfo {
+  /** Why CUDA cannot be used; null when the driver offers a GPU. */
+  reason: string | null;
+  /** 13000 for CUDA 13.0, 0 without a driver. */
+  driverVersion: number;
+  /** `capability` is 90 for compute capability 9.0. */
+  devices: { name: string; capability: number; multiprocessors: number; memoryBytes: number }[];
+}
+
 /**
  * The whole surface of the addon. It trusts its callers: arguments are checked in lib/, once. Functions that take a stream
  * enqueue a command and return.
@@ -72,6 +115,7 @@ export interface Native {
   dispose(handle: Handle<string>): void;
 
   cpuInfo(): NativeCpuInfo;
+  cudaInfo(): NativeCudaInfo;
   createCpuDevice(threads: number, isa: string): NativeDevice;
   deviceBytesInUse(device: NativeDevice): number;
 
@@ -101,6 +145,39 @@ export interface Native {
   openGguf(path: string): NativeGgufTables;
   ggufArray(file: NativeGguf, index: number): unknown;
   ggufBytes(file: NativeGguf, offset: number, length: number): ArrayBuffer;
+
+  planAttention(inputs: NativePlanInputs): {
+    handle: NativeAttentionPlan;
+    rows: number;
+    items: number;
+    merges: number;
+    workspaceBytes: number;
+  };
+  attentionWorkspaceBytes(inputs: NativePlanInputs): number;
+  attention(
+    stream: NativeStream,
+    plan: NativeAttentionPlan,
+    q: NativeTensor,
+    out: NativeTensor,
+    lse: NativeTensor | null,
+    alibiSlopes: NativeTensor | null,
+    sinks: NativeTensor | null,
+    workspace: NativeTensor | null,
+    scale: number,
+    softCap: number,
+    ...layer: NativeKvLayer
+  ): void;
+  mergeStates(
+    stream: NativeStream,
+    outs: NativeTensor,
+    lses: NativeTensor,
+    out: NativeTensor,
+    lse: NativeTensor | null,
+  ): void;
+  appendKv(stream: NativeStream, k: NativeTensor, v: NativeTensor, slots: NativeTensor, ...layer: NativeKvLayer): void;
+  gatherKv(stream: NativeStream, k: NativeTensor, v: NativeTensor, slots: NativeTensor, ...layer: NativeKvLayer): void;
+  copyPages(stream: NativeStream, ...args: [...pools: NativeKvLayer, from: Int32Array, to: Int32Array]): void;
+  moveSlots(stream: NativeStream, ...args: [...pools: NativeKvLayer, from: BigInt64Array, to: BigInt64Array]): void;
 
   rmsNorm(
     stream: NativeStream,

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+import { invalidArgument, PagewarpError } from '../errors.js';
+import type { PagedKvCache } from './cache.js';
+import type { KvSequence } from './sequence.js';
+
+/**
+ * Where the keys of a batch of sequences lie, in compressed sparse rows: sequence s has pages
+ * indices[indptr[s]] ... indices[indptr[s + 1] - 1], in order; its key j lies in its page floor(j / pageSize).
+ *
+ * Any list of pages is a legal row. A row that names only some pages of a sequence, the last one partly filled, gives page
+ * selection (Quest, Tang et al., 2024); one row per block of queries gives block-sparse prefill.
+ */
+export interface PageTable {
+  /** Keys of each sequence. */
+  lengths: Int32Array;
+  /** [sequences + 1] */
+  indptr: Int32Array;
+  indices: Int32Array;
+  pageSize: number;
+  /** Pages of the pool. */
+  pages: number;
+  kvHeads: number;
+  headDim: number;
+}
+
+/** A sequence's part in a batch: its last `queryLength` tokens are the rows. */
+export interface BatchEntry {
+  sequence: KvSequence;
+  queryLength: number;
+}
+
+/** What a step over some sequences of a cache needs, as typed arrays. Stale once one of the sequences has changed. */
+export class CacheBatch {
+  readonly cache: PagedKvCache;
+  readonly queryLengths: Int32Array;
+  readonly pageTable: PageTable;
+  /** [rows]: the slot of each row's token, for `appendKv`. */
+  readonly slots: Int32Array;
+  /** [rows]: the position of each row's token in its sequence. */
+  readonly positions: Int32Array;
+  readonly #sequences: readonly KvSequence[];
+  readonly #generations: readonly number[];
+
+  /** @internal Use {@link PagedKvCache.batch}. */
+  constructor(cache: PagedKvCache, entries: readonly BatchEntry[]) {
+    this.cache = cache;
+    this.#sequences = entries.map((entry) => entry.sequence);
+    for (const [i, { sequence, queryLength }] of entries.entries()) {
+      if (sequence.cache !== cache)
+        throw invalidArgument(`entries[${i}].sequence`, 'of another cache', 'a sequence of this cache');
+      sequence.requireAlive();
+      if (!Number.isInteger(queryLength) || queryLength < 0 || queryLength > sequence.length) {
+        throw invalidArgument(
+          `entries[${i}].queryLength`,
+          queryLength,
+          `an integer from 0 to the sequence's length, ${sequence.length}`,
+        );
+      }
+    }
+    this.#generations = this.#sequences.map((sequence) => sequence.generation);
+    this.queryLengths = Int32Array.from(entries, (entry) => entry.queryLength);
+    this.pageTable = this.#makePageTable();
+    const rows = this.queryLengths.reduce((sum, n) => sum + n, 0);
+    this.slots = new Int32Array(rows);
+    this.positions = new Int32Array(rows);
+    let row = 0;
+    for (const { sequence, queryLength } of entries) {
+      for (let position = sequence.length - queryLength; position < sequence.length; position++, row++) {
+        this.slots[row] = sequence.slot(position);
+        this.positions[row] = position;
+      }
+    }
+  }
+
+  /** Rows of all sequences together. */
+  get rows(): number {
+    return this.slots.length;
+  }
+
+  /** Has any of the sequences changed since? */
+  get isStale(): boolean {
+    return this.#sequences.some((sequence, i) => sequence.generation !== this.#generations[i]);
+  }
+
+  /** @throws PagewarpError ERR_STALE_PLAN */
+  requireFresh(): void {
+    if (!this.isStale) return;
+    const index = this.#sequences.findIndex((sequence, i) => sequence.generation !== this.#generations[i]);
+    throw new PagewarpError(
+      'ERR_STALE_PLAN',
+      `sequence ${index} of the batch has changed since the plan was made; make a new batch and plan`,
+      { sequence: index },
+    );
+  }
+
+  #makePageTable(): PageTable {
+    const { pageSize, pages, kvHeads, headDim } = this.cache;
+    const indptr = new Int32Array(this.#sequences.length + 1);
+    for (const [i, sequence] of this.#sequences.entries())
+      indptr[i + 1] = (indptr[i] as number) + sequence.pages.length;
+    const indices = new Int32Array(indptr[this.#sequences.length] as number);
+    for (const [i, sequence] of this.#sequences.entries()) indices.set(sequence.pages, indptr[i] as number);
+    const lengths = Int32Array.from(this.#sequences, (sequence) => sequence.length);
+    return { lengths, indptr, indices, pageSize, pages, kvHeads, headDim };
+  }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+import { invalidArgument, PagewarpError, shapeMismatch } from '../errors.js';
+import type { CacheBatch, PageTable } from '../kv/batch.js';
+import { type NativeAttentionPlan, type NativePlanInputs, native } from '../native.js';
+import { Resource } from '../tensor/resource.js';
+import type { Replaceable } from '../tensor/stream.js';
+import type { CustomMask, TreeMask } from './treemask.js';
+
+/** Tokens that see each other in both directions, such as an image within a causal prompt: keys `begin` to `end`. */
+export interface AttentionSegment {
+  sequence: number;
+  begin: number;
+  end: number;
+}
+
+interface PlanOptions {
+  /** Query heads; a multiple of the kv heads. */
+  heads: number;
+  /** Default `causal`: bottom-right aligned, so that a sequence's last row sees all of its keys. */
+  mask?: 'causal' | 'none' | TreeMask | CustomMask;
+  /** A row sees only the last `window` keys up to its own (and the sinks). Default: all. */
+  window?: number;
+  /** First keys of a sequence that a window never hides (StreamingLLM; Xiao et al., 2024). Default 0. */
+  sinkTokens?: number;
+  segments?: readonly AttentionSegment[];
+  /**
+   * How keys are split among workers. `auto` fills the workers; `none` and a number of keys make each row's result
+   * independent of the rest of the batch, bit for bit. Default `auto`.
+   */
+  split?: 'auto' | 'none' | number;
+  /** Threads to split for. Default: those of the batch's device, else 1. */
+  workers?: number;
+}
+
+/** A batch of a cache, or lengths and a page table of the caller's own. */
+export type AttentionPlanOptions = PlanOptions &
+  ({ batch: CacheBatch } | { queryLengths: ArrayLike<number>; pageTable: PageTable });
+
+/**
+ * How one batch of attention is cut into work: made on the host, used in every layer. Immutable. A command list captured
+ * with a plan can be replayed with a newer one: see {@link AttentionPlan.checkReplaces}.
+ */
+export class AttentionPlan extends Resource<NativeAttentionPlan> implements Replaceable {
+  /** Query rows of all sequences together. */
+  readonly rows: number;
+  readonly heads: number;
+  readonly pageTable: PageTable;
+  /** The batch that it was made from, if any. */
+  readonly batch: CacheBatch | undefined;
+  /** Pieces of work, each to be done for every kv head. */
+  readonly items: number;
+  /** Row tiles whose keys were split, to be joined afterwards. */
+  readonly merges: number;
+  /** What partial results take; 0 when nothing is split. */
+  readonly workspaceBytes: number;
+
+  /** @internal Use {@link planAttention}. */
+  constructor(options: AttentionPlanOptions) {
+    const made = native().planAttention(planInputs(options));
+    super(made.handle);
+    this.rows = made.rows;
+    this.heads = options.heads;
+    this.pageTable = pageTableOf(options);
+    this.batch = 'batch' in options ? options.batch : undefined;
+    this.items = made.items;
+    this.merges = made.merges;
+    this.workspaceBytes = made.workspaceBytes;
+  }
+
+  /**
+   * A newer plan can stand in for the captured one when it is for the same cache and heads and for at most as many rows; the
+   * outputs of rows beyond its own become zero.
+   * @throws PagewarpError ERR_STALE_PLAN
+   */
+  checkReplaces(captured: Replaceable): void {
+    if (!(captured instanceof AttentionPlan)) throw stale('the captured object is no attention plan');
+    const fixed = ['pageSize', 'pages', 'kvHeads', 'headDim'] as const;
+    const different = fixed.find((name) => this.pageTable[name] !== captured.pageTable[name]);
+    if (different) {
+      throw stale(
+        `it was made for ${different} ${this.pageTable[different]}, the captured one for ${captured.pageTable[different]}`,
+      );
+    }
+    if (this.heads !== captured.heads)
+      throw stale(`it was made for ${this.heads} heads, the captured one for ${captured.heads}`);
+    if (this.rows > captured.rows) throw stale(`it has ${this.rows} rows, the captured one only ${captured.rows}`);
+    this.requireFresh();
+  }
+
+  /** @throws PagewarpError ERR_STALE_PLAN when a sequence of its batch has changed since, ERR_DISPOSED */
+  requireFresh(): void {
+    void this.native;
+    this.batch?.requireFresh();
+  }
+}
+
+/**
+ * Plans the attention of a batch: which rows see which keys, and who works on what.
+ * @throws PagewarpError ERR_INVALID_ARGUMENT for lengths, page tables or masks that do not fit together, ERR_STALE_PLAN for a
+ *   batch whose sequences have changed
+ */
+export function planAttention(options: AttentionPlanOptions): AttentionPlan {
+  return new AttentionPlan(options);
+}
+
+/** The `workspaceBytes` that a plan would have, without making it. The pages themselves need not be known yet. */
+export function attentionWorkspaceBytes(options: AttentionPlanOptions): number {
+  return native().attentionWorkspaceBytes(planInputs(options));
+}
+
+function stale(why: string): PagewarpError {
+  return new PagewarpError('ERR_STALE_PLAN', `the plan cannot stand in for the captured one: ${why}`);
+}
+
+function pageTableOf(options: AttentionPlanOptions): PageTable {
+  return 'batch' in options ? options.batch.pageTable : options.pageTable;
+}
+
+function planInputs(options: AttentionPlanOptions): NativePlanInputs {
+  const { heads, mask = 'causal', window, sinkTokens = 0, segments = [], split = 'auto' } = options;
+  if ('batch' in options) options.batch.requireFresh();
+  const table = pageTableOf(options);
+  const queryLengths = integers('queryLengths', 'batch' in options ? options.batch.queryLengths : options.queryLengths);
+  const workers = options.workers ?? ('batch' in options ? options.batch.cache.device.threads : 1);
+  if (window !== undefined) checkInteger('window', window, 1);
+  if (split !== 'auto' && split !== 'none') checkInteger('split', split, 1);
+  for (const [name, value] of Object.entries({ heads, sinkTokens, workers })) checkInteger(name, value, 0);
+  for (const name of ['pageSize', 'pages', 'kvHeads', 'headDim'] as const)
+    checkInteger(`pageTable.${name}`, table[name], 0);
+  return {
+    queryLengths,
+    kvLengths: integers('pageTable.lengths', table.lengths),
+    pageBegin: integers('pageTable.indptr', table.indptr),
+    pages: integers('pageTable.indices', table.indices),
+    heads,
+    kvHeads: table.kvHeads,
+    headDim: table.headDim,
+    pageSize: table.pageSize,
+    pagesInPool: table.pages,
+    causal: mask !== 'none',
+    window: window ?? 0,
+    sinkTokens,
+    workers,
+    split: split === 'auto' ? 0 : split === 'none' ? -1 : split,
+    segments: integers(
+      'segments',
+      segments.flatMap(({ sequence, begin, end }) => [sequence, begin, end]),
+    ),
+    ...maskInputs(mask, queryLengths),
+  };
+}
+
+function maskInputs(mask: AttentionPlanOptions['mask'], queryLengths: Int32Array): Partial<NativePlanInputs> {
+  if (mask === undefined || mask === 'causal' || mask === 'none') return {};
+  if (mask.kind === 'custom') return { customBits: mask.bits };
+  if (mask.trees.length !== queryLengths.length) {
+    throw shapeMismatch(
+      'mask.trees',
+      [mask.trees.length],
+      [queryLengths.length],
+      'one tree per sequence, empty for none',
+    );
+  }
+  const rows = queryLengths.reduce((sum, n) => sum + n, 0);
+  const treeMasks = new BigUint64Array(rows);
+  const treeLengths = Int32Array.from(mask.trees, (tree) => tree.length);
+  let row = 0;
+  for (const [s, tree] of mask.trees.entries()) {
+    if (tree.length > 0 && tree.length !== queryLengths[s]) {
+      throw shapeMismatch(`mask.trees[${s}]`, [tree.length], [queryLengths[s] as number], 'each node is a query row');
+    }
+    treeMasks.set(tree, row);
+    row += queryLengths[s] as number;
+  }
+  return { treeMasks, treeLengths };
+}
+
+function checkInteger(name: string, value: number, least: number): void {
+  if (!Number.isInteger(value) || value < least || value >= 2 ** 31) {
+    throw invalidArgument(name, value, `an integer from ${least} to 2^31 - 1`);
+  }
+}
+
+/** As i32, without wrapping anything around. */
+function integers(name: string, values: ArrayLike<number>): Int32Array {
+  if (values instanceof Int32Array) return values;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 31)
+      throw invalidArgument(`${name}[${i}]`, value, 'a 32-bit integer');
+  }
+  return Int32Array.from(values);
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import { invalidArgument, unsupported } from '../errors.js';
+
+/** Which nodes of each sequence's draft tree see which: made by {@link treeMask}. */
+export interface TreeMask {
+  readonly kind: 'tree';
+  /** Per sequence, per node: bit t is set when node t is an ancestor, or the node itself. */
+  readonly trees: readonly BigUint64Array[];
+}
+
+/** Arbitrary visibility; replaces the causal rule. */
+export interface CustomMask {
+  readonly kind: 'custom';
+  /** Low bit first; sequence after sequence, queryLength x kvLength bits each, row by row. */
+  readonly bits: Uint8Array;
+}
+
+const mostNodes = 64;
+
+/**
+ * The mask of draft trees whose tokens are the last rows of their sequences: every node sees the tokens before the tree, its
+ * ancestors and itself (SpecInfer; Miao et al., 2024). With a window or ALiBi, a node's position is its depth.
+ * @param parents for each node the index of its parent, which comes before it, or -1 for a child of the last token before the
+ *   tree; a list per sequence for a batch, empty for a sequence without a tree, whose rows are then causal
+ * @throws PagewarpError ERR_INVALID_ARGUMENT; ERR_UNSUPPORTED for more than 64 nodes
+ */
+export function treeMask(parents: readonly number[] | readonly (readonly number[])[]): TreeMask {
+  const isBatch = parents.length > 0 && parents.every((entry) => Array.isArray(entry));
+  const batch = (isBatch ? parents : [parents]) as readonly (readonly number[])[];
+  return { kind: 'tree', trees: batch.map(ancestors) };
+}
+
+function ancestors(parents: readonly number[]): BigUint64Array {
+  if (parents.length > mostNodes) throw unsupported(`a tree of ${parents.length} nodes`, `up to ${mostNodes} nodes`);
+  const masks = new BigUint64Array(parents.length);
+  for (const [node, parent] of parents.entries()) {
+    if (!Number.isInteger(parent) || parent < -1 || parent >= node) {
+      throw invalidArgument(`parents[${node}]`, parent, `-1 or an earlier node, 0 to ${node - 1}`);
+    }
+    masks[node] = (1n << BigInt(node)) | (parent < 0 ? 0n : (masks[parent] as bigint));
+  }
+  return masks;
+}
