@@ -46,7 +46,7 @@ pw_tensor floats(std::vector<float>& data, int64_t rows, int64_t columns) {
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 1, repeats = argc > 2 ? std::atoi(argv[2]) : 7;
   const cpu::Isa isa = argc > 3 && std::strcmp(argv[3], "best") != 0 ? cpu::parseIsa(argv[3]) : cpu::detectIsa();
-  const auto type = static_cast<uint32_t>(argc > 4 ? std::atoi(argv[4]) : kGgmlQ4_0);
+  const auto type = static_cast<uint32_t>(argc > 4 ? std::atoi(argv[4]) : 2);
   constexpr int64_t kN = 4096, kK = 4096;
   constexpr int kLayers = 24;
   const int tokenCounts[] = {1, 2, 4, 8, 16, 32, 128, 512};
@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
       const double read = bench::readBandwidth(memory, bytes * kLayers), rate = bench::int8Peak();
       // Large m is bound by arithmetic: few layers tell as much as many.
       const int count = m >= 128 ? 2 : m >= 16 ? 8 : kLayers;
-      const double begin = bench::now();
+      const double begin = threads == 1 ? bench::threadSeconds() : bench::wallSeconds();
       for (int l = 0; l < count; ++l) {
         pw_linear_args a{};
         a.x = floats(x, m, kK);
@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
         a.weight = layers[static_cast<size_t>(l)];
         cpu::linear(a, context);
       }
-      const double time = (bench::now() - begin) / count;
+      const double time = ((threads == 1 ? bench::threadSeconds() : bench::wallSeconds()) - begin) / count;
       reads.push_back(read);
       ops.push_back(rate);
       if (m == 1) one = time;
@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
   std::printf("%s, %s, %d thread(s), %s, %d layers of %lld x %lld, %.0f MB, %d repeats\n", cpu::cpuName().c_str(), cpu::isaName(isa),
               threads, ggmlType(type)->name, kLayers, static_cast<long long>(kN), static_cast<long long>(kK),
               static_cast<double>(bytes) * kLayers * 1e-6, repeats);
+  std::printf("time: %s\n", threads == 1 ? "of the thread on its processor" : "wall clock");
   std::printf("probe, one thread: read %.1f GB/s, int8 peak %.0f GOP/s\n", median(bandwidth) * 1e-9, median(peak) * 1e-9);
   std::printf("%6s %10s %9s %9s %8s  %s\n", "m", "ms/layer", "GB/s", "GOP/s", "x m=1", "share of one core's limit");
   for (size_t i = 0; i < std::size(tokenCounts); ++i) {

@@ -4,11 +4,15 @@
 #include <utility>
 #include <vector>
 
+#include "core/matrix/pack.h"
 #include "core/ref.h"
 #include "pagewarp/activation.h"
 #include "pagewarp/attention.h"
 #include "pagewarp/kvcache.h"
+#include "pagewarp/embedding.h"
+#include "pagewarp/linear.h"
 #include "pagewarp/norm.h"
+#include "pagewarp/quantize.h"
 #include "pagewarp/rope.h"
 #include "pagewarp/sample.h"
 #include "pagewarp/status.h"
@@ -36,6 +40,12 @@ class Executor {
   virtual void gatherKv(const pw_gather_kv_args& args) = 0;
   virtual void copyPages(const pw_copy_pages_args& args) = 0;
   virtual void moveSlots(const pw_move_slots_args& args) = 0;
+  virtual void packMatrix(const PackMatrix& args) = 0;
+  virtual void quantize(const pw_quantize_args& args) = 0;
+  virtual void linear(const pw_linear_args& args) = 0;
+  virtual void embedding(const pw_embedding_args& args) = 0;
+  virtual void gatherRows(const pw_gather_rows_args& args) = 0;
+
   virtual void rmsNorm(const pw_rmsnorm_args& args) = 0;
   virtual void ropeTable(const pw_rope_table_args& args) = 0;
   virtual void rope(const pw_rope_args& args) = 0;

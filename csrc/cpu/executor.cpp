@@ -4,7 +4,10 @@
 #include "cpu/activation/activation.h"
 #include "cpu/attention/attention.h"
 #include "cpu/copy/copy.h"
+#include "cpu/embedding/embedding.h"
 #include "cpu/kvcache/kvcache.h"
+#include "cpu/linear/linear.h"
+#include "cpu/matrix/matrix.h"
 #include "cpu/norm/norm.h"
 #include "cpu/rope/rope.h"
 #include "cpu/sample/sample.h"
@@ -22,6 +25,13 @@ void CpuExecutor::appendKv(const pw_append_kv_args& args) { cpu::appendKv(args, 
 void CpuExecutor::gatherKv(const pw_gather_kv_args& args) { cpu::gatherKv(args, context_); }
 void CpuExecutor::copyPages(const pw_copy_pages_args& args) { cpu::copyPages(args, context_); }
 void CpuExecutor::moveSlots(const pw_move_slots_args& args) { cpu::moveSlots(args, context_); }
+void CpuExecutor::packMatrix(const PackMatrix& args) {
+  pw::packMatrix(args.ggmlType, args.sources, args.out, context_.pool(), args.options);
+}
+void CpuExecutor::quantize(const pw_quantize_args& args) { cpu::quantize(args, context_); }
+void CpuExecutor::linear(const pw_linear_args& args) { cpu::linear(args, context_); }
+void CpuExecutor::embedding(const pw_embedding_args& args) { cpu::embedding(args, context_); }
+void CpuExecutor::gatherRows(const pw_gather_rows_args& args) { cpu::gatherRows(args, context_); }
 void CpuExecutor::rmsNorm(const pw_rmsnorm_args& args) { cpu::rmsNorm(args, context_); }
 void CpuExecutor::ropeTable(const pw_rope_table_args& args) { cpu::ropeTable(args, context_); }
 void CpuExecutor::rope(const pw_rope_args& args) { cpu::rope(args, context_); }

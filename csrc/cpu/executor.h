@@ -21,6 +21,11 @@ class CpuExecutor final : public Executor {
   void gatherKv(const pw_gather_kv_args& args) override;
   void copyPages(const pw_copy_pages_args& args) override;
   void moveSlots(const pw_move_slots_args& args) override;
+  void packMatrix(const PackMatrix& args) override;
+  void quantize(const pw_quantize_args& args) override;
+  void linear(const pw_linear_args& args) override;
+  void embedding(const pw_embedding_args& args) override;
+  void gatherRows(const pw_gather_rows_args& args) override;
   void rmsNorm(const pw_rmsnorm_args& args) override;
   void ropeTable(const pw_rope_table_args& args) override;
   void rope(const pw_rope_args& args) override;

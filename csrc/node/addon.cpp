@@ -13,6 +13,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   registerTensor(env, exports);
   registerAttentionOps(env, exports);
   registerKvCacheOps(env, exports);
+  registerLinearOps(env, exports);
+  registerMatrix(env, exports);
   registerNormOps(env, exports);
   registerRopeOps(env, exports);
   registerActivationOps(env, exports);

@@ -10,6 +10,8 @@ void registerStream(Napi::Env env, Napi::Object exports);
 void registerTensor(Napi::Env env, Napi::Object exports);
 void registerAttentionOps(Napi::Env env, Napi::Object exports);
 void registerKvCacheOps(Napi::Env env, Napi::Object exports);
+void registerLinearOps(Napi::Env env, Napi::Object exports);
+void registerMatrix(Napi::Env env, Napi::Object exports);
 void registerNormOps(Napi::Env env, Napi::Object exports);
 void registerRopeOps(Napi::Env env, Napi::Object exports);
 void registerActivationOps(Napi::Env env, Napi::Object exports);

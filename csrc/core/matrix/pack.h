@@ -28,6 +28,14 @@ struct PackOptions {
 void packMatrix(uint32_t ggmlId, const std::vector<RowSource>& sources, const pw_matrix& out, ThreadPool& pool,
                 const PackOptions& options);
 
+/// The arguments of a pack command. Whoever enqueues it keeps the sources and the matrix alive.
+struct PackMatrix {
+  uint32_t ggmlType;
+  std::vector<RowSource> sources;
+  pw_matrix out;
+  PackOptions options;
+};
+
 /// Bytes of one source row of k columns.
 int64_t sourceRowBytes(uint32_t ggmlId, int64_t k);
 

@@ -1,21 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Rounding activations to int8, 32 columns at a time.
 #pragma once
+#include "cpu/linear/activations.h"
 #include "cpu/rows.h"
-#include "pagewarp/matrix_layout.h"
 
 namespace pw::cpu::PW_ISA {
 namespace {
-
-/// 32 columns of one row of x: x ~ scale * codes. The integer sum of unsigned weight codes times `codes` starts at `start`,
-/// which takes off the weights' offset: -offset * sum(codes), over all columns in start[0], or, for formats whose scales
-/// cover 16 columns, over each half.
-struct Activations {
-  int8_t codes[kGroup];
-  float scale;
-  float scaledSum;  ///< scale * sum(codes): what a weight minimum is multiplied by
-  int32_t start[2];
-};
 
 constexpr int kVecs = kGroup / Vec::kLanes;
 

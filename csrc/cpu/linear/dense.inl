@@ -6,13 +6,8 @@
 #pragma once
 #include "cpu/context.h"
 #include "cpu/linear/epilogue.inl"
+#include "cpu/linear/unroll.h"
 #include "plan/linear.h"
-
-#if defined(__GNUC__)
-#define PW_UNROLL _Pragma("GCC unroll 16")
-#else
-#define PW_UNROLL
-#endif
 
 namespace pw::cpu::PW_ISA {
 namespace {

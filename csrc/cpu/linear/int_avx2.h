@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "cpu/linear/activations.h"
+#include "cpu/linear/unroll.h"
 #include "cpu/simd/vec.h"
 
 namespace pw::cpu::PW_ISA {
@@ -34,31 +36,39 @@ inline __m256i broadcastWord(const int8_t* x) {
   return _mm256_set1_epi32(word);
 }
 
-/// start + sum over `count` vectors and their 4 columns of code * x; exact.
-template <int kMaxCode, int kCount>
-inline Ints dot(const Bytes* codes, const int8_t* x, int32_t start) {
-  __m256i sum = _mm256_set1_epi32(start);
+constexpr int kSideBySide = 1;
+
+/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens records;
+/// exact. `codes` are the group's vectors from column 16 * half on.
+template <int kMaxCode, int kCount, int kTokens>
+inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
   const __m256i ones = _mm256_set1_epi16(1);
   // A product pair is at most 2 * kMaxCode * 127; as many of them are added in 16 bits as surely fit.
-  constexpr int kPairs = 32767 / (2 * kMaxCode * 127) < kCount ? 32767 / (2 * kMaxCode * 127) : kCount;
-  if constexpr (kPairs > 0) {
-    for (int i = 0; i < kCount; i += kPairs) {
-      __m256i pairs = _mm256_maddubs_epi16(codes[i].v, broadcastWord(x + 4 * i));
-      for (int j = 1; j < kPairs; ++j)
-        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(codes[i + j].v, broadcastWord(x + 4 * (i + j))));
-      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+  constexpr int kFit = 32767 / (2 * kMaxCode * 127), kPairs = kFit < kCount ? kFit : kCount;
+  PW_UNROLL for (int t = 0; t < kTokens; ++t) {
+    const int8_t* columns = x[t].codes + 16 * half;
+    __m256i sum = _mm256_set1_epi32(x[t].start[half]);
+    if constexpr (kPairs > 0) {
+      PW_UNROLL for (int i = 0; i < kCount; i += kPairs) {
+        __m256i pairs = _mm256_maddubs_epi16(codes[i].v, broadcastWord(columns + 4 * i));
+        PW_UNROLL for (int j = 1; j < kPairs; ++j)
+          pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(codes[i + j].v, broadcastWord(columns + 4 * (i + j))));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+      }
+    } else {
+      const __m256i low = _mm256_set1_epi16(0xff);
+      PW_UNROLL for (int i = 0; i < kCount; ++i) {
+        const __m256i b = broadcastWord(columns + 4 * i);
+        const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8), odd = _mm256_srai_epi16(b, 8);
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_and_si256(codes[i].v, low), even));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_srli_epi16(codes[i].v, 8), odd));
+      }
     }
-  } else {
-    const __m256i low = _mm256_set1_epi16(0xff);
-    for (int i = 0; i < kCount; ++i) {
-      const __m256i b = broadcastWord(x + 4 * i);
-      const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8), odd = _mm256_srai_epi16(b, 8);
-      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_and_si256(codes[i].v, low), even));
-      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_srli_epi16(codes[i].v, 8), odd));
-    }
+    out[t].v = sum;
   }
-  return {sum};
 }
+
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 inline Vec toVec(Ints a) { return _mm256_cvtepi32_ps(a.v); }
 inline Vec loadU8(const uint8_t* p) {

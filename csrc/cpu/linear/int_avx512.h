@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "cpu/linear/activations.h"
+#include "cpu/linear/unroll.h"
 #include "cpu/simd/vec.h"
 
 namespace pw::cpu::PW_ISA {
@@ -34,35 +36,72 @@ inline __m512i broadcastWord(const int8_t* x) {
   return _mm512_set1_epi32(word);
 }
 
-/// start + sum over `count` vectors and their 4 columns of code * x; exact.
-template <int kMaxCode, int kCount>
-inline Ints dot(const Bytes* codes, const int8_t* x, int32_t start) {
-  __m512i sum = _mm512_set1_epi32(start);
 #if defined(PW_USE_VNNI)
-  for (int i = 0; i < kCount; ++i) sum = _mm512_dpbusd_epi32(sum, codes[i].v, broadcastWord(x + 4 * i));
+
+/// sum + code * x over four columns. gcc has no pattern for the form with a broadcast memory operand, which halves the
+/// instructions of the inner loop.
+inline __m512i addProducts(__m512i sum, __m512i codes, const int8_t* x) {
+#if defined(__GNUC__)
+  struct Word {
+    int8_t bytes[4];
+  };
+  __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*reinterpret_cast<const Word*>(x)));
+  return sum;
 #else
+  return _mm512_dpbusd_epi32(sum, codes, broadcastWord(x));
+#endif
+}
+
+/// Tokens whose sums advance side by side: enough to cover the instruction's latency of five cycles.
+constexpr int kSideBySide = 4;
+
+/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens records;
+/// exact. `codes` are the group's vectors from column 16 * half on.
+template <int kMaxCode, int kCount, int kTokens>
+inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
+  PW_UNROLL for (int t = 0; t < kTokens; ++t) out[t].v = _mm512_set1_epi32(x[t].start[half]);
+  PW_UNROLL for (int i = 0; i < kCount; ++i) {
+    PW_UNROLL for (int t = 0; t < kTokens; ++t) out[t].v = addProducts(out[t].v, codes[i].v, x[t].codes + 16 * half + 4 * i);
+  }
+}
+
+#else
+
+constexpr int kSideBySide = 1;
+
+/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens records;
+/// exact. `codes` are the group's vectors from column 16 * half on.
+template <int kMaxCode, int kCount, int kTokens>
+inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
   const __m512i ones = _mm512_set1_epi16(1);
   // A product pair is at most 2 * kMaxCode * 127; as many of them are added in 16 bits as surely fit.
-  constexpr int kPairs = 32767 / (2 * kMaxCode * 127) < kCount ? 32767 / (2 * kMaxCode * 127) : kCount;
-  if constexpr (kPairs > 0) {
-    for (int i = 0; i < kCount; i += kPairs) {
-      __m512i pairs = _mm512_maddubs_epi16(codes[i].v, broadcastWord(x + 4 * i));
-      for (int j = 1; j < kPairs; ++j)
-        pairs = _mm512_add_epi16(pairs, _mm512_maddubs_epi16(codes[i + j].v, broadcastWord(x + 4 * (i + j))));
-      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, ones));
+  constexpr int kFit = 32767 / (2 * kMaxCode * 127), kPairs = kFit < kCount ? kFit : kCount;
+  PW_UNROLL for (int t = 0; t < kTokens; ++t) {
+    const int8_t* columns = x[t].codes + 16 * half;
+    __m512i sum = _mm512_set1_epi32(x[t].start[half]);
+    if constexpr (kPairs > 0) {
+      PW_UNROLL for (int i = 0; i < kCount; i += kPairs) {
+        __m512i pairs = _mm512_maddubs_epi16(codes[i].v, broadcastWord(columns + 4 * i));
+        PW_UNROLL for (int j = 1; j < kPairs; ++j)
+          pairs = _mm512_add_epi16(pairs, _mm512_maddubs_epi16(codes[i + j].v, broadcastWord(columns + 4 * (i + j))));
+        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, ones));
+      }
+    } else {
+      const __m512i low = _mm512_set1_epi16(0xff);
+      PW_UNROLL for (int i = 0; i < kCount; ++i) {
+        const __m512i b = broadcastWord(columns + 4 * i);
+        const __m512i even = _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8), odd = _mm512_srai_epi16(b, 8);
+        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_and_si512(codes[i].v, low), even));
+        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_srli_epi16(codes[i].v, 8), odd));
+      }
     }
-  } else {
-    const __m512i low = _mm512_set1_epi16(0xff);
-    for (int i = 0; i < kCount; ++i) {
-      const __m512i b = broadcastWord(x + 4 * i);
-      const __m512i even = _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8), odd = _mm512_srai_epi16(b, 8);
-      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_and_si512(codes[i].v, low), even));
-      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_srli_epi16(codes[i].v, 8), odd));
-    }
+    out[t].v = sum;
   }
-#endif
-  return {sum};
 }
+
+#endif
+
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 inline Vec toVec(Ints a) { return _mm512_cvtepi32_ps(a.v); }
 inline Vec loadU8(const uint8_t* p) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "cpu/linear/activations.h"
 #include "cpu/simd/vec.h"
 
 #if defined(_MSC_VER)
@@ -46,15 +47,27 @@ inline Bytes withHighPair(Bytes low, Bytes pairs) {
   return low;
 }
 
-/// start + sum over `count` vectors and their 4 columns of code * x; exact.
-template <int kMaxCode, int kCount>
-PW_NO_INLINE Ints dot(const Bytes* codes, const int8_t* x, int32_t start) {
-  Ints sum;
-  for (int32_t& l : sum.lane) l = start;
-  for (int i = 0; i < kCount; ++i)
-    for (int r = 0; r < Vec::kLanes; ++r)
-      for (int j = 0; j < 4; ++j) sum.lane[r] += static_cast<int32_t>(codes[i].lane[4 * r + j]) * x[4 * i + j];
-  return sum;
+constexpr int kSideBySide = 1;
+
+/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens records;
+/// exact. `codes` are the group's vectors from column 16 * half on.
+template <int kMaxCode, int kCount, int kTokens>
+PW_NO_INLINE void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
+  for (int t = 0; t < kTokens; ++t) {
+    for (int32_t& l : out[t].lane) l = x[t].start[half];
+    const int8_t* columns = x[t].codes + 16 * half;
+    for (int i = 0; i < kCount; ++i)
+      for (int r = 0; r < Vec::kLanes; ++r)
+        for (int j = 0; j < 4; ++j) out[t].lane[r] += static_cast<int32_t>(codes[i].lane[4 * r + j]) * columns[4 * i + j];
+  }
+}
+
+inline void prefetch(const void* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p);
+#else
+  static_cast<void>(p);
+#endif
 }
 
 inline Vec toVec(Ints a) {

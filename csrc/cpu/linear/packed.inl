@@ -14,13 +14,8 @@
 #include "cpu/linear/activations.inl"
 #include "cpu/linear/epilogue.inl"
 #include "cpu/linear/formats.inl"
+#include "cpu/linear/unroll.h"
 #include "plan/linear.h"
-
-#if defined(__GNUC__)
-#define PW_UNROLL _Pragma("GCC unroll 16")
-#else
-#define PW_UNROLL
-#endif
 
 namespace pw::cpu::PW_ISA {
 namespace {
@@ -39,33 +34,47 @@ inline TokenTile tileOf(int64_t token, int64_t tokens) {
   return {first, static_cast<int>(tokens - first < kNarrowTile ? tokens - first : kNarrowTile)};
 }
 
+/// How far ahead of the multiplication weights are asked for. Hardware prefetch stops at page borders and reordering sees
+/// only a group or two ahead when many tokens share it; this distance covers the latency of memory at full bandwidth.
+constexpr int kPrefetchBytes = 4096;
+
+/// Adds one group's products to the sums of N tokens.
+template <class F, int N>
+inline void addGroup(const uint8_t* block, int group, const Codes& codes, const Activations* x, int row, Vec* sum) {
+  Ints products[N];
+  if constexpr (F::kHalfGroups) {
+    Ints high[N];
+    dots<F::kMaxCode, 4, N>(codes.v, x, 0, products);
+    dots<F::kMaxCode, 4, N>(codes.v + 4, x, 1, high);
+    const Vec lowScale = F::scale(block, 2 * group, row), highScale = F::scale(block, 2 * group + 1, row);
+    PW_UNROLL for (int t = 0; t < N; ++t)
+      sum[t] = fma(fma(toVec(high[t]), highScale, toVec(products[t]) * lowScale), Vec(x[t].scale), sum[t]);
+  } else {
+    dots<F::kMaxCode, 8, N>(codes.v, x, 0, products);
+    const Vec scale = F::scale(block, group, row);
+    PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = fma(toVec(products[t]), scale * Vec(x[t].scale), sum[t]);
+    if constexpr (F::kHasMin) {
+      const Vec minimum = F::minimum(block, group, row);
+      PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = fma(minimum, Vec(x[t].scaledSum), sum[t]);
+    }
+  }
+}
+
 /// sums[t * kStripRows + row] for kLanes rows of a strip, from `row` on, and T tokens.
 template <class F, int T>
 void multiplyTile(const uint8_t* strip, int64_t blocks, const Activations* x, int row, float* sums) {
+  constexpr int kSide = kSideBySide < T ? kSideBySide : T;
   Vec sum[T];
   PW_UNROLL for (int t = 0; t < T; ++t) sum[t] = Vec(0.0f);
   for (int64_t b = 0; b < blocks; ++b, strip += F::kLayout.blockBytes()) {
+    if (row == 0)
+      for (int line = 0; line < F::kLayout.blockBytes(); line += 64) prefetch(strip + kPrefetchBytes + line);
     for (int g = 0; g < F::kLayout.groupsPerBlock; ++g, x += T) {
       Codes codes;
       F::codes(strip + groupOffset(F::kLayout, g), row, &codes);
-      if constexpr (F::kHalfGroups) {
-        const Vec first = F::scale(strip, 2 * g, row), second = F::scale(strip, 2 * g + 1, row);
-        PW_UNROLL for (int t = 0; t < T; ++t) {
-          const Vec low = toVec(dot<F::kMaxCode, 4>(codes.v, x[t].codes, x[t].start[0]));
-          const Vec high = toVec(dot<F::kMaxCode, 4>(codes.v + 4, x[t].codes + 16, x[t].start[1]));
-          sum[t] = fma(fma(high, second, low * first), Vec(x[t].scale), sum[t]);
-        }
-      } else {
-        const Vec scale = F::scale(strip, g, row);
-        PW_UNROLL for (int t = 0; t < T; ++t) {
-          const Vec product = toVec(dot<F::kMaxCode, 8>(codes.v, x[t].codes, x[t].start[0]));
-          sum[t] = fma(product, scale * Vec(x[t].scale), sum[t]);
-        }
-        if constexpr (F::kHasMin) {
-          const Vec minimum = F::minimum(strip, g, row);
-          PW_UNROLL for (int t = 0; t < T; ++t) sum[t] = fma(minimum, Vec(x[t].scaledSum), sum[t]);
-        }
-      }
+      PW_UNROLL for (int t = 0; t + kSide <= T; t += kSide) addGroup<F, kSide>(strip, g, codes, x + t, row, sum + t);
+      constexpr int kRest = T % kSide;
+      if constexpr (kRest > 0) addGroup<F, kRest>(strip, g, codes, x + T - kRest, row, sum + T - kRest);
     }
   }
   PW_UNROLL for (int t = 0; t < T; ++t) storeF32(sums + t * kStripRows + row, sum[t]);

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/gguf_file.h"
+#include "core/matrix/block_formats.h"
+#include "core/matrix/pack.h"
+#include "core/matrix/packed_matrix.h"
+#include "node/call.h"
+#include "node/register.h"
+#include "pagewarp/matrix_layout.h"
+
+namespace pw::node {
+namespace {
+
+/// Bytes that a pack command reads, and, for a mapped file, what to tell when they have been read.
+struct Source {
+  RowSource rows;
+  Ref<GgufFile> file;
+};
+
+/// [handle of a GGUF file or of a contiguous u8 tensor, byte offset, rows]
+Source readSource(const Napi::Value& value, int64_t rowBytes, Call* call) {
+  const auto parts = value.As<Napi::Array>();
+  const int64_t offset = parts.Get(1u).As<Napi::Number>().Int64Value(), rows = parts.Get(2u).As<Napi::Number>().Int64Value();
+  Ref<RefCounted> object(unwrapAny(parts.Get(0u)));
+  call->hold(object);
+  const uint8_t* data = nullptr;
+  int64_t size = 0;
+  Source source{};
+  if (auto* file = dynamic_cast<GgufFile*>(object.get())) {
+    source.file = Ref<GgufFile>(file);
+    data = file->file().data();
+    size = static_cast<int64_t>(file->file().size());
+  } else if (auto* tensor = dynamic_cast<Tensor*>(object.get())) {
+    data = static_cast<const uint8_t*>(tensor->view().data);
+    size = tensor->view().shape[0];
+  } else {
+    throw Error(PW_INVALID_ARGUMENT, "a source of weights is neither a GGUF file nor a tensor");
+  }
+  if (offset < 0 || rows < 0 || offset > size || rows > (size - offset) / rowBytes)
+    throw Error(PW_INVALID_ARGUMENT, "rows of weights lie outside their source: " + std::to_string(rows) + " rows of " +
+                                         std::to_string(rowBytes) + " bytes from byte " + std::to_string(offset) + " of " +
+                                         std::to_string(size));
+  source.rows = {data + offset, rows};
+  return source;
+}
+
+Ref<PackedMatrix> newMatrix(StreamObject& stream, pw_matrix_format format, int64_t n, int64_t k) {
+  const int64_t bytes = matrixBytes(format, n, k);
+  Ref<Storage> storage = stream.device->allocate(static_cast<size_t>(bytes));
+  const pw_matrix view{storage->data(), format, n, k};
+  return makeRef<PackedMatrix>(std::move(storage), view, bytes);
+}
+
+pw_matrix_format formatOf(uint32_t ggmlId) {
+  pw_matrix_format format;
+  if (!matrixFormat(ggmlId, &format)) throw Error(PW_UNSUPPORTED, "no matrix format for GGUF type " + std::to_string(ggmlId));
+  return format;
+}
+
+/// packMatrix(stream, ggml type, k, sources, drop pages of files) -> matrix
+Napi::Value packMatrix(const Napi::CallbackInfo& info) {
+  Call call(info);
+  const auto type = static_cast<uint32_t>(call.integer(1));
+  const pw_matrix_format format = formatOf(type);
+  const int64_t k = call.integer(2), rowBytes = sourceRowBytes(type, k);
+  const auto list = info[3].As<Napi::Array>();
+  const bool drop = call.flag(4);
+  PackMatrix pack;
+  pack.ggmlType = type;
+  std::vector<Source> files;
+  int64_t n = 0;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    Source source = readSource(list.Get(i), rowBytes, &call);
+    n += source.rows.rows;
+    pack.sources.push_back(source.rows);
+    if (source.file && drop) files.push_back(std::move(source));
+  }
+  Ref<PackedMatrix> matrix = newMatrix(call.stream(), format, n, k);
+  pack.out = matrix->view();
+  pack.options.progress = [matrix](int64_t done, int64_t) { matrix->setRowsDone(done); };
+  if (!files.empty())
+    pack.options.consumed = [files, rowBytes](const uint8_t* begin, int64_t bytes) {
+      for (const Source& source : files)
+        if (begin >= source.rows.data && begin < source.rows.data + source.rows.rows * rowBytes)
+          return source.file->file().drop(static_cast<size_t>(begin - source.file->file().data()), static_cast<size_t>(bytes));
+    };
+  call.enqueue("packMatrix", [pack](Executor& executor) { executor.packMatrix(pack); });
+  return wrapObject(info.Env(), matrix, matrix->bytes());
+}
+
+/// quantizeMatrix(stream, x, ggml type) -> matrix
+Napi::Value quantizeMatrix(const Napi::CallbackInfo& info) {
+  Call call(info);
+  pw_quantize_args a{};
+  a.x = call.tensor(1);
+  a.ggml_type = static_cast<uint32_t>(call.integer(2));
+  Ref<PackedMatrix> matrix = newMatrix(call.stream(), formatOf(a.ggml_type), a.x.shape[0], a.x.shape[1]);
+  a.weight = matrix->view();
+  matrix->setRowsDone(a.weight.n);
+  call.hold(matrix);
+  call.enqueue("quantizeMatrix", [a](Executor& executor) { executor.quantize(a); });
+  return wrapObject(info.Env(), matrix, matrix->bytes());
+}
+
+/// viewMatrix(GGUF file, ggml type, offset, n, k) -> matrix over the file's own bytes
+Napi::Value viewMatrix(const Napi::CallbackInfo& info) {
+  const Ref<GgufFile> file = unwrap<GgufFile>(info[0]);
+  const pw_matrix_format format = formatOf(info[1].As<Napi::Number>().Uint32Value());
+  const int64_t offset = info[2].As<Napi::Number>().Int64Value(), n = info[3].As<Napi::Number>().Int64Value(),
+                k = info[4].As<Napi::Number>().Int64Value();
+  const auto size = static_cast<int64_t>(file->file().size());
+  if (isPacked(format)) throw Error(PW_UNSUPPORTED, "quantised weights are packed, not viewed");
+  const int64_t bytes = matrixBytes(format, n, k);
+  if (offset < 0 || offset > size || bytes > size - offset || offset % elementBytes(format) != 0)
+    throw Error(PW_INVALID_ARGUMENT, "the matrix lies outside its file, or is not aligned to its elements");
+  auto* data = const_cast<uint8_t*>(file->file().data() + offset);
+  Ref<Storage> storage = makeRef<BorrowedStorage>(data, static_cast<size_t>(bytes), file);
+  Ref<PackedMatrix> matrix = makeRef<PackedMatrix>(std::move(storage), pw_matrix{data, format, n, k}, 0);
+  matrix->setRowsDone(n);
+  return wrapObject(info.Env(), matrix);
+}
+
+/// matrixInfo(matrix) -> { bytes, rowsDone }
+Napi::Value matrixInfo(const Napi::CallbackInfo& info) {
+  const Ref<PackedMatrix> matrix = unwrap<PackedMatrix>(info[0]);
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("bytes", static_cast<double>(matrix->bytes()));
+  out.Set("rowsDone", static_cast<double>(matrix->rowsDone()));
+  return out;
+}
+
+}  // namespace
+
+void registerMatrix(Napi::Env env, Napi::Object exports) {
+  exports.Set("packMatrix", Napi::Function::New(env, guarded<packMatrix>));
+  exports.Set("quantizeMatrix", Napi::Function::New(env, guarded<quantizeMatrix>));
+  exports.Set("viewMatrix", Napi::Function::New(env, guarded<viewMatrix>));
+  exports.Set("matrixInfo", Napi::Function::New(env, guarded<matrixInfo>));
+}
+
+}  // namespace pw::node
