@@ -14,7 +14,9 @@ export {
   attentionWorkspaceBytes,
   planAttention,
 } from './ops/attentionplan.js';
+export { type EmbeddingOptions, embedding, type GatherRowsOptions, gatherRows } from './ops/embedding.js';
 export { appendKv, gatherKv, type KvRowsOptions, type KvSource } from './ops/kvcache.js';
+export { type LinearOptions, linear } from './ops/linear.js';
 export { type RmsNormOptions, rmsNorm } from './ops/norm.js';
 export { type RopeOptions, type RopePairing, type RopeTableOptions, rope, ropeTable } from './ops/rope.js';
 export {
@@ -35,6 +37,14 @@ export {
 } from './ops/sampling.js';
 export { type CustomMask, type TreeMask, treeMask } from './ops/treemask.js';
 export { type DraftIndptr, type DraftSource, type VerifyOptions, type VerifyResult, verify } from './ops/verify.js';
+export { formatOfGgufType, type MatrixFormat, matrixFormats, type RoundingFormat } from './quant/format.js';
+export {
+  type BytesSource,
+  type GgufSource,
+  type MatrixSource,
+  PackedMatrix,
+  type PackOptions,
+} from './quant/packedmatrix.js';
 export type { Draft, Drafter } from './speculate/drafter.js';
 export { type PromptLookupOptions, promptLookup } from './speculate/promptlookup.js';
 export { type CpuIsa, type CpuOptions, Device, type DeviceInfo } from './tensor/device.js';

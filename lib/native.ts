@@ -49,6 +49,10 @@ export interface NativePlanInputs {
 }
 
 export type NativeGguf = Handle<'gguf'>;
+export type NativeMatrix = Handle<'matrix'>;
+
+/** Rows of a weight matrix in the block format of their file. */
+export type NativeMatrixSource = [from: NativeGguf | NativeTensor, byteOffset: number, rows: number];
 
 /** A metadata entry of a GGUF file. Arrays have `element` and `length` and are read by `ggufArray`; others have `value`. */
 export interface NativeGgufEntry {
@@ -178,6 +182,27 @@ export interface Native {
   gatherKv(stream: NativeStream, k: NativeTensor, v: NativeTensor, slots: NativeTensor, ...layer: NativeKvLayer): void;
   copyPages(stream: NativeStream, ...args: [...pools: NativeKvLayer, from: Int32Array, to: Int32Array]): void;
   moveSlots(stream: NativeStream, ...args: [...pools: NativeKvLayer, from: BigInt64Array, to: BigInt64Array]): void;
+
+  packMatrix(
+    stream: NativeStream,
+    ggmlType: number,
+    columns: number,
+    sources: readonly NativeMatrixSource[],
+    dropPages: boolean,
+  ): NativeMatrix;
+  quantizeMatrix(stream: NativeStream, x: NativeTensor, ggmlType: number): NativeMatrix;
+  viewMatrix(file: NativeGguf, ggmlType: number, byteOffset: number, rows: number, columns: number): NativeMatrix;
+  matrixInfo(matrix: NativeMatrix): { bytes: number; rowsDone: number };
+  linear(
+    stream: NativeStream,
+    x: NativeTensor,
+    weight: NativeMatrix,
+    bias: NativeTensor | null,
+    residual: NativeTensor | null,
+    out: NativeTensor,
+  ): void;
+  embedding(stream: NativeStream, ids: NativeTensor, weight: NativeMatrix, out: NativeTensor): void;
+  gatherRows(stream: NativeStream, x: NativeTensor, indices: NativeTensor, out: NativeTensor): void;
 
   rmsNorm(
     stream: NativeStream,

@@ -1,27 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Argument checks that ops share. Each throws a PagewarpError that names the argument. */
 import { invalidArgument, PagewarpError, shapeMismatch, unsupported } from '../errors.js';
+import type { PackedMatrix } from '../quant/packedmatrix.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 const floatDTypes = ['f32', 'f16', 'bf16'] as const;
 
+/** `resource` lives on the stream's device. */
+function checkDevice(name: string, resource: Tensor | PackedMatrix, stream: Stream): void {
+  if (resource.device === stream.device) return;
+  throw new PagewarpError(
+    'ERR_INVALID_ARGUMENT',
+    `${name} lives on another device (${resource.device.name}) than the stream (${stream.device.name})`,
+    { name },
+  );
+}
+
 /** `tensor` lives on the stream's device and has one of `allowed` dtypes. */
 export function checkTensor(name: string, tensor: Tensor, stream: Stream, allowed: readonly DType[]): void {
-  if (tensor.device !== stream.device) {
-    throw new PagewarpError(
-      'ERR_INVALID_ARGUMENT',
-      `${name} lives on another device (${tensor.device.name}) than the stream (${stream.device.name})`,
-      { name },
-    );
-  }
+  checkDevice(name, tensor, stream);
   if (!allowed.includes(tensor.dtype)) throw unsupported(`${name} of dtype ${tensor.dtype}`, allowed.join(', '));
+}
+
+/** `matrix` lives on the stream's device. */
+export function checkMatrix(name: string, matrix: PackedMatrix, stream: Stream): void {
+  checkDevice(name, matrix, stream);
 }
 
 /** {@link checkTensor} for activations: f32, f16 or bf16 with a contiguous last dimension. */
 export function checkFloat(name: string, tensor: Tensor, stream: Stream): void {
   checkTensor(name, tensor, stream, floatDTypes);
+  checkContiguousRows(name, tensor);
+}
+
+/** The elements of each row lie next to one another. */
+export function checkContiguousRows(name: string, tensor: Tensor): void {
   const last = tensor.rank - 1;
   if (tensor.strides[last] !== 1 && (tensor.shape[last] as number) > 1) {
     throw invalidArgument(name, `strides [${tensor.strides.join(', ')}]`, 'contiguous in its last dimension');
@@ -29,12 +44,7 @@ export function checkFloat(name: string, tensor: Tensor, stream: Stream): void {
 }
 
 /** `tensor.shape` equals `expected`; strings in `expected` are names of free dimensions. */
-export function checkShape(
-  name: string,
-  tensor: Tensor,
-  expected: readonly (number | string)[],
-  why: string,
-): void {
+export function checkShape(name: string, tensor: Tensor, expected: readonly (number | string)[], why: string): void {
   const fits =
     tensor.rank === expected.length && expected.every((n, d) => typeof n === 'string' || n === tensor.shape[d]);
   if (!fits) throw shapeMismatch(name, tensor.shape, expected, why);

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+import { invalidArgument, shapeMismatch, unsupported } from '../errors.js';
+import type { GgufFile } from '../model/gguf.js';
+import { type NativeMatrix, type NativeMatrixSource, native } from '../native.js';
+import { checkFloat, checkTensor } from '../ops/check.js';
+import { embedding } from '../ops/embedding.js';
+import type { Device } from '../tensor/device.js';
+import type { FloatDType } from '../tensor/dtype.js';
+import { Resource } from '../tensor/resource.js';
+import type { Stream } from '../tensor/stream.js';
+import { Tensor } from '../tensor/tensor.js';
+import {
+  formatInfo,
+  formatOfGgufType,
+  type MatrixFormat,
+  matrixFormats,
+  type RoundingFormat,
+  sourceBytes,
+} from './format.js';
+
+/** A tensor of an open GGUF file. The file may be disposed once the stream has got past the packing. */
+export interface GgufSource {
+  file: GgufFile;
+  /** The tensor's name in the file; it has two dimensions. */
+  name: string;
+}
+
+/** Rows in a format's own block layout, in memory. */
+export interface BytesSource {
+  /** [bytes], contiguous. */
+  data: Tensor<'u8'>;
+  format: MatrixFormat;
+  columns: number;
+}
+
+export type MatrixSource = GgufSource | BytesSource;
+
+export interface PackOptions {
+  /**
+   * Let go of the pages of a GGUF file as soon as they have been packed, so that file and matrix are never both resident.
+   * The file stays readable. Default true.
+   */
+  dropPages?: boolean;
+}
+
+interface ResolvedSource {
+  format: MatrixFormat;
+  rows: number;
+  columns: number;
+  native: NativeMatrixSource;
+}
+
+/**
+ * A weight matrix [rows, columns] (output features, input features) on a device, in the layout that its kernels read: made
+ * once, shared by {@link linear} and {@link embedding}.
+ */
+export class PackedMatrix extends Resource<NativeMatrix> {
+  readonly device: Device;
+  readonly format: MatrixFormat;
+  /** [output features, input features] */
+  readonly shape: readonly [rows: number, columns: number];
+  /** Device memory that it occupies; 0 for a view of a file. */
+  readonly bytes: number;
+
+  private constructor(device: Device, format: MatrixFormat, rows: number, columns: number, handle: NativeMatrix) {
+    super(handle);
+    this.device = device;
+    this.format = format;
+    this.shape = [rows, columns];
+    this.bytes = native().matrixInfo(handle).bytes;
+  }
+
+  /**
+   * Packs one source, or several of one format and width below one another (fused QKV, gate and up). Returns at once; the
+   * packing is a command on the stream, so later commands may use the matrix.
+   * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED (a type without a matrix format, or
+   *   sources of different formats), ERR_INVALID_MODEL (no such tensor), ERR_OUT_OF_MEMORY
+   */
+  static pack(
+    stream: Stream,
+    sources: MatrixSource | readonly MatrixSource[],
+    options: PackOptions = {},
+  ): PackedMatrix {
+    const list = (Array.isArray(sources) ? sources : [sources]) as readonly MatrixSource[];
+    const resolved = list.map((source) => ('file' in source ? fromFile(source) : fromBytes(source, stream)));
+    const [first] = resolved;
+    if (!first) throw invalidArgument('sources', [], 'at least one source');
+    for (const { format, columns, rows } of resolved) {
+      if (format !== first.format) {
+        throw unsupported(`fusing ${first.format} and ${format} rows in one matrix`, 'sources of one format');
+      }
+      if (columns !== first.columns) {
+        throw shapeMismatch('sources', [rows, columns], ['rows', first.columns], 'fused sources have as many columns');
+      }
+    }
+    const rows = resolved.reduce((sum, source) => sum + source.rows, 0);
+    const handle = native().packMatrix(
+      stream.native,
+      formatInfo(first.format).code,
+      first.columns,
+      resolved.map((source) => source.native),
+      options.dropPages ?? true,
+    );
+    return new PackedMatrix(stream.device, first.format, rows, first.columns, handle);
+  }
+
+  /**
+   * An F32, F16 or BF16 tensor of a GGUF file used where it lies, without a copy. The mapping lives as long as the matrix
+   * or a command that uses it, also after the file has been disposed.
+   * @throws PagewarpError ERR_UNSUPPORTED for quantised types, ERR_INVALID_MODEL, ERR_SHAPE_MISMATCH
+   */
+  static view(device: Device, source: GgufSource): PackedMatrix {
+    const { format, rows, columns, native: parts } = fromFile(source);
+    const info = formatInfo(format);
+    if (info.blockColumns !== 1) throw unsupported(`a view of ${format} weights`, 'f32, f16, bf16; others are packed');
+    const handle = native().viewMatrix(source.file.native, info.code, parts[1], rows, columns);
+    return new PackedMatrix(device, format, rows, columns, handle);
+  }
+
+  /**
+   * Rounds a tensor to nearest, group by group. `q4_0` maps each group's value of largest magnitude to the code -8,
+   * `q4_1` its minimum and maximum to 0 and 15, `q8_0` its largest magnitude to 127.
+   * @param x [rows, columns]
+   * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY
+   */
+  static fromTensor(stream: Stream, x: Tensor<FloatDType>, format: RoundingFormat): PackedMatrix {
+    checkFloat('x', x, stream);
+    if ((format as MatrixFormat) === 'q4_k' || (format as MatrixFormat) === 'q6_k') {
+      throw unsupported(`rounding to ${format}`, 'f32, f16, bf16, q4_0, q4_1, q8_0');
+    }
+    const info = formatInfo(format);
+    const [rows, columns] = checkMatrixShape('x', x.shape, format);
+    const handle = native().quantizeMatrix(stream.native, x.native, info.code);
+    return new PackedMatrix(stream.device, format, rows, columns, handle);
+  }
+
+  /** Rows that the packing has finished so far, for a progress bar: grows while the stream runs. */
+  get rowsDone(): number {
+    return native().matrixInfo(this.native).rowsDone;
+  }
+
+  /** The weights as numbers: all rows, dequantised. For tests and inspection. */
+  unpack(stream: Stream): Tensor<'f32'> {
+    const rows = Int32Array.from({ length: this.shape[0] }, (_, row) => row);
+    using ids = Tensor.from(this.device, rows, undefined, 'i32');
+    // The ids were written on the default stream, which need not be this one.
+    if (stream !== this.device.defaultStream) ids.write(rows, stream);
+    const out = Tensor.empty(this.device, this.shape, 'f32');
+    embedding(stream, { ids, weight: this, out });
+    return out;
+  }
+}
+
+function fromFile({ file, name }: GgufSource): ResolvedSource {
+  const tensor = file.tensor(name);
+  const format = formatOfGgufType(tensor.type);
+  if (!format) throw unsupported(`tensor "${name}" of type ${tensor.type}`, matrixFormats.join(', '));
+  const [rows, columns] = checkMatrixShape(`tensor "${name}"`, tensor.shape, format);
+  return { format, rows, columns, native: [file.native, tensor.offset, rows] };
+}
+
+function fromBytes({ data, format, columns }: BytesSource, stream: Stream): ResolvedSource {
+  checkTensor('data', data, stream, ['u8']);
+  if (data.rank !== 1 || !data.isContiguous) {
+    throw shapeMismatch('data', data.shape, ['bytes'], 'rows in their block layout are one run of bytes');
+  }
+  if (!Number.isSafeInteger(columns) || columns < 1) throw invalidArgument('columns', columns, 'a positive integer');
+  checkMatrixShape('data', [1, columns], format);
+  const rowBytes = sourceBytes(format, 1, columns);
+  const rows = data.size / rowBytes;
+  if (!Number.isInteger(rows) || rows < 1) {
+    throw shapeMismatch(
+      'data',
+      data.shape,
+      [`a multiple of ${rowBytes}`],
+      `a row of ${columns} ${format} columns has ${rowBytes} bytes`,
+    );
+  }
+  return { format, rows, columns, native: [data.native, 0, rows] };
+}
+
+function checkMatrixShape(
+  name: string,
+  shape: readonly number[],
+  format: MatrixFormat,
+): [rows: number, columns: number] {
+  const { blockColumns } = formatInfo(format);
+  const [rows, columns] = shape;
+  if (shape.length !== 2 || rows === undefined || columns === undefined || rows < 1 || columns < 1) {
+    throw shapeMismatch(name, shape, ['rows', 'columns'], 'a weight matrix has two dimensions, neither of them 0');
+  }
+  if (columns % blockColumns !== 0) {
+    throw shapeMismatch(
+      name,
+      shape,
+      ['rows', `a multiple of ${blockColumns}`],
+      `${format} has blocks of ${blockColumns} columns`,
+    );
+  }
+  return [rows, columns];
+}
