@@ -38,13 +38,7 @@ export {
 export { type CustomMask, type TreeMask, treeMask } from './ops/treemask.js';
 export { type DraftIndptr, type DraftSource, type VerifyOptions, type VerifyResult, verify } from './ops/verify.js';
 export { formatOfGgufType, type MatrixFormat, matrixFormats, type RoundingFormat } from './quant/format.js';
-export {
-  type BytesSource,
-  type GgufSource,
-  type MatrixSource,
-  PackedMatrix,
-  type PackOptions,
-} from './quant/packedmatrix.js';
+export { type MatrixBlocks, PackedMatrix, type PackOptions } from './quant/matrix.js';
 export type { Draft, Drafter } from './speculate/drafter.js';
 export { type PromptLookupOptions, promptLookup } from './speculate/promptlookup.js';
 export { type CpuIsa, type CpuOptions, Device, type DeviceInfo } from './tensor/device.js';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Argument checks that ops share. Each throws a PagewarpError that names the argument. */
 import { invalidArgument, PagewarpError, shapeMismatch, unsupported } from '../errors.js';
-import type { PackedMatrix } from '../quant/packedmatrix.js';
+import type { PackedMatrix } from '../quant/matrix.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';

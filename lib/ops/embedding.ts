@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { native } from '../native.js';
-import type { PackedMatrix } from '../quant/packedmatrix.js';
+import type { PackedMatrix } from '../quant/matrix.js';
 import { type DType, dtypes, type FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PagewarpError, shapeMismatch } from '../errors.js';
 import { native } from '../native.js';
-import type { PackedMatrix } from '../quant/packedmatrix.js';
+import type { PackedMatrix } from '../quant/matrix.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';

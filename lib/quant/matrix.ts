@@ -18,22 +18,13 @@ import {
   sourceBytes,
 } from './format.js';
 
-/** A tensor of an open GGUF file. The file may be disposed once the stream has got past the packing. */
-export interface GgufSource {
-  file: GgufFile;
-  /** The tensor's name in the file; it has two dimensions. */
-  name: string;
-}
-
 /** Rows in a format's own block layout, in memory. */
-export interface BytesSource {
+export interface MatrixBlocks {
   /** [bytes], contiguous. */
   data: Tensor<'u8'>;
   format: MatrixFormat;
   columns: number;
 }
-
-export type MatrixSource = GgufSource | BytesSource;
 
 export interface PackOptions {
   /**
@@ -58,34 +49,32 @@ export class PackedMatrix extends Resource<NativeMatrix> {
   readonly device: Device;
   readonly format: MatrixFormat;
   /** [output features, input features] */
-  readonly shape: readonly [rows: number, columns: number];
+  readonly shape: readonly [n: number, k: number];
   /** Device memory that it occupies; 0 for a view of a file. */
   readonly bytes: number;
 
-  private constructor(device: Device, format: MatrixFormat, rows: number, columns: number, handle: NativeMatrix) {
+  private constructor(device: Device, format: MatrixFormat, n: number, k: number, handle: NativeMatrix) {
     super(handle);
     this.device = device;
     this.format = format;
-    this.shape = [rows, columns];
+    this.shape = [n, k];
     this.bytes = native().matrixInfo(handle).bytes;
   }
 
-  /**
-   * Packs one source, or several of one format and width below one another (fused QKV, gate and up). Returns at once; the
-   * packing is a command on the stream, so later commands may use the matrix.
-   * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED (a type without a matrix format, or
-   *   sources of different formats), ERR_INVALID_MODEL (no such tensor), ERR_OUT_OF_MEMORY
-   */
-  static pack(
-    stream: Stream,
-    sources: MatrixSource | readonly MatrixSource[],
-    options: PackOptions = {},
-  ): PackedMatrix {
-    const list = (Array.isArray(sources) ? sources : [sources]) as readonly MatrixSource[];
-    const resolved = list.map((source) => ('file' in source ? fromFile(source) : fromBytes(source, stream)));
-    const [first] = resolved;
+  /** Rows: output features. */
+  get n(): number {
+    return this.shape[0];
+  }
+
+  /** Columns: input features. */
+  get k(): number {
+    return this.shape[1];
+  }
+
+  static #pack(stream: Stream, sources: readonly ResolvedSource[], options: PackOptions): PackedMatrix {
+    const [first] = sources;
     if (!first) throw invalidArgument('sources', [], 'at least one source');
-    for (const { format, columns, rows } of resolved) {
+    for (const { format, columns, rows } of sources) {
       if (format !== first.format) {
         throw unsupported(`fusing ${first.format} and ${format} rows in one matrix`, 'sources of one format');
       }
@@ -93,15 +82,41 @@ export class PackedMatrix extends Resource<NativeMatrix> {
         throw shapeMismatch('sources', [rows, columns], ['rows', first.columns], 'fused sources have as many columns');
       }
     }
-    const rows = resolved.reduce((sum, source) => sum + source.rows, 0);
+    const n = sources.reduce((sum, source) => sum + source.rows, 0);
     const handle = native().packMatrix(
       stream.native,
       formatInfo(first.format).code,
       first.columns,
-      resolved.map((source) => source.native),
+      sources.map((source) => source.native),
       options.dropPages ?? true,
     );
-    return new PackedMatrix(stream.device, first.format, rows, first.columns, handle);
+    return new PackedMatrix(stream.device, first.format, n, first.columns, handle);
+  }
+
+  /**
+   * Packs one tensor of a GGUF file, or several of one type and width below one another (fused QKV, gate and up). Returns at
+   * once; the packing is a command on the stream, so later commands may use the matrix, and the file may be disposed.
+   * @throws PagewarpError ERR_INVALID_MODEL (no such tensor), ERR_UNSUPPORTED (a type without a matrix format, or different
+   *   types), ERR_SHAPE_MISMATCH, ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY
+   */
+  static fromGguf(stream: Stream, file: GgufFile, names: readonly string[], options: PackOptions = {}): PackedMatrix {
+    return PackedMatrix.#pack(
+      stream,
+      names.map((name) => fromFile(file, name)),
+      options,
+    );
+  }
+
+  /**
+   * Packs rows that are in memory in their GGUF block layout, several sources below one another as in {@link fromGguf}.
+   * @throws PagewarpError ERR_UNSUPPORTED, ERR_SHAPE_MISMATCH, ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY
+   */
+  static fromBlocks(stream: Stream, sources: readonly MatrixBlocks[]): PackedMatrix {
+    return PackedMatrix.#pack(
+      stream,
+      sources.map((source) => fromMemory(source, stream)),
+      {},
+    );
   }
 
   /**
@@ -109,11 +124,11 @@ export class PackedMatrix extends Resource<NativeMatrix> {
    * or a command that uses it, also after the file has been disposed.
    * @throws PagewarpError ERR_UNSUPPORTED for quantised types, ERR_INVALID_MODEL, ERR_SHAPE_MISMATCH
    */
-  static view(device: Device, source: GgufSource): PackedMatrix {
-    const { format, rows, columns, native: parts } = fromFile(source);
+  static viewGguf(device: Device, file: GgufFile, name: string): PackedMatrix {
+    const { format, rows, columns, native: parts } = fromFile(file, name);
     const info = formatInfo(format);
     if (info.blockColumns !== 1) throw unsupported(`a view of ${format} weights`, 'f32, f16, bf16; others are packed');
-    const handle = native().viewMatrix(source.file.native, info.code, parts[1], rows, columns);
+    const handle = native().viewMatrix(file.native, info.code, parts[1], rows, columns);
     return new PackedMatrix(device, format, rows, columns, handle);
   }
 
@@ -141,7 +156,7 @@ export class PackedMatrix extends Resource<NativeMatrix> {
 
   /** The weights as numbers: all rows, dequantised. For tests and inspection. */
   unpack(stream: Stream): Tensor<'f32'> {
-    const rows = Int32Array.from({ length: this.shape[0] }, (_, row) => row);
+    const rows = Int32Array.from({ length: this.n }, (_, row) => row);
     using ids = Tensor.from(this.device, rows, undefined, 'i32');
     // The ids were written on the default stream, which need not be this one.
     if (stream !== this.device.defaultStream) ids.write(rows, stream);
@@ -151,7 +166,7 @@ export class PackedMatrix extends Resource<NativeMatrix> {
   }
 }
 
-function fromFile({ file, name }: GgufSource): ResolvedSource {
+function fromFile(file: GgufFile, name: string): ResolvedSource {
   const tensor = file.tensor(name);
   const format = formatOfGgufType(tensor.type);
   if (!format) throw unsupported(`tensor "${name}" of type ${tensor.type}`, matrixFormats.join(', '));
@@ -159,7 +174,7 @@ function fromFile({ file, name }: GgufSource): ResolvedSource {
   return { format, rows, columns, native: [file.native, tensor.offset, rows] };
 }
 
-function fromBytes({ data, format, columns }: BytesSource, stream: Stream): ResolvedSource {
+function fromMemory({ data, format, columns }: MatrixBlocks, stream: Stream): ResolvedSource {
   checkTensor('data', data, stream, ['u8']);
   if (data.rank !== 1 || !data.isContiguous) {
     throw shapeMismatch('data', data.shape, ['bytes'], 'rows in their block layout are one run of bytes');
