@@ -53,11 +53,12 @@ struct Performer {
 
   CUresult operator()(const KernelWork& work) const {
     const LaunchResult result = launch(work.function->module->context->device.state, *work.function->kernel, work.config);
-    for (const Report& report : result.reports) logText(report.format());
-    if (result.status == Status::Success) return CUDA_SUCCESS;
+    std::string text;
+    for (const Report& report : result.reports) text += report.format() + "\n";
+    if (result.status != Status::Success && text.empty()) text = work.function->kernel->name + ": " + result.message;
+    if (!text.empty()) logText(text);
     const auto status = static_cast<CUresult>(result.status);
-    if (result.reports.empty()) logText(work.function->kernel->name + ": " + result.message);
-    context.setFault(status, result.message);
+    if (status != CUDA_SUCCESS) context.setFault(status, text);
     return status;
   }
 
