@@ -1,10 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 export { type ErrorCode, PagewarpError } from './errors.js';
+export { Generation } from './generate/generation.js';
+export type { GenerateOptions, TokenSampling } from './generate/options.js';
+export type {
+  FinishReason,
+  GenerateChunk,
+  GenerateResult,
+  SpeculationStatistics,
+  Timings,
+  Usage,
+} from './generate/result.js';
+export type { DrawnLogprob, TokenLogprob } from './generate/sampler.js';
 export { type BatchEntry, CacheBatch, type PageTable } from './kv/batch.js';
 export { type CacheStatistics, PagedKvCache, type PagedKvCacheOptions } from './kv/cache.js';
 export type { CacheDType, KvLayer, StoredCacheDType } from './kv/layer.js';
 export { KvSequence } from './kv/sequence.js';
+export type { LlamaConfig } from './model/config.js';
+export type { DeviceOption } from './model/device.js';
 export { type GgufArrayInfo, GgufFile, type GgufTensor } from './model/gguf.js';
+export { estimateMemory, type LoadOptions, load, type MemoryOptions } from './model/load.js';
+export type { MemoryEstimate } from './model/memory.js';
+export { type ChatOptions, LanguageModel } from './model/model.js';
+export { TokenSequence } from './model/sequence.js';
+export type { LoadProgress } from './model/weights.js';
 export { type GatedInput, type GatedOptions, geluMul, siluMul } from './ops/activation.js';
 export { type AttentionOptions, attention, type MergeStatesOptions, mergeStates } from './ops/attention.js';
 export {

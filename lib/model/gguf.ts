@@ -106,7 +106,8 @@ export class GgufFile extends Resource<NativeGguf> {
   values(name: string): Float32Array {
     const tensor = this.tensor(name);
     const decode = decoders[tensor.type];
-    if (!decode) throw unsupported(`${this.path}: tensor "${name}" of type ${tensor.type}`, Object.keys(decoders).join(', '));
+    if (!decode)
+      throw unsupported(`${this.path}: tensor "${name}" of type ${tensor.type}`, Object.keys(decoders).join(', '));
     return decode(native().ggufBytes(this.native, tensor.offset, tensor.bytes));
   }
 
@@ -114,7 +115,10 @@ export class GgufFile extends Resource<NativeGguf> {
   tensor(name: string): GgufTensor {
     const tensor = this.tensors.get(name);
     if (tensor) return tensor;
-    throw new PagewarpError('ERR_INVALID_MODEL', `${this.path}: there is no tensor "${name}"`, { name, path: this.path });
+    throw new PagewarpError('ERR_INVALID_MODEL', `${this.path}: there is no tensor "${name}"`, {
+      name,
+      path: this.path,
+    });
   }
 
   #scalar<T>(key: string, type: 'string' | 'boolean' | 'number', wanted: string): T | undefined {

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+import { invalidArgument, PagewarpError } from '../errors.js';
+import type { LlamaRunner } from '../model/llama.js';
+import { TokenSequence } from '../model/sequence.js';
+import type { Drafter } from '../speculate/drafter.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { Detokenizer } from '../tokenizer/detokenizer.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { Interrupt } from './interrupt.js';
+import type { ResolvedOptions } from './options.js';
+import { type GenerateChunk, type GenerateResult, Recorder } from './result.js';
+import { type Drawn, Sampler } from './sampler.js';
+import { StopMatcher } from './stop.js';
+
+/** What a generation needs of its model. */
+export interface GenerationContext {
+  runner: LlamaRunner;
+  tokenizer: Tokenizer;
+  /** Tokens that a sequence may have. */
+  contextLength: number;
+}
+
+/**
+ * Text as it is generated: iterate over it. Leaving the loop, an abort or an error ends the generation and leaves the cache
+ * clean. Nothing runs before the first chunk is asked for.
+ */
+export class Generation implements AsyncIterable<GenerateChunk> {
+  /**
+   * Settles when the generation has ended: also when its consumer left early or it was aborted (`cancelled`); rejects when
+   * it failed. Does not start it: iterate, or call {@link Generation.complete}.
+   */
+  readonly result: Promise<GenerateResult>;
+  readonly #run: () => AsyncGenerator<GenerateChunk, void, void>;
+  #started = false;
+
+  /** @internal Use {@link LanguageModel.generate}. */
+  constructor(
+    context: GenerationContext,
+    prompt: readonly number[],
+    options: ResolvedOptions,
+    sequence: TokenSequence | undefined,
+  ) {
+    let settle!: { resolve: (result: GenerateResult) => void; reject: (error: unknown) => void };
+    this.result = new Promise((resolve, reject) => {
+      settle = { resolve, reject };
+    });
+    this.result.catch(() => {}); // the iterator reports it, too
+    this.#run = () => run(context, prompt, options, sequence, settle);
+  }
+
+  /** @throws PagewarpError ERR_INVALID_ARGUMENT when it is being iterated, or has been */
+  [Symbol.asyncIterator](): AsyncGenerator<GenerateChunk, void, void> {
+    if (this.#started) {
+      throw new PagewarpError('ERR_INVALID_ARGUMENT', 'a generation can be iterated only once; call generate() again');
+    }
+    this.#started = true;
+    return this.#run();
+  }
+
+  /** Runs to the end, for callers who do not want it piece by piece. */
+  async complete(): Promise<GenerateResult> {
+    for await (const _chunk of this);
+    return this.result;
+  }
+}
+
+async function* run(
+  context: GenerationContext,
+  prompt: readonly number[],
+  options: ResolvedOptions,
+  given: TokenSequence | undefined,
+  settle: { resolve: (result: GenerateResult) => void; reject: (error: unknown) => void },
+): AsyncGenerator<GenerateChunk, void, void> {
+  const recorder = new Recorder();
+  const resources: Disposable[] = [];
+  let sequence: TokenSequence | undefined;
+  let lengthBefore = 0;
+  try {
+    const interrupt = new Interrupt(options.signal);
+    resources.push(interrupt);
+    sequence = given ?? new TokenSequence(context.runner.cache.sequence());
+    sequence.claim();
+    lengthBefore = sequence.length;
+    const decoder = new Decoder(context, sequence, options, recorder, interrupt);
+    resources.push(decoder);
+    yield* decoder.run(prompt);
+  } catch (error) {
+    if (options.signal?.aborted && error === options.signal.reason) throw error;
+    settle.reject(error);
+    if (sequence && !sequence.isDisposed) rollBack(sequence, lengthBefore);
+    throw error;
+  } finally {
+    for (const resource of resources.reverse()) resource[Symbol.dispose]();
+    sequence?.release();
+    if (!given) sequence?.dispose();
+    settle.resolve(recorder.result(options.seed, options.drafter !== undefined));
+  }
+}
+
+/** After an error the caller's sequence is what it was. */
+function rollBack(sequence: TokenSequence, length: number): void {
+  sequence.release();
+  sequence.truncate(length);
+}
+
+/** One generation's loop over steps of the model. */
+class Decoder implements Disposable {
+  readonly #context: GenerationContext;
+  readonly #sequence: TokenSequence;
+  readonly #options: ResolvedOptions;
+  readonly #recorder: Recorder;
+  readonly #interrupt: Interrupt;
+  readonly #stops: StopMatcher;
+  #sampler!: Sampler;
+  #detokenizer!: Detokenizer;
+  /** Tokens that may still be generated. */
+  #remaining = 0;
+  #finished = false;
+
+  constructor(
+    context: GenerationContext,
+    sequence: TokenSequence,
+    options: ResolvedOptions,
+    recorder: Recorder,
+    interrupt: Interrupt,
+  ) {
+    this.#context = context;
+    this.#sequence = sequence;
+    this.#options = options;
+    this.#recorder = recorder;
+    this.#interrupt = interrupt;
+    this.#stops = new StopMatcher(options.stopStrings);
+  }
+
+  async *run(prompt: readonly number[]): AsyncGenerator<GenerateChunk, void, void> {
+    this.#begin(prompt);
+    const logits = await this.#prefill();
+    const first = this.#sampler.draw(logits, this.#sequence.length - 1);
+    const { drafter } = this.#options;
+    yield* drafter ? this.#speculate(first, drafter) : this.#decode(first);
+  }
+
+  dispose(): void {
+    this.#sampler?.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #begin(prompt: readonly number[]): void {
+    const { runner, tokenizer, contextLength } = this.#context;
+    const sequence = this.#sequence;
+    const room = contextLength - sequence.length - prompt.length;
+    if (room < 1) {
+      throw new PagewarpError(
+        'ERR_CONTEXT_OVERFLOW',
+        `${sequence.length + prompt.length} tokens leave no room for output in a context of ${contextLength}`,
+        { tokens: sequence.length + prompt.length, contextLength },
+      );
+    }
+    const cached = sequence.cachedLength;
+    sequence.append(prompt);
+    const { tokens } = sequence;
+    if (tokens.length === 0) {
+      throw invalidArgument('prompt', '', 'not empty: this vocabulary has no token that begins a text');
+    }
+    // Logits are not kept: the last token is computed again when everything was cached.
+    this.#recorder.promptTokens = tokens.length;
+    this.#recorder.cachedTokens = Math.min(cached, tokens.length - 1);
+    sequence.kv.truncate(this.#recorder.cachedTokens);
+    this.#remaining = Math.min(this.#options.maxTokens, room);
+    this.#sampler = new Sampler(runner.stream, this.#options, tokens, tokens.length + this.#remaining);
+    this.#detokenizer = tokenizer.detokenizer({ previous: tokens.at(-1) as number });
+    this.#options.drafter?.reset();
+  }
+
+  /** Computes what of the sequence is not cached, chunk by chunk. Returns the logits after its last token. */
+  async #prefill(): Promise<Tensor<'f32'>> {
+    const { runner } = this.#context;
+    const { tokens } = this.#sequence;
+    for (let at = this.#recorder.cachedTokens; ; ) {
+      const end = Math.min(tokens.length, at + runner.maxRows);
+      const last = end === tokens.length;
+      const logits = this.#forward(Int32Array.from(tokens.slice(at, end)), last ? 1 : 0);
+      if (last) return logits;
+      at = end;
+      await this.#interrupt.wait(runner.stream.synchronize());
+    }
+  }
+
+  /** Enqueues the computation of some tokens that follow what is cached. */
+  #forward(ids: Int32Array | Tensor<'i32'>, outputs: number): Tensor<'f32'> {
+    const { runner } = this.#context;
+    const { kv } = this.#sequence;
+    const queryLength = ids instanceof Int32Array ? ids.length : 1;
+    kv.reserve(queryLength, runner.stream);
+    return runner.forward(runner.cache.batch([{ sequence: kv, queryLength }]), ids, outputs);
+  }
+
+  /**
+   * Token by token. The next step is enqueued before this one's token is known to the host (it is where the device needs
+   * it): the device never waits for JavaScript. At the end one step too many has run, and is forgotten.
+   */
+  async *#decode(first: Promise<Drawn>): AsyncGenerator<GenerateChunk, void, void> {
+    let drawn = first;
+    for (;;) {
+      const ahead = this.#remaining > 1 ? this.#enqueueNext() : undefined;
+      const token = await this.#interrupt.wait(drawn);
+      yield this.#emit([token]);
+      if (this.#finished) return;
+      // Not finished means that a token remained, so a step was enqueued, or failed to be.
+      if (ahead instanceof Error) throw ahead;
+      drawn = ahead as Promise<Drawn>;
+    }
+  }
+
+  /** The next token's promise; an error if its step could not be enqueued, which matters only if the token is wanted. */
+  #enqueueNext(): Promise<Drawn> | Error {
+    try {
+      const logits = this.#forward(this.#sampler.last, 1);
+      const drawn = this.#sampler.draw(logits, this.#sequence.kv.length - 1);
+      drawn.catch(() => {}); // its own await reports it, if it comes to that
+      return drawn;
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
+  /** Draft, verify in one pass, keep what was accepted (Leviathan et al., 2023). */
+  async *#speculate(first: Promise<Drawn>, drafter: Drafter): AsyncGenerator<GenerateChunk, void, void> {
+    yield this.#emit([await this.#interrupt.wait(first)]);
+    while (!this.#finished) {
+      const { tokens, kv } = this.#sequence;
+      const most = Math.min(this.#options.maxDraft, this.#remaining - 1, this.#context.runner.maxRows - 1);
+      const draft = most > 0 ? await drafter.draft(tokens, most) : { tokens: [] };
+      this.#options.signal?.throwIfAborted();
+      if (draft.tokens.length === 0) {
+        const logits = this.#forward(Int32Array.of(tokens.at(-1) as number), 1);
+        yield this.#emit([await this.#interrupt.wait(this.#sampler.draw(logits, kv.length - 1))]);
+        continue;
+      }
+      const rows = Int32Array.of(tokens.at(-1) as number, ...draft.tokens);
+      const position = kv.length;
+      const logits = this.#forward(rows, rows.length);
+      const verified = this.#sampler.verify(logits, draft.tokens, draft.source, position);
+      const drawn = await this.#interrupt.wait(verified);
+      const accepted = drawn.length - 1;
+      kv.truncate(position + 1 + accepted);
+      drafter.observe(draft.tokens.length, accepted);
+      this.#recorder.passes++;
+      this.#recorder.drafted += draft.tokens.length;
+      this.#recorder.accepted += accepted;
+      yield this.#emit(drawn);
+    }
+  }
+
+  /** Takes drawn tokens into the output, up to the first that ends it. */
+  #emit(drawn: readonly Drawn[]): GenerateChunk {
+    const recorder = this.#recorder;
+    recorder.arrived();
+    const chunk: GenerateChunk = { text: '', tokens: [] };
+    if (this.#options.logprobs !== undefined) chunk.logprobs = [];
+    for (const { token, logprob } of drawn) {
+      if (this.#options.stopTokens.has(token)) {
+        chunk.text += this.#finish('stop', token);
+        break;
+      }
+      chunk.tokens.push(token);
+      if (logprob) chunk.logprobs?.push(logprob);
+      this.#sequence.append([token]);
+      this.#remaining--;
+      const { text, stop } = this.#stops.push(this.#detokenizer.push(token));
+      chunk.text += text;
+      if (stop !== undefined) {
+        this.#finished = true;
+        recorder.finishReason = 'stop';
+        recorder.stop = stop;
+      } else if (this.#remaining === 0) {
+        chunk.text += this.#finish('length');
+      }
+      if (this.#finished) break;
+    }
+    recorder.tokens.push(...chunk.tokens);
+    recorder.text += chunk.text;
+    return chunk;
+  }
+
+  /** Ends without a stop string; returns the text that was held back. */
+  #finish(reason: 'stop' | 'length', token?: number): string {
+    this.#finished = true;
+    const rest = this.#stops.push(this.#detokenizer.flush());
+    this.#recorder.finishReason = rest.stop === undefined ? reason : 'stop';
+    this.#recorder.stop = rest.stop ?? token;
+    return rest.stop === undefined ? rest.text + this.#stops.flush() : rest.text;
+  }
+}

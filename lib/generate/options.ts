@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomBytes } from 'node:crypto';
+import { invalidArgument, unsupported } from '../errors.js';
+import type { TokenSequence } from '../model/sequence.js';
+import type { Drafter } from '../speculate/drafter.js';
+
+/** How a token is drawn. The order of the filters is that of {@link sample}. */
+export interface TokenSampling {
+  /** 0, the default, is greedy. */
+  temperature?: number;
+  /** Default 0: all. */
+  topK?: number;
+  /** Default 1: all. */
+  topP?: number;
+  /** Default 0: all. */
+  minP?: number;
+  /** Default 1: off. */
+  repetitionPenalty?: number;
+  /** Default 0: off. */
+  presencePenalty?: number;
+  /** Default 0: off. */
+  frequencyPenalty?: number;
+  /** Makes sampling repeatable. Default: random; the result says which. */
+  seed?: number | bigint;
+}
+
+export interface GenerateOptions extends TokenSampling {
+  /** Most tokens to generate. Default: what the context has room for. */
+  maxTokens?: number;
+  /** Generation stops before any of these strings, and after any of these token ids. */
+  stop?: string | number | readonly (string | number)[];
+  /** Go on after the model's own end tokens. Default false. */
+  ignoreEnd?: boolean;
+  /** Log-probabilities of the tokens, and of this many most probable ones beside each (0 to 1024). */
+  logprobs?: number;
+  /**
+   * Guesses the next tokens, to be verified several at once: the output's distribution stays what it is, greedy output the
+   * same. The drafter serves this generation alone meanwhile. Default `off`.
+   */
+  speculate?: Drafter | 'off';
+  /** Most tokens drafted at once. Default: what the drafter likes, at most 64. */
+  maxDraft?: number;
+  /** Continue this sequence, whose cached tokens are not computed again; prompt and output are appended to it. */
+  sequence?: TokenSequence;
+  /** Ends the generation: the iterator throws the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface ResolvedOptions {
+  sampling: Required<Omit<TokenSampling, 'seed'>>;
+  seed: bigint;
+  maxTokens: number;
+  stopStrings: string[];
+  stopTokens: Set<number>;
+  logprobs: number | undefined;
+  drafter: Drafter | undefined;
+  maxDraft: number;
+  signal: AbortSignal | undefined;
+}
+
+/** Longest draft that one step verifies. */
+export const longestDraft = 64;
+
+/**
+ * Checks the options and fills in what was left out.
+ * @throws PagewarpError ERR_INVALID_ARGUMENT naming the option, ERR_UNSUPPORTED for a combination that does not exist
+ */
+export function resolveOptions(options: GenerateOptions, endTokens: readonly number[]): ResolvedOptions {
+  const { maxTokens = Number.POSITIVE_INFINITY, logprobs, speculate = 'off', maxDraft = longestDraft } = options;
+  if (maxTokens !== Number.POSITIVE_INFINITY) range('maxTokens', maxTokens, 1, 2 ** 31 - 1);
+  if (logprobs !== undefined) range('logprobs', logprobs, 0, 1024);
+  range('maxDraft', maxDraft, 1, longestDraft);
+  if (speculate !== 'off' && typeof speculate?.draft !== 'function') {
+    throw invalidArgument('speculate', speculate, "'off' or a drafter such as promptLookup()");
+  }
+  if (speculate !== 'off' && logprobs) {
+    throw unsupported('the most probable tokens beside speculated ones', 'logprobs: 0 with speculation');
+  }
+  const { stopStrings, stopTokens } = resolveStops(options.stop ?? []);
+  if (!options.ignoreEnd) for (const token of endTokens) stopTokens.add(token);
+  const { temperature = 0, topK = 0, topP = 1, minP = 0 } = options;
+  const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0 } = options;
+  return {
+    sampling: { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty },
+    seed: resolveSeed(options.seed),
+    maxTokens,
+    stopStrings,
+    stopTokens,
+    logprobs,
+    drafter: speculate === 'off' ? undefined : speculate,
+    maxDraft,
+    signal: options.signal,
+  };
+}
+
+function resolveStops(stop: NonNullable<GenerateOptions['stop']>): { stopStrings: string[]; stopTokens: Set<number> } {
+  const stopStrings: string[] = [];
+  const stopTokens = new Set<number>();
+  for (const item of Array.isArray(stop) ? stop : [stop]) {
+    if (typeof item === 'string' && item !== '') stopStrings.push(item);
+    else if (typeof item === 'number' && Number.isInteger(item) && item >= 0) stopTokens.add(item);
+    else throw invalidArgument('stop', item, 'a non-empty string, a token id, or a list of these');
+  }
+  return { stopStrings, stopTokens };
+}
+
+function resolveSeed(seed: number | bigint | undefined): bigint {
+  if (seed === undefined) return randomBytes(8).readBigUInt64LE() >> 11n; // 53 bits: exact as a number, too
+  if (typeof seed !== 'bigint' && !Number.isSafeInteger(seed)) {
+    throw invalidArgument('seed', seed, 'a safe integer or a bigint');
+  }
+  return BigInt.asIntN(64, BigInt(seed));
+}
+
+function range(name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw invalidArgument(name, value, `an integer from ${least} to ${most}`);
+  }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { DrawnLogprob } from './sampler.js';
+
+/** A piece of output, as soon as it is known. */
+export interface GenerateChunk {
+  /** May be empty: a token can be part of a character, or text may be held back that could begin a stop string. */
+  text: string;
+  tokens: number[];
+  /** One per token, with the `logprobs` option. */
+  logprobs?: DrawnLogprob[];
+}
+
+/** Why a generation ended: a stop token or string, its length, or because its consumer went away. */
+export type FinishReason = 'stop' | 'length' | 'cancelled';
+
+export interface Usage {
+  promptTokens: number;
+  completionTokens: number;
+  /** Prompt tokens that were in the sequence's cache already. */
+  cachedTokens: number;
+}
+
+/** Wall-clock times. Rates are tokens per second; a rate without any time is 0. */
+export interface Timings {
+  /** Seconds from the start to the first token. */
+  timeToFirstToken: number;
+  /** Computed prompt tokens over the time to the first token. */
+  prefillRate: number;
+  /** Tokens after the first over the time since. */
+  decodeRate: number;
+  /** Seconds in all. */
+  total: number;
+}
+
+export interface SpeculationStatistics {
+  /** Passes of the target model that verified a draft. */
+  passes: number;
+  drafted: number;
+  accepted: number;
+  /** accepted / drafted */
+  acceptanceRate: number;
+  /** Accepted drafted tokens per pass: the convention of Leviathan et al. without the token that the target adds. */
+  meanAcceptedLength: number;
+  /** Tokens emitted per pass, the target's own included: "tau" of EAGLE and Medusa. */
+  meanEmittedLength: number;
+}
+
+export interface GenerateResult {
+  text: string;
+  tokens: number[];
+  finishReason: FinishReason;
+  /** The stop string or token that ended it. */
+  stop?: string | number;
+  /** Repeats the draw. */
+  seed: bigint;
+  usage: Usage;
+  timings: Timings;
+  /** With a drafter. */
+  speculation?: SpeculationStatistics;
+}
+
+/** Counts what a generation does. */
+export class Recorder {
+  readonly #start: number = performance.now();
+  #first: number | undefined;
+  #end: number | undefined;
+  promptTokens = 0;
+  cachedTokens = 0;
+  readonly tokens: number[] = [];
+  text = '';
+  passes = 0;
+  drafted = 0;
+  accepted = 0;
+  finishReason: FinishReason = 'cancelled';
+  stop: string | number | undefined;
+
+  /** A token has arrived from the device. */
+  arrived(): void {
+    this.#end = performance.now();
+    this.#first ??= this.#end;
+  }
+
+  result(seed: bigint, speculating: boolean): GenerateResult {
+    const now = performance.now();
+    const toFirst = ((this.#first ?? now) - this.#start) / 1000;
+    const decoding = ((this.#end ?? now) - (this.#first ?? now)) / 1000;
+    const rate = (count: number, seconds: number): number => (seconds > 0 && count > 0 ? count / seconds : 0);
+    const { promptTokens, cachedTokens, tokens, passes, drafted, accepted } = this;
+    return {
+      text: this.text,
+      tokens,
+      finishReason: this.finishReason,
+      ...(this.stop === undefined ? {} : { stop: this.stop }),
+      seed,
+      usage: { promptTokens, completionTokens: tokens.length, cachedTokens },
+      timings: {
+        timeToFirstToken: toFirst,
+        prefillRate: rate(promptTokens - cachedTokens, toFirst),
+        decodeRate: rate(tokens.length - 1, decoding),
+        total: (now - this.#start) / 1000,
+      },
+      ...(speculating
+        ? {
+            speculation: {
+              passes,
+              drafted,
+              accepted,
+              acceptanceRate: drafted > 0 ? accepted / drafted : 0,
+              meanAcceptedLength: passes > 0 ? accepted / passes : 0,
+              meanEmittedLength: passes > 0 ? 1 + accepted / passes : 0,
+            },
+          }
+        : {}),
+    };
+  }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Device } from '../tensor/device.js';
+import { Tensor } from '../tensor/tensor.js';
+import type { LlamaConfig } from './config.js';
+
+/** Activations of a step over a fixed number of rows: views into memory that all steps of a model share. */
+export interface StepBuffers {
+  readonly rows: number;
+  /** [rows] token ids. */
+  readonly ids: Tensor<'i32'>;
+  /** [2, rows]: positions, then cache slots, to be written together. */
+  readonly places: Tensor<'i32'>;
+  readonly positions: Tensor<'i32'>;
+  readonly slots: Tensor<'i32'>;
+  /** [rows, rotaryDim] */
+  readonly table: Tensor<'f32'>;
+  /** [rows, dim]: the residual stream. */
+  readonly x: Tensor<'f32'>;
+  /** [rows, dim]: normalised. */
+  readonly h: Tensor<'f32'>;
+  /** [rows, (heads + 2 kvHeads) headDim], and views of its parts by head. */
+  readonly qkv: Tensor<'f32'>;
+  readonly q: Tensor<'f32'>;
+  readonly k: Tensor<'f32'>;
+  readonly v: Tensor<'f32'>;
+  /** [rows, heads, headDim], and the same with the heads side by side. */
+  readonly attended: Tensor<'f32'>;
+  readonly attendedFlat: Tensor<'f32'>;
+  /** [rows, 2 ffnDim] */
+  readonly gateUp: Tensor<'f32'>;
+  /** [rows, ffnDim] */
+  readonly gated: Tensor<'f32'>;
+}
+
+/** The memory that the steps of a model share. Steps of one stream run one after the other, so one set is enough. */
+export class Activations implements Disposable {
+  /** Rows that a step may have. */
+  readonly capacity: number;
+  readonly #config: LlamaConfig;
+  readonly #memory: Record<'places' | 'ids', Tensor<'i32'>> &
+    Record<'table' | 'x' | 'h' | 'qkv' | 'attended' | 'gateUp' | 'gated' | 'logits', Tensor<'f32'>>;
+  readonly #views = new Map<number, StepBuffers>();
+  readonly #outputs = new Map<number, Tensor<'f32'>>();
+
+  constructor(device: Device, config: LlamaConfig, capacity: number, outputs: number) {
+    this.capacity = capacity;
+    this.#config = config;
+    const { dim, heads, kvHeads, headDim, ffnDim, rope, vocabulary } = config;
+    const f32 = (width: number, rows = capacity): Tensor<'f32'> => Tensor.empty(device, [rows * width], 'f32');
+    this.#memory = {
+      ids: Tensor.empty(device, [capacity], 'i32'),
+      places: Tensor.empty(device, [2 * capacity], 'i32'),
+      table: f32(rope.rotaryDim),
+      x: f32(dim),
+      h: f32(dim),
+      qkv: f32((heads + 2 * kvHeads) * headDim),
+      attended: f32(heads * headDim),
+      gateUp: f32(2 * ffnDim),
+      gated: f32(ffnDim),
+      logits: f32(vocabulary, outputs),
+    };
+  }
+
+  /** Bytes that a model of this shape needs. */
+  static bytes(config: LlamaConfig, capacity: number, outputs: number): number {
+    const { dim, heads, kvHeads, headDim, ffnDim, rope, vocabulary } = config;
+    const perRow = 3 + rope.rotaryDim + 2 * dim + (2 * heads + 2 * kvHeads) * headDim + 3 * ffnDim;
+    return 4 * (capacity * perRow + outputs * vocabulary);
+  }
+
+  /** The buffers of a step with so many rows. */
+  at(rows: number): StepBuffers {
+    let views = this.#views.get(rows);
+    if (!views) {
+      views = this.#makeViews(rows);
+      this.#views.set(rows, views);
+    }
+    return views;
+  }
+
+  /** [rows, vocabulary] */
+  logits(rows: number): Tensor<'f32'> {
+    let view = this.#outputs.get(rows);
+    if (!view) {
+      const { vocabulary } = this.#config;
+      view = this.#memory.logits.asStrided([rows, vocabulary], [vocabulary, 1]);
+      this.#outputs.set(rows, view);
+    }
+    return view;
+  }
+
+  dispose(): void {
+    for (const views of this.#views.values()) {
+      for (const view of Object.values(views)) if (view instanceof Tensor) view.dispose();
+    }
+    for (const view of this.#outputs.values()) view.dispose();
+    for (const tensor of Object.values(this.#memory)) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #makeViews(rows: number): StepBuffers {
+    const { dim, heads, kvHeads, headDim, ffnDim, rope } = this.#config;
+    const memory = this.#memory;
+    const flat = (tensor: Tensor<'f32'>, width: number) => tensor.asStrided([rows, width], [width, 1]);
+    const width = (heads + 2 * kvHeads) * headDim;
+    const part = (count: number, offset: number) =>
+      memory.qkv.asStrided([rows, count, headDim], [width, headDim, 1], offset);
+    return {
+      rows,
+      ids: memory.ids.asStrided([rows], [1]),
+      places: memory.places.asStrided([2, rows], [rows, 1]),
+      positions: memory.places.asStrided([rows], [1]),
+      slots: memory.places.asStrided([rows], [1], rows),
+      table: flat(memory.table, rope.rotaryDim),
+      x: flat(memory.x, dim),
+      h: flat(memory.h, dim),
+      qkv: flat(memory.qkv, width),
+      q: part(heads, 0),
+      k: part(kvHeads, heads * headDim),
+      v: part(kvHeads, (heads + kvHeads) * headDim),
+      attended: memory.attended.asStrided([rows, heads, headDim], [heads * headDim, headDim, 1]),
+      attendedFlat: flat(memory.attended, heads * headDim),
+      gateUp: flat(memory.gateUp, 2 * ffnDim),
+      gated: flat(memory.gated, ffnDim),
+    };
+  }
+}

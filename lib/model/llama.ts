@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+import { invalidArgument } from '../errors.js';
+import type { CacheBatch } from '../kv/batch.js';
+import type { PagedKvCache } from '../kv/cache.js';
+import { siluMul } from '../ops/activation.js';
+import { attention } from '../ops/attention.js';
+import { type AttentionPlan, planAttention } from '../ops/attentionplan.js';
+import { embedding } from '../ops/embedding.js';
+import { appendKv } from '../ops/kvcache.js';
+import { linear } from '../ops/linear.js';
+import { rmsNorm } from '../ops/norm.js';
+import { rope, ropeTable } from '../ops/rope.js';
+import { type RopeFrequencies, ropeFrequencies, ropeFrequencyTensor } from '../ops/ropefrequencies.js';
+import type { CommandList, Stream } from '../tensor/stream.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { Activations, type StepBuffers } from './buffers.js';
+import type { LlamaConfig } from './config.js';
+import type { LayerWeights, LlamaWeights, Projection } from './weights.js';
+
+/** Steps of at most this many rows (decoding, verification) are captured once and replayed; longer ones are prefill. */
+const largestCaptured = 32;
+
+/**
+ * Keys per split of the attention of short steps. A fixed number, so that a row's result depends neither on the other rows of
+ * its step nor on the threads: a verified token is computed as a decoded one would be.
+ */
+const keysPerSplit = 256;
+
+interface Recorded {
+  commands: CommandList;
+  plan: AttentionPlan;
+}
+
+/**
+ * The forward pass of a Llama-family model (Touvron et al., 2023; with the biases of Qwen2 and the head norms of Qwen3): it
+ * enqueues ops on one stream and returns at once. Activations are f32.
+ */
+export class LlamaRunner implements Disposable {
+  readonly config: LlamaConfig;
+  readonly stream: Stream;
+  readonly cache: PagedKvCache;
+  readonly #weights: LlamaWeights;
+  readonly #activations: Activations;
+  readonly #frequencies: RopeFrequencies;
+  readonly #frequencyTensor: Tensor<'f32'>;
+  readonly #recorded = new Map<string, Recorded>();
+
+  constructor(
+    stream: Stream,
+    config: LlamaConfig,
+    weights: LlamaWeights,
+    cache: PagedKvCache,
+    limits: { rows: number; outputs: number },
+  ) {
+    this.config = config;
+    this.stream = stream;
+    this.cache = cache;
+    this.#weights = weights;
+    const { rotaryDim, theta, scaling } = config.rope;
+    this.#frequencies = ropeFrequencies({ rotaryDim, theta, scaling });
+    this.#frequencyTensor = ropeFrequencyTensor(stream.device, this.#frequencies);
+    this.#activations = new Activations(stream.device, config, limits.rows, limits.outputs);
+  }
+
+  /** Rows that one step may have. */
+  get maxRows(): number {
+    return this.#activations.capacity;
+  }
+
+  /**
+   * Enqueues one step over the rows of `batch`.
+   * @param ids the rows' tokens, on the host or (for steps of one row) where the sampler left them
+   * @param outputs logits are wanted for this many last rows; 0: none
+   * @returns [outputs, vocabulary], valid until the next step is enqueued
+   * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_DISPOSED
+   */
+  forward(batch: CacheBatch, ids: Int32Array | Tensor<'i32'>, outputs: number): Tensor<'f32'> {
+    const { rows } = batch;
+    if (rows < 1 || rows > this.maxRows) throw invalidArgument('rows', rows, `from 1 to ${this.maxRows}`);
+    const buffers = this.#activations.at(rows);
+    if (ids instanceof Int32Array) buffers.ids.write(ids, this.stream);
+    else buffers.ids.copyFrom(ids, this.stream);
+    const places = new Int32Array(2 * rows);
+    places.set(batch.positions);
+    places.set(batch.slots, rows);
+    buffers.places.write(places, this.stream);
+    const { heads } = this.config;
+    const captured = rows <= largestCaptured;
+    const plan = planAttention({ batch, heads, split: captured ? keysPerSplit : 'none' });
+    if (captured) {
+      this.#replay(buffers, plan, outputs);
+    } else {
+      this.#enqueue(buffers, plan, outputs);
+      plan.dispose();
+    }
+    return this.#activations.logits(Math.max(1, outputs));
+  }
+
+  dispose(): void {
+    for (const { commands, plan } of this.#recorded.values()) {
+      commands.dispose();
+      plan.dispose();
+    }
+    this.#recorded.clear();
+    this.#activations.dispose();
+    this.#frequencyTensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #replay(buffers: StepBuffers, plan: AttentionPlan, outputs: number): void {
+    const key = `${buffers.rows}/${outputs}`;
+    let recorded = this.#recorded.get(key);
+    if (!recorded) {
+      recorded = { commands: this.stream.capture(() => this.#enqueue(buffers, plan, outputs)), plan };
+      this.#recorded.set(key, recorded);
+      this.stream.replay(recorded.commands);
+      return;
+    }
+    this.stream.replay(recorded.commands, { plans: [[recorded.plan, plan]] });
+    plan.dispose();
+  }
+
+  #enqueue(buffers: StepBuffers, plan: AttentionPlan, outputs: number): void {
+    const { stream } = this;
+    const { ids, x, h, positions, table, rows } = buffers;
+    embedding(stream, { ids, weight: this.#weights.embedding, out: x });
+    const { magnitude } = this.#frequencies;
+    ropeTable(stream, { positions, frequencies: this.#frequencyTensor, magnitude, out: table });
+    for (const [layer, weights] of this.#weights.layers.entries()) {
+      this.#attentionBlock(buffers, plan, layer, weights);
+      this.#feedForwardBlock(buffers, weights);
+    }
+    if (outputs === 0) return;
+    const logits = this.#activations.logits(outputs);
+    const { eps } = this.config;
+    using last = x.slice(0, rows - outputs, rows);
+    using normed = h.slice(0, 0, outputs);
+    rmsNorm(stream, { x: last, weight: this.#weights.outputNorm, eps, out: normed });
+    linear(stream, { x: normed, weight: this.#weights.output, out: logits });
+  }
+
+  #attentionBlock(buffers: StepBuffers, plan: AttentionPlan, layer: number, weights: LayerWeights): void {
+    const { stream, cache } = this;
+    const { eps, rope: rotary } = this.config;
+    const { x, h, q, k, v, table, slots, attended, attendedFlat, qkv } = buffers;
+    rmsNorm(stream, { x, weight: weights.attentionNorm, eps, out: h });
+    project(stream, h, weights.qkv, qkv);
+    if (weights.queryNorm) rmsNorm(stream, { x: q, weight: weights.queryNorm, eps, out: q });
+    if (weights.keyNorm) rmsNorm(stream, { x: k, weight: weights.keyNorm, eps, out: k });
+    rope(stream, { q, k, table, pairing: rotary.pairing });
+    appendKv(stream, { cache, layer, k, v, slots });
+    attention(stream, { cache, layer, q, plan, out: attended, lse: false });
+    linear(stream, { x: attendedFlat, weight: weights.attentionOutput, residual: x, out: x });
+  }
+
+  #feedForwardBlock(buffers: StepBuffers, weights: LayerWeights): void {
+    const { stream } = this;
+    const { x, h, gateUp, gated } = buffers;
+    rmsNorm(stream, { x, weight: weights.ffnNorm, eps: this.config.eps, out: h });
+    project(stream, h, weights.gateUp, gateUp);
+    siluMul(stream, { fused: gateUp, out: gated });
+    linear(stream, { x: gated, weight: weights.down, residual: x, out: x });
+  }
+}
+
+/** A fused projection: one matrix, or several side by side where the file mixes types. */
+function project(stream: Stream, x: Tensor<'f32'>, projection: Projection, out: Tensor<'f32'>): void {
+  for (const { weight, bias, begin, end } of projection) {
+    using part = out.slice(1, begin, end);
+    linear(stream, { x, weight, ...(bias ? { bias } : {}), out: part });
+  }
+}

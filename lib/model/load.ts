@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+import { stat } from 'node:fs/promises';
+import { invalidArgument, PagewarpError, unsupported } from '../errors.js';
+import { PagedKvCache } from '../kv/cache.js';
+import type { StoredCacheDType } from '../kv/layer.js';
+import { tokenizerFromGguf } from '../tokenizer/gguf.js';
+import { configFromGguf, type LlamaConfig } from './config.js';
+import { chooseDevice, type DeviceOption } from './device.js';
+import { GgufFile } from './gguf.js';
+import { LlamaRunner } from './llama.js';
+import { type MemoryEstimate, memoryOf } from './memory.js';
+import { LanguageModel } from './model.js';
+import { type LoadProgress, loadWeights } from './weights.js';
+
+export interface MemoryOptions {
+  /** Longest sequence, in tokens. Default: the model's own context, at most 4096. */
+  contextLength?: number;
+  /** Tokens of all sequences together. Default: twice `contextLength`. */
+  cacheTokens?: number;
+  /** How keys and values are stored. Default f16. */
+  cacheDType?: StoredCacheDType;
+  /** Prompt tokens that are computed at once. Default 512. */
+  chunk?: number;
+}
+
+export interface LoadOptions extends MemoryOptions {
+  /** Default `auto`. */
+  device?: DeviceOption;
+  /** Called as weights come into place. */
+  onProgress?: (progress: LoadProgress) => void;
+  /** Aborts loading; what has been loaded is freed. */
+  signal?: AbortSignal;
+}
+
+/** Logits of one step that a speculation of this length needs. */
+const mostOutputs = 65;
+const pageSize = 16;
+
+/**
+ * Loads a model.
+ * @param path a GGUF file of the Llama family: Llama, Mistral, Qwen2, Qwen3
+ * @throws PagewarpError ERR_IO, ERR_INVALID_MODEL, ERR_UNSUPPORTED (architecture, tensor type, tokenizer; folders of Hugging
+ *   Face), ERR_OUT_OF_MEMORY, ERR_DEVICE_UNAVAILABLE, ERR_INVALID_ARGUMENT; the signal's reason when aborted
+ */
+export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  options.signal?.throwIfAborted();
+  using file = await open(path);
+  const config = configFromGguf(file);
+  const shape = resolveShape(config, options);
+  const tokenizer = tokenizerFromGguf(file);
+  if (tokenizer.size > config.vocabulary) {
+    throw new PagewarpError(
+      'ERR_INVALID_MODEL',
+      `${path}: the vocabulary has ${tokenizer.size} tokens, but the embedding only ${config.vocabulary} rows`,
+    );
+  }
+  const { device, reason, owned: deviceOwned } = chooseDevice(options.device);
+  const stream = device.stream();
+  const owned: Disposable[] = deviceOwned ? [device, stream] : [stream];
+  try {
+    const { onProgress, signal } = options;
+    const loaded = await loadWeights(file, config, stream, { onProgress, signal });
+    owned.push(...loaded.owned);
+    const cache = new PagedKvCache(device, {
+      layers: config.layers,
+      kvHeads: config.kvHeads,
+      headDim: config.headDim,
+      pageSize,
+      pages: Math.ceil(shape.cacheTokens / pageSize),
+      dtype: shape.cacheDType,
+    });
+    owned.push(cache);
+    const runner = new LlamaRunner(stream, config, loaded.weights, cache, { rows: shape.rows, outputs: mostOutputs });
+    owned.push(runner);
+    await stream.synchronize();
+    const memory = memoryOf(file, config, shape, { rows: shape.rows, outputs: mostOutputs });
+    return new LanguageModel({
+      runner,
+      tokenizer,
+      deviceReason: reason,
+      contextLength: shape.contextLength,
+      memory,
+      owned,
+    });
+  } catch (error) {
+    for (const resource of owned.reverse()) resource[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/**
+ * What a model will take, without loading it.
+ * @throws PagewarpError like {@link load}
+ */
+export async function estimateMemory(path: string, options: MemoryOptions = {}): Promise<MemoryEstimate> {
+  using file = await open(path);
+  const config = configFromGguf(file);
+  const shape = resolveShape(config, options);
+  return memoryOf(file, config, shape, { rows: shape.rows, outputs: mostOutputs });
+}
+
+async function open(path: string): Promise<GgufFile> {
+  if (typeof path !== 'string' || path === '') throw invalidArgument('path', path, 'the path of a GGUF file');
+  const isFolder = await stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false, // opening it will say why
+  );
+  if (isFolder) throw unsupported(`loading the folder ${path}`, 'GGUF files');
+  return GgufFile.open(path);
+}
+
+function resolveShape(
+  config: LlamaConfig,
+  options: MemoryOptions,
+): { contextLength: number; cacheTokens: number; cacheDType: StoredCacheDType; rows: number } {
+  const { cacheDType = 'f16', chunk = 512 } = options;
+  const contextLength = options.contextLength ?? Math.min(config.contextLength, 4096);
+  checkCount('contextLength', contextLength, config.contextLength);
+  const cacheTokens = options.cacheTokens ?? 2 * contextLength;
+  checkCount('cacheTokens', cacheTokens, 2 ** 31 - 1 - pageSize);
+  checkCount('chunk', chunk, 65536);
+  return { contextLength, cacheTokens, cacheDType, rows: Math.max(mostOutputs, Math.min(chunk, contextLength)) };
+}
+
+function checkCount(name: string, value: number, most: number): void {
+  if (!Number.isInteger(value) || value < 1 || value > most)
+    throw invalidArgument(name, value, `an integer from 1 to ${most}`);
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { StoredCacheDType } from '../kv/layer.js';
+import { Activations } from './buffers.js';
+import type { LlamaConfig } from './config.js';
+import type { GgufFile } from './gguf.js';
+
+/** Memory that a loaded model takes, in bytes. */
+export interface MemoryEstimate {
+  /** Packed weights: about the size of the file's tensors. */
+  weights: number;
+  cache: number;
+  activations: number;
+  total: number;
+}
+
+export interface CacheShape {
+  /** Tokens that the cache holds, of all sequences together. */
+  cacheTokens: number;
+  cacheDType: StoredCacheDType;
+}
+
+/** Bytes of keys and values of one token in all layers. */
+export function cacheBytesPerToken(config: LlamaConfig, dtype: StoredCacheDType): number {
+  const perHead = { f32: 4, f16: 2, bf16: 2, i8: 1 }[dtype] * config.headDim + (dtype === 'i8' ? 4 : 0);
+  return 2 * config.layers * config.kvHeads * perHead;
+}
+
+/** What a model of this shape will take. */
+export function memoryOf(
+  file: GgufFile,
+  config: LlamaConfig,
+  shape: CacheShape,
+  limits: { rows: number; outputs: number },
+): MemoryEstimate {
+  const weights = [...file.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const cache = shape.cacheTokens * cacheBytesPerToken(config, shape.cacheDType);
+  const activations = Activations.bytes(config, limits.rows, limits.outputs);
+  return { weights, cache, activations, total: weights + cache + activations };
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+import { disposed, invalidArgument } from '../errors.js';
+import { Generation } from '../generate/generation.js';
+import { type GenerateOptions, resolveOptions } from '../generate/options.js';
+import type { CacheStatistics } from '../kv/cache.js';
+import type { Device } from '../tensor/device.js';
+import type { DetokenizerOptions } from '../tokenizer/detokenizer.js';
+import { type ChatMessage, renderChat } from '../tokenizer/template.js';
+import type { EncodeOptions, Tokenizer } from '../tokenizer/tokenizer.js';
+import type { LlamaConfig } from './config.js';
+import type { LlamaRunner } from './llama.js';
+import type { MemoryEstimate } from './memory.js';
+import { TokenSequence } from './sequence.js';
+
+/** What {@link load} puts together. @internal */
+export interface ModelParts {
+  runner: LlamaRunner;
+  tokenizer: Tokenizer;
+  deviceReason: string;
+  contextLength: number;
+  memory: MemoryEstimate;
+  /** Everything to dispose, in the order of creation. */
+  owned: Disposable[];
+}
+
+export interface ChatOptions extends GenerateOptions {
+  /** Further variables for the chat template, such as `tools`. */
+  variables?: Record<string, unknown>;
+}
+
+/**
+ * A loaded model. Any number of generations may run at the same time; each has its own place in the model's cache.
+ * Dispose it with `await using`, or `dispose()`; generations under way end with ERR_DISPOSED.
+ */
+export class LanguageModel implements AsyncDisposable, Disposable {
+  readonly config: LlamaConfig;
+  readonly tokenizer: Tokenizer;
+  readonly device: Device;
+  /** Why this device: what `auto` found. */
+  readonly deviceReason: string;
+  /** Tokens that a sequence may have. */
+  readonly contextLength: number;
+  /** Bytes that it takes. */
+  readonly memory: Readonly<MemoryEstimate>;
+  readonly #parts: ModelParts;
+  #disposed = false;
+
+  /** @internal Use {@link load}. */
+  constructor(parts: ModelParts) {
+    this.#parts = parts;
+    this.config = parts.runner.config;
+    this.tokenizer = parts.tokenizer;
+    this.device = parts.runner.stream.device;
+    this.deviceReason = parts.deviceReason;
+    this.contextLength = parts.contextLength;
+    this.memory = parts.memory;
+  }
+
+  /**
+   * Generates text after a prompt. Nothing runs before the result is iterated.
+   * @param prompt text, encoded with the vocabulary's begin token (unless it continues a sequence), or token ids as they are
+   * @throws PagewarpError ERR_INVALID_ARGUMENT naming the option; while iterating also ERR_CONTEXT_OVERFLOW for a prompt
+   *   that leaves no room, ERR_CACHE_EXHAUSTED, ERR_DISPOSED
+   */
+  generate(prompt: string | readonly number[], options: GenerateOptions = {}): Generation {
+    this.#requireAlive();
+    const addSpecial = (options.sequence?.length ?? 0) === 0;
+    const ids = typeof prompt === 'string' ? this.tokenizer.encode(prompt, { addSpecial }) : this.#checkIds(prompt);
+    return this.#start(ids, options);
+  }
+
+  /**
+   * Generates the next turn of a conversation, written down with the model's chat template.
+   * @throws PagewarpError like {@link generate}; ERR_UNSUPPORTED when the model has no template, ERR_INVALID_TEMPLATE
+   */
+  chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Generation {
+    this.#requireAlive();
+    const { variables, ...generate } = options;
+    const text = renderChat(this.tokenizer, messages, variables);
+    const { bosToken } = this.tokenizer;
+    const begin = bosToken === undefined ? undefined : this.tokenizer.tokenName(bosToken);
+    // Most templates write the begin token themselves.
+    const addSpecial = (options.sequence?.length ?? 0) === 0 && !(begin !== undefined && text.startsWith(begin));
+    return this.#start(this.tokenizer.encode(text, { addSpecial }), generate);
+  }
+
+  tokenize(text: string, options?: EncodeOptions): number[] {
+    return this.tokenizer.encode(text, options);
+  }
+
+  detokenize(ids: Iterable<number>, options?: DetokenizerOptions): string {
+    return this.tokenizer.decode(ids, options);
+  }
+
+  /** An empty sequence in the model's cache, to be passed to {@link generate} and forked. */
+  createSequence(): TokenSequence {
+    this.#requireAlive();
+    return new TokenSequence(this.#parts.runner.cache.sequence());
+  }
+
+  /**
+   * The logits after each of some tokens, one row per token, as one step from an empty cache.
+   * @throws PagewarpError ERR_INVALID_ARGUMENT unless there are 1 to 65 tokens
+   */
+  async logits(ids: readonly number[]): Promise<Float32Array[]> {
+    this.#requireAlive();
+    const { runner } = this.#parts;
+    if (ids.length < 1 || ids.length > 65) throw invalidArgument('ids', `${ids.length} tokens`, '1 to 65 tokens');
+    const tokens = Int32Array.from(this.#checkIds(ids));
+    using sequence = runner.cache.sequence();
+    sequence.reserve(tokens.length, runner.stream);
+    const batch = runner.cache.batch([{ sequence, queryLength: tokens.length }]);
+    const values = await runner.forward(batch, tokens, tokens.length).read(runner.stream);
+    const { vocabulary } = this.config;
+    return Array.from(tokens, (_, row) => values.subarray(row * vocabulary, (row + 1) * vocabulary));
+  }
+
+  /** Occupancy of the cache. */
+  get cacheStatistics(): CacheStatistics {
+    this.#requireAlive();
+    return this.#parts.runner.cache.statistics();
+  }
+
+  get isDisposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** Frees the model once queued commands have run. Harmless when repeated. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const resource of this.#parts.owned.toReversed()) resource[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Like {@link dispose}, and waits until the memory is free. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return;
+    const idle = this.#parts.runner.stream.synchronize();
+    this.dispose();
+    await idle.catch(() => {}); // an error of an abandoned step concerns nobody any more
+  }
+
+  #start(ids: readonly number[], options: GenerateOptions): Generation {
+    const { runner, tokenizer } = this.#parts;
+    const resolved = resolveOptions(options, tokenizer.endTokens);
+    const { sequence } = options;
+    if (sequence && sequence.kv.cache !== runner.cache) {
+      throw invalidArgument('sequence', 'of another model', 'made by createSequence() of this model');
+    }
+    return new Generation({ runner, tokenizer, contextLength: this.contextLength }, ids, resolved, sequence);
+  }
+
+  #checkIds(ids: readonly number[]): readonly number[] {
+    const { vocabulary } = this.config;
+    if (!Array.isArray(ids)) throw invalidArgument('prompt', ids, 'a string or token ids');
+    for (const id of ids) {
+      if (!Number.isInteger(id) || id < 0 || id >= vocabulary) {
+        throw invalidArgument('token id', id, `an integer from 0 to ${vocabulary - 1}`);
+      }
+    }
+    return [...ids];
+  }
+
+  #requireAlive(): void {
+    if (this.#disposed) throw disposed('LanguageModel');
+  }
+}

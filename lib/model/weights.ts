@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+import { PackedMatrix } from '../quant/matrix.js';
+import type { Stream } from '../tensor/stream.js';
+import { Tensor } from '../tensor/tensor.js';
+import type { LlamaConfig } from './config.js';
+import type { GgufFile } from './gguf.js';
+
+/** Columns `begin` to `end` of a projection's output. */
+export interface ProjectionPart {
+  readonly weight: PackedMatrix;
+  readonly bias: Tensor<'f32'> | undefined;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** Several projections of one input, side by side: a single matrix where all are of one type. */
+export type Projection = readonly ProjectionPart[];
+
+export interface LayerWeights {
+  readonly attentionNorm: Tensor<'f32'>;
+  /** Queries, keys, values. */
+  readonly qkv: Projection;
+  readonly queryNorm: Tensor<'f32'> | undefined;
+  readonly keyNorm: Tensor<'f32'> | undefined;
+  readonly attentionOutput: PackedMatrix;
+  readonly ffnNorm: Tensor<'f32'>;
+  readonly gateUp: Projection;
+  readonly down: PackedMatrix;
+}
+
+export interface LlamaWeights {
+  readonly embedding: PackedMatrix;
+  readonly layers: readonly LayerWeights[];
+  readonly outputNorm: Tensor<'f32'>;
+  /** The output layer; the embedding itself where the two are tied. */
+  readonly output: PackedMatrix;
+}
+
+/** Progress of {@link load}. */
+export interface LoadProgress {
+  /** Bytes of the file's tensors that are in place. */
+  loadedBytes: number;
+  totalBytes: number;
+}
+
+export interface WeightOptions {
+  onProgress?: ((progress: LoadProgress) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Packs the weights of a model, matrix after matrix: the file's pages are given back behind the packer, so that the file's
+ * copy and the packed one are never both resident.
+ * @throws PagewarpError ERR_INVALID_MODEL, ERR_UNSUPPORTED for a tensor type without kernels, ERR_OUT_OF_MEMORY; the signal's
+ *   reason when aborted. Nothing stays allocated then.
+ */
+export async function loadWeights(
+  file: GgufFile,
+  config: LlamaConfig,
+  stream: Stream,
+  options: WeightOptions = {},
+): Promise<{ weights: LlamaWeights; owned: Disposable[] }> {
+  const loader = new Loader(file, stream, options);
+  try {
+    const embedding = await loader.matrix('token_embd.weight');
+    const layers: LayerWeights[] = [];
+    for (let layer = 0; layer < config.layers; layer++) layers.push(await loadLayer(loader, config, layer));
+    const outputNorm = loader.vector('output_norm.weight');
+    const output = config.tiedEmbeddings ? embedding : await loader.matrix('output.weight');
+    return { weights: { embedding, layers, outputNorm, output }, owned: loader.owned };
+  } catch (error) {
+    for (const resource of loader.owned) resource[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function loadLayer(loader: Loader, config: LlamaConfig, layer: number): Promise<LayerWeights> {
+  const p = `blk.${layer}.`;
+  return {
+    attentionNorm: loader.vector(`${p}attn_norm.weight`),
+    qkv: await loader.projection(
+      ['attn_q', 'attn_k', 'attn_v'].map((name) => p + name),
+      config.qkvBias,
+    ),
+    queryNorm: config.qkNorm ? loader.vector(`${p}attn_q_norm.weight`) : undefined,
+    keyNorm: config.qkNorm ? loader.vector(`${p}attn_k_norm.weight`) : undefined,
+    attentionOutput: await loader.matrix(`${p}attn_output.weight`),
+    ffnNorm: loader.vector(`${p}ffn_norm.weight`),
+    gateUp: await loader.projection(
+      ['ffn_gate', 'ffn_up'].map((name) => p + name),
+      false,
+    ),
+    down: await loader.matrix(`${p}ffn_down.weight`),
+  };
+}
+
+class Loader {
+  readonly owned: Disposable[] = [];
+  readonly #file: GgufFile;
+  readonly #stream: Stream;
+  readonly #options: WeightOptions;
+  readonly #totalBytes: number;
+  #loadedBytes = 0;
+
+  constructor(file: GgufFile, stream: Stream, options: WeightOptions) {
+    this.#file = file;
+    this.#stream = stream;
+    this.#options = options;
+    this.#totalBytes = [...file.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+  }
+
+  /** A small tensor as f32. */
+  vector(name: string): Tensor<'f32'> {
+    const values = this.#file.values(name);
+    const tensor = Tensor.from(this.#stream.device, values, [values.length], 'f32');
+    this.owned.push(tensor);
+    this.#advance([name]);
+    return tensor;
+  }
+
+  /** The rows of one or more tensors of one type as one matrix. */
+  async matrix(...names: string[]): Promise<PackedMatrix> {
+    this.#options.signal?.throwIfAborted();
+    const matrix = PackedMatrix.fromGguf(this.#stream, this.#file, names);
+    this.owned.push(matrix);
+    await this.#stream.synchronize();
+    this.#advance(names);
+    return matrix;
+  }
+
+  /** Neighbours of one type become one matrix. */
+  async projection(names: readonly string[], hasBias: boolean): Promise<Projection> {
+    const groups: string[][] = [];
+    const typeOf = (name: string): string => this.#file.tensor(`${name}.weight`).type;
+    for (const name of names) {
+      const last = groups.at(-1);
+      if (last && typeOf(last[0] as string) === typeOf(name)) last.push(name);
+      else groups.push([name]);
+    }
+    const parts: ProjectionPart[] = [];
+    let begin = 0;
+    for (const group of groups) {
+      const weight = await this.matrix(...group.map((name) => `${name}.weight`));
+      const bias = hasBias ? this.#bias(group.map((name) => `${name}.bias`)) : undefined;
+      parts.push({ weight, bias, begin, end: begin + weight.shape[0] });
+      begin += weight.shape[0];
+    }
+    return parts;
+  }
+
+  #bias(names: readonly string[]): Tensor<'f32'> {
+    const values = names.flatMap((name) => [...this.#file.values(name)]);
+    const tensor = Tensor.from(this.#stream.device, values, [values.length], 'f32');
+    this.owned.push(tensor);
+    this.#advance(names);
+    return tensor;
+  }
+
+  #advance(names: readonly string[]): void {
+    for (const name of names) this.#loadedBytes += this.#file.tensor(name).bytes;
+    this.#options.onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes });
+  }
+}
