@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "cpu/executor.h"
+#include "gpu/driver.h"
 #include "node/call.h"
 #include "node/environment.h"
 #include "node/register.h"
@@ -41,6 +42,26 @@ Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
   result.Set("cores", std::max(1u, std::thread::hardware_concurrency()));
   result.Set("vnni", features.vnni);
   result.Set("bf16", features.bf16);
+  return result;
+}
+
+/// cudaInfo(): the driver, or why there is none, and its GPUs.
+Napi::Value cudaInfo(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const gpu::Driver& driver = gpu::driver();
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("reason", driver.usable ? env.Null() : Napi::Value(Napi::String::New(env, driver.reason)));
+  result.Set("driverVersion", driver.version);
+  Napi::Array devices = Napi::Array::New(env);
+  for (const gpu::DeviceDescription& description : gpu::listDevices()) {
+    Napi::Object device = Napi::Object::New(env);
+    device.Set("name", description.name);
+    device.Set("capability", description.capability);
+    device.Set("multiprocessors", description.multiprocessors);
+    device.Set("memoryBytes", static_cast<double>(description.memoryBytes));
+    devices.Set(devices.Length(), device);
+  }
+  result.Set("devices", devices);
   return result;
 }
 
@@ -84,6 +105,7 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
 void registerDevice(Napi::Env env, Napi::Object exports) {
   exports.Set("createCpuDevice", Napi::Function::New(env, guarded<createCpuDevice>));
   exports.Set("cpuInfo", Napi::Function::New(env, guarded<cpuInfo>));
+  exports.Set("cudaInfo", Napi::Function::New(env, guarded<cudaInfo>));
   exports.Set("deviceBytesInUse", Napi::Function::New(env, guarded<deviceBytesInUse>));
   exports.Set("createStream", Napi::Function::New(env, guarded<createStream>));
   exports.Set("createTensor", Napi::Function::New(env, guarded<createTensor>));

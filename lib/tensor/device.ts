@@ -78,14 +78,7 @@ export class Device extends Resource<NativeDevice> {
     if (cpu.bf16) features.push('avx512bf16');
     return [
       { kind: 'cpu', index: 0, name: cpu.name, available: true, reason: null, features },
-      {
-        kind: 'cuda',
-        index: 0,
-        name: 'CUDA',
-        available: false,
-        reason: 'this version of pagewarp has no CUDA backend yet',
-        features: [],
-      },
+      ...listCuda(),
     ];
   }
 
@@ -109,4 +102,22 @@ export class Device extends Resource<NativeDevice> {
     this.#defaultStream?.dispose();
     super.dispose();
   }
+}
+
+function listCuda(): DeviceInfo[] {
+  const { reason, devices, driverVersion } = native().cudaInfo();
+  if (reason !== null) return [{ kind: 'cuda', index: 0, name: 'CUDA', available: false, reason, features: [] }];
+  return devices.map((gpu, index) => ({
+    kind: 'cuda',
+    index,
+    name: gpu.name,
+    available: false,
+    reason: 'this version of pagewarp has no CUDA backend yet',
+    features: [
+      `sm_${gpu.capability}`,
+      `${gpu.multiprocessors} multiprocessors`,
+      `${(gpu.memoryBytes / 2 ** 30).toFixed(1)} GiB`,
+      `driver ${Math.floor(driverVersion / 1000)}.${Math.floor((driverVersion % 1000) / 10)}`,
+    ],
+  }));
 }
