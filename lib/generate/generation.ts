@@ -180,7 +180,7 @@ class Decoder implements Disposable {
     const { runner } = this.#context;
     const { tokens } = this.#sequence;
     for (let at = this.#recorder.cachedTokens; ; ) {
-      const end = Math.min(tokens.length, at + runner.maxRows);
+      const end = Math.min(tokens.length, at + Math.min(runner.chunk, runner.maxRows));
       const last = end === tokens.length;
       const logits = this.#forward(Int32Array.from(tokens.slice(at, end)), last ? 1 : 0);
       if (last) return logits;

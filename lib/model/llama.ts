@@ -26,6 +26,15 @@ const largestCaptured = 32;
  */
 const keysPerSplit = 256;
 
+/** How large steps may be. */
+export interface StepLimits {
+  rows: number;
+  /** Rows whose logits are wanted. */
+  outputs: number;
+  /** Rows of a step of prefill; at most `rows`. */
+  chunk: number;
+}
+
 interface Recorded {
   commands: CommandList;
   plan: AttentionPlan;
@@ -39,22 +48,19 @@ export class LlamaRunner implements Disposable {
   readonly config: LlamaConfig;
   readonly stream: Stream;
   readonly cache: PagedKvCache;
+  /** Prompt tokens that are computed at once. */
+  readonly chunk: number;
   readonly #weights: LlamaWeights;
   readonly #activations: Activations;
   readonly #frequencies: RopeFrequencies;
   readonly #frequencyTensor: Tensor<'f32'>;
   readonly #recorded = new Map<string, Recorded>();
 
-  constructor(
-    stream: Stream,
-    config: LlamaConfig,
-    weights: LlamaWeights,
-    cache: PagedKvCache,
-    limits: { rows: number; outputs: number },
-  ) {
+  constructor(stream: Stream, config: LlamaConfig, weights: LlamaWeights, cache: PagedKvCache, limits: StepLimits) {
     this.config = config;
     this.stream = stream;
     this.cache = cache;
+    this.chunk = limits.chunk;
     this.#weights = weights;
     const { rotaryDim, theta, scaling } = config.rope;
     this.#frequencies = ropeFrequencies({ rotaryDim, theta, scaling });

@@ -7,7 +7,7 @@ import { tokenizerFromGguf } from '../tokenizer/gguf.js';
 import { configFromGguf, type LlamaConfig } from './config.js';
 import { chooseDevice, type DeviceOption } from './device.js';
 import { GgufFile } from './gguf.js';
-import { LlamaRunner } from './llama.js';
+import { LlamaRunner, type StepLimits } from './llama.js';
 import { type MemoryEstimate, memoryOf } from './memory.js';
 import { LanguageModel } from './model.js';
 import { type LoadProgress, loadWeights } from './weights.js';
@@ -70,10 +70,10 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
       dtype: shape.cacheDType,
     });
     owned.push(cache);
-    const runner = new LlamaRunner(stream, config, loaded.weights, cache, { rows: shape.rows, outputs: mostOutputs });
+    const runner = new LlamaRunner(stream, config, loaded.weights, cache, shape.limits);
     owned.push(runner);
     await stream.synchronize();
-    const memory = memoryOf(file, config, shape, { rows: shape.rows, outputs: mostOutputs });
+    const memory = memoryOf(file, config, shape, shape.limits);
     return new LanguageModel({
       runner,
       tokenizer,
@@ -96,7 +96,7 @@ export async function estimateMemory(path: string, options: MemoryOptions = {}):
   using file = await open(path);
   const config = configFromGguf(file);
   const shape = resolveShape(config, options);
-  return memoryOf(file, config, shape, { rows: shape.rows, outputs: mostOutputs });
+  return memoryOf(file, config, shape, shape.limits);
 }
 
 async function open(path: string): Promise<GgufFile> {
@@ -112,14 +112,15 @@ async function open(path: string): Promise<GgufFile> {
 function resolveShape(
   config: LlamaConfig,
   options: MemoryOptions,
-): { contextLength: number; cacheTokens: number; cacheDType: StoredCacheDType; rows: number } {
+): { contextLength: number; cacheTokens: number; cacheDType: StoredCacheDType; limits: StepLimits } {
   const { cacheDType = 'f16', chunk = 512 } = options;
   const contextLength = options.contextLength ?? Math.min(config.contextLength, 4096);
   checkCount('contextLength', contextLength, config.contextLength);
   const cacheTokens = options.cacheTokens ?? 2 * contextLength;
   checkCount('cacheTokens', cacheTokens, 2 ** 31 - 1 - pageSize);
   checkCount('chunk', chunk, 65536);
-  return { contextLength, cacheTokens, cacheDType, rows: Math.max(mostOutputs, Math.min(chunk, contextLength)) };
+  const limits = { rows: Math.max(mostOutputs, Math.min(chunk, contextLength)), outputs: mostOutputs, chunk };
+  return { contextLength, cacheTokens, cacheDType, limits };
 }
 
 function checkCount(name: string, value: number, most: number): void {

@@ -3,6 +3,7 @@ import type { StoredCacheDType } from '../kv/layer.js';
 import { Activations } from './buffers.js';
 import type { LlamaConfig } from './config.js';
 import type { GgufFile } from './gguf.js';
+import type { StepLimits } from './llama.js';
 
 /** Memory that a loaded model takes, in bytes. */
 export interface MemoryEstimate {
@@ -26,12 +27,7 @@ export function cacheBytesPerToken(config: LlamaConfig, dtype: StoredCacheDType)
 }
 
 /** What a model of this shape will take. */
-export function memoryOf(
-  file: GgufFile,
-  config: LlamaConfig,
-  shape: CacheShape,
-  limits: { rows: number; outputs: number },
-): MemoryEstimate {
+export function memoryOf(file: GgufFile, config: LlamaConfig, shape: CacheShape, limits: StepLimits): MemoryEstimate {
   const weights = [...file.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
   const cache = shape.cacheTokens * cacheBytesPerToken(config, shape.cacheDType);
   const activations = Activations.bytes(config, limits.rows, limits.outputs);
