@@ -84,6 +84,7 @@ struct FunctionCode {
     uint32_t offset = 0, bytes = 0;
   };
   std::vector<Slot> formals, returns;
+  int tableIndex = -1;  ///< its "address" is kFunctionWindow + 16 * tableIndex
   uint32_t liveRegisters = 0;
 };
 

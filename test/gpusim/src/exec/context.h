@@ -51,6 +51,10 @@ struct Rendezvous {
 
 enum class FragmentState : uint8_t { Ready, Parked, WaitLanes, WaitBarrier };
 
+/// What lanes in WaitLanes wait at: an instruction to execute together, a bar.warp.sync (any of the same members), or a
+/// block barrier that all live lanes must reach together.
+enum class WaitKind : uint8_t { Instruction, WarpBarrier, BlockBarrier };
+
 /// Lanes of a warp that share a program counter.
 struct Fragment {
   uint32_t mask = 0;
@@ -61,7 +65,8 @@ struct Fragment {
   uint64_t parkedAt = 0;      ///< Warp::syncOperations then
   uint32_t waitMask = 0;      ///< WaitLanes: lanes executing (guard true)
   uint32_t waitMembers = 0;   ///< WaitLanes: lanes that must come
-  bool convergedBarrier = false;  ///< WaitLanes: at a barrier for all live lanes
+  WaitKind waitKind = WaitKind::Instruction;
+  bool alone = false;  ///< go on without the missing lanes (synccheck is off)
 };
 
 /// Layout of Warp::special, in units of 32 words.
@@ -175,6 +180,8 @@ struct Worker {
   GlobalRaceShadow race;
   SectorSet touched;
   std::vector<std::unique_ptr<Block>> freeBlocks;
+  uint64_t idlePolls = 0;  ///< communicating accesses since anything in memory changed
+  uint64_t matrixOperations = 0, atomics = 0;
 };
 
 /// Everything of one launch.
@@ -197,7 +204,6 @@ struct LaunchState {
   class Reporter* reporter = nullptr;
   uint64_t time = 0;              ///< global race check: release clock (interleaved launches only)
   ReleaseTimes releases;
-  uint64_t pollsWithoutProgress = 0;
 };
 
 /// Stops the launch with an error.

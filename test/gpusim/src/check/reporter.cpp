@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "check/reporter.h"
+
+#include <algorithm>
+
+namespace gpusim {
+namespace {
+
+std::string threadText(const LaunchConfig& config, uint32_t thread) {
+  const Dim3& b = config.block;
+  return "(" + std::to_string(thread % b.x) + "," + std::to_string(thread / b.x % b.y) + "," + std::to_string(thread / (b.x * b.y)) + ")";
+}
+
+std::string blockText(const LaunchConfig& config, uint64_t block) {
+  const Dim3& g = config.grid;
+  return "(" + std::to_string(block % g.x) + "," + std::to_string(block / g.x % g.y) + "," + std::to_string(block / (uint64_t(g.x) * g.y)) + ")";
+}
+
+bool fatal(ReportKind k) {
+  return k != ReportKind::Uninitialised && k != ReportKind::SharedRace && k != ReportKind::GlobalRace;
+}
+
+}  // namespace
+
+std::string Reporter::where(uint32_t pc) const {
+  if (pc == kNoPc || pc >= launch_.module->code.size()) return "";
+  const Origin& o = launch_.module->origins[launch_.module->code[pc].origin];
+  std::string s = " at PTX line " + std::to_string(o.line);
+  auto file = launch_.module->files.find(o.file);
+  if (file != launch_.module->files.end()) s += " (" + file->second + ":" + std::to_string(o.sourceLine) + ")";
+  return s;
+}
+
+void Reporter::addAt(ReportKind kind, const Origin* origin, uint64_t block, uint32_t thread, const std::string& message, uint64_t address) {
+  std::lock_guard lock(mutex_);
+  auto [it, fresh] = entries_.try_emplace({int(kind), origin});
+  Entry& e = it->second;
+  if (!fresh && ++e.report.count && e.block <= block) return;
+  const uint64_t count = fresh ? 1 : e.report.count;
+  const LaunchConfig& config = *launch_.config;
+  Report r;
+  r.kind = kind;
+  r.message = message;
+  r.kernel = launch_.kernel->name;
+  r.block[0] = uint32_t(block % config.grid.x);
+  r.block[1] = uint32_t(block / config.grid.x % config.grid.y);
+  r.block[2] = uint32_t(block / (uint64_t(config.grid.x) * config.grid.y));
+  r.thread[0] = thread % config.block.x;
+  r.thread[1] = thread / config.block.x % config.block.y;
+  r.thread[2] = thread / (config.block.x * config.block.y);
+  r.address = address;
+  r.count = count;
+  if (origin) {
+    r.ptxLine = origin->line;
+    r.ptxText = origin->text;
+    auto file = launch_.module->files.find(origin->file);
+    if (file != launch_.module->files.end()) r.sourceFile = file->second, r.sourceLine = origin->sourceLine;
+  }
+  e.report = std::move(r);
+  e.block = block;
+}
+
+void Reporter::add(ReportKind kind, const Instruction* in, const Block* block, uint32_t thread, const std::string& message, uint64_t address) {
+  addAt(kind, in ? &launch_.module->origins[in->origin] : nullptr, block ? block->index : 0, thread, message, address);
+}
+
+void Reporter::sharedRace(Context& c, const Instruction& in, uint32_t lane, const RaceHit& hit, bool write, uint64_t offset) {
+  const bool sameWarp = hit.thread / kLanes == c.warp->index;
+  std::string text = std::string(hit.earlierWrite ? (write ? "write-after-write" : "read-after-write") : "write-after-read") +
+                     " hazard in shared memory at offset " + std::to_string(offset) + ": thread " + threadText(*c.launch->config, hit.thread) +
+                     (hit.earlierWrite ? " wrote" : " read") + " it" + where(hit.pc) + " with no " +
+                     (sameWarp ? "__syncwarp or barrier" : "barrier") + " in between";
+  add(ReportKind::SharedRace, &in, c.block, c.warp->index * kLanes + lane, text, offset);
+}
+
+namespace {
+std::string globalRaceText(const LaunchConfig& config, const GlobalRace& r, const std::string& where) {
+  const char* kind = r.firstWrites ? (r.secondWrites ? "two blocks write" : "one block writes and another reads") : "one block reads and another writes";
+  return std::string("race in global memory: ") + kind + " the same address with no synchronisation between them: block " +
+         blockText(config, keyBlock(r.first)) + " thread " + threadText(config, keyThread(r.first)) + (r.firstWrites ? " writes" : " reads") + where;
+}
+}  // namespace
+
+void Reporter::globalRace(Context& c, const Instruction& in, uint32_t lane, const GlobalRace& r) {
+  add(ReportKind::GlobalRace, &in, c.block, c.warp->index * kLanes + lane, globalRaceText(*launch_.config, r, where(keyPc(r.first))), r.address);
+}
+
+void Reporter::globalRaceAtEnd(const GlobalRace& r) {
+  const Instruction& in = launch_.module->code[keyPc(r.second)];
+  addAt(ReportKind::GlobalRace, &launch_.module->origins[in.origin], keyBlock(r.second), keyThread(r.second),
+        globalRaceText(*launch_.config, r, where(keyPc(r.first))), r.address);
+}
+
+std::vector<Report> Reporter::take() {
+  std::lock_guard lock(mutex_);
+  std::vector<Entry> list;
+  for (auto& [key, e] : entries_) list.push_back(std::move(e));
+  entries_.clear();
+  std::sort(list.begin(), list.end(), [](const Entry& a, const Entry& b) {
+    if (fatal(a.report.kind) != fatal(b.report.kind)) return fatal(a.report.kind);
+    if (a.report.ptxLine != b.report.ptxLine) return a.report.ptxLine < b.report.ptxLine;
+    return a.report.kind < b.report.kind;
+  });
+  std::vector<Report> out;
+  for (auto& e : list) out.push_back(std::move(e.report));
+  return out;
+}
+
+Status Reporter::statusOf(ReportKind kind) {
+  switch (kind) {
+    case ReportKind::OutOfBounds: return Status::IllegalAddress;
+    case ReportKind::Misaligned: return Status::MisalignedAddress;
+    case ReportKind::Assert: return Status::Assert;
+    case ReportKind::StackOverflow: return Status::HardwareStackError;
+    case ReportKind::IllegalInstruction: return Status::IllegalInstruction;
+    case ReportKind::Timeout: return Status::LaunchTimeout;
+    default: return Status::LaunchFailed;
+  }
+}
+
+void raise(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message, uint64_t address) {
+  c.launch->reporter->add(kind, &in, c.block, c.warp->index * kLanes + lane, message, address);
+  c.launch->stop.store(true, std::memory_order_relaxed);
+  c.event = Event::Stop;
+}
+
+void note(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message, uint64_t address) {
+  c.launch->reporter->add(kind, &in, c.block, c.warp->index * kLanes + lane, message, address);
+}
+
+}  // namespace gpusim

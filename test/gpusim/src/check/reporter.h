@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "check/check.h"
+#include "check/race.h"
+#include "exec/context.h"
+
+namespace gpusim {
+
+/// Collects the findings of one launch; may be called from all its workers. The same finding at the same instruction
+/// is kept once (from the lowest block, so that the result does not depend on timing) and counted.
+class Reporter {
+ public:
+  explicit Reporter(LaunchState& launch) : launch_(launch) {}
+
+  void add(ReportKind kind, const Instruction* in, const Block* block, uint32_t thread, const std::string& message, uint64_t address);
+  void sharedRace(Context& c, const Instruction& in, uint32_t lane, const RaceHit& hit, bool write, uint64_t offset);
+  void globalRace(Context& c, const Instruction& in, uint32_t lane, const GlobalRace& race);
+  void globalRaceAtEnd(const GlobalRace& race);
+
+  /// The reports by block and instruction, fatal ones first.
+  std::vector<Report> take();
+  /// What a GPU would return for the gravest finding.
+  static Status statusOf(ReportKind kind);
+
+ private:
+  struct Entry {
+    Report report;
+    uint64_t block = 0;
+  };
+  std::string where(uint32_t pc) const;
+  void addAt(ReportKind kind, const Origin* origin, uint64_t block, uint32_t thread, const std::string& message, uint64_t address);
+
+  LaunchState& launch_;
+  std::mutex mutex_;
+  std::map<std::pair<int, const Origin*>, Entry> entries_;
+};
+
+}  // namespace gpusim

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exec/access.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "check/reporter.h"
+
+namespace gpusim {
+
+using ptx::Space;
+
+namespace {
+
+constexpr uint64_t kPollLimit = 4'000'000;
+
+Space windowOf(uint64_t address) {
+  if (address - kSharedWindow < kWindowBytes) return Space::Shared;
+  if (address - kLocalWindow < kWindowBytes) return Space::Local;
+  if (address - kParamWindow < kWindowBytes) return Space::Param;
+  return Space::Global;
+}
+
+const char* spaceName(Space s) {
+  switch (s) {
+    case Space::Shared: return "shared";
+    case Space::Local: return "local";
+    case Space::Const: return "constant";
+    case Space::Param: return "parameter";
+    default: return "global";
+  }
+}
+
+std::string accessWords(const Access& a) {
+  const char* verb = a.write && a.read ? "atomic operation on" : a.write ? "write of" : "read of";
+  return std::string(verb) + " " + std::to_string(a.bytes) + " bytes";
+}
+
+bool outOfBounds(Context& c, const Instruction& in, const Access& a, uint32_t lane, Space space, uint64_t address, const std::string& where) {
+  raise(c, in, ReportKind::OutOfBounds, lane, std::string("invalid ") + spaceName(space) + " " + accessWords(a) + ": " + where, address);
+  return false;
+}
+
+void noteUninitialised(Context& c, const Instruction& in, const Access& a, uint32_t lane, Space space, uint64_t address, const std::string& where) {
+  note(c, in, ReportKind::Uninitialised, lane, std::string("uninitialised ") + spaceName(space) + " " + accessWords(a) + where, address);
+}
+
+uint32_t threadOf(const Context& c, uint32_t lane) { return c.warp->index * kLanes + lane; }
+
+void noteGlobalRace(Context& c, const Instruction& in, uint32_t lane, const GlobalRace& r) {
+  c.launch->reporter->globalRace(c, in, lane, r);
+}
+
+bool bitsSet(const uint8_t* bits, uint64_t offset, uint32_t bytes) {
+  if (bytes <= 8 && (offset & 7) + bytes <= 8) {
+    const unsigned want = ((1u << bytes) - 1) << (offset & 7);
+    return (bits[offset >> 3] & want) == want;
+  }
+  return allBits(bits, offset, bytes);
+}
+
+/// Other host threads may own neighbouring bits of the same byte.
+void markBits(uint8_t* bits, uint64_t offset, uint32_t bytes) {
+  while (bytes) {
+    const uint32_t n = std::min(bytes, uint32_t(8 - (offset & 7)));
+    const uint8_t mask = uint8_t(((1u << n) - 1) << (offset & 7));
+    uint8_t& byte = bits[offset >> 3];
+    if ((__atomic_load_n(&byte, __ATOMIC_RELAXED) & mask) != mask) __atomic_fetch_or(&byte, mask, __ATOMIC_RELAXED);
+    offset += n, bytes -= n;
+  }
+}
+
+void checkGlobalRace(Context& c, const Instruction& in, const Access& a, uint32_t lane, uint64_t address, const uint8_t* p) {
+  GlobalRaceShadow& shadow = c.worker->race;
+  const AccessKey key = accessKey(c.block->index, c.pc - 1, threadOf(c, lane));
+  const uint8_t* value = a.stored ? a.stored + size_t(lane) * a.bytes : nullptr;
+  if (!c.launch->interleaved) {
+    if (a.write) shadow.write(address, a.bytes, key, value ? value : p);
+    else shadow.read(address, a.bytes, key);
+    return;
+  }
+  GlobalRace r;
+  const uint64_t now = c.launch->time, acquired = c.block->acquired;
+  const bool same = value && std::memcmp(value, p, a.bytes) == 0;
+  const bool found = a.write ? shadow.writeAt(address, a.bytes, key, now, acquired, same, r) : shadow.readAt(address, a.bytes, key, now, acquired, r);
+  if (found) noteGlobalRace(c, in, lane, r);
+}
+
+bool resolveGlobal(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, Space space) {
+  Worker& w = *c.worker;
+  const GlobalMemory& memory = c.launch->device->memory;
+  const CheckOptions& checks = c.launch->checks;
+  const uint64_t generation = memory.generation();
+  if (w.cachedGeneration != generation) w.cached = {}, w.cachedGeneration = generation;
+  const bool race = checks.race && !a.synchronises && space != Space::Const;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const uint32_t lane = lowestLane(m);
+    const uint64_t address = lanes.address[lane];
+    uint64_t offset = address - w.cached.base;
+    if (offset >= w.cached.size || w.cached.size - offset < a.bytes) {
+      if (!memory.find(address, w.cached)) return outOfBounds(c, in, a, lane, space, address, memory.describe(address));
+      offset = address - w.cached.base;
+      if (w.cached.size - offset < a.bytes) return outOfBounds(c, in, a, lane, space, address, memory.describe(address) + ", beyond its end");
+    }
+    if (a.write && w.cached.kind == MemoryKind::ModuleConstant)
+      return outOfBounds(c, in, a, lane, space, address, "constant memory is read-only");
+    uint8_t* p = w.cached.host + offset;
+    lanes.pointer[lane] = p;
+    if (race) checkGlobalRace(c, in, a, lane, address, p);
+    if (w.cached.initBits) {
+      if (a.read && a.checkInit && checks.init && !bitsSet(w.cached.initBits, offset, a.bytes))
+        noteUninitialised(c, in, a, lane, space, address, ", " + memory.describe(address));
+      if (a.write) markBits(w.cached.initBits, offset, a.bytes);
+    }
+  }
+  return true;
+}
+
+bool resolveShared(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, bool generic) {
+  Block& b = *c.block;
+  const CheckOptions& checks = c.launch->checks;
+  const uint64_t size = c.launch->sharedBytes;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const uint32_t lane = lowestLane(m);
+    const uint64_t offset = generic ? lanes.address[lane] - kSharedWindow : lanes.address[lane];
+    if (offset >= size || size - offset < a.bytes)
+      return outOfBounds(c, in, a, lane, Space::Shared, offset, "offset " + std::to_string(offset) + " of " + std::to_string(size) + " bytes of shared memory");
+    uint8_t* p = b.shared.data() + offset;
+    lanes.pointer[lane] = p;
+    if (checks.race && !a.synchronises) {
+      const bool same = a.stored && std::memcmp(p, a.stored + size_t(lane) * a.bytes, a.bytes) == 0;
+      const RaceHit hit = a.write ? b.race.write(c.warp->index, lane, uint32_t(offset), a.bytes, c.pc - 1, same)
+                                  : b.race.read(c.warp->index, lane, uint32_t(offset), a.bytes);
+      if (hit.found) c.launch->reporter->sharedRace(c, in, lane, hit, a.write, offset);
+    }
+    if (a.read && a.checkInit && checks.init && !bitsSet(b.sharedInit.data(), offset, a.bytes))
+      noteUninitialised(c, in, a, lane, Space::Shared, offset, " (never written, or the cp.async that writes it has not been waited for)");
+    if (a.write) setBits(b.sharedInit.data(), offset, a.bytes, true);
+  }
+  return true;
+}
+
+bool resolveLocal(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, bool generic) {
+  const uint64_t size = c.launch->stackBytes;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const uint32_t lane = lowestLane(m);
+    const uint64_t offset = generic ? lanes.address[lane] - kLocalWindow : lanes.address[lane];
+    if (offset >= size || size - offset < a.bytes)
+      return outOfBounds(c, in, a, lane, Space::Local, offset, "offset " + std::to_string(offset) + " of " + std::to_string(size) + " bytes of local memory");
+    const uint64_t at = lane * size + offset;
+    lanes.pointer[lane] = c.warp->localMemory.data() + at;
+    if (a.read && a.checkInit && c.launch->checks.init && !bitsSet(c.warp->localInit.data(), at, a.bytes))
+      noteUninitialised(c, in, a, lane, Space::Local, offset, "");
+    if (a.write) setBits(c.warp->localInit.data(), at, a.bytes, true);
+  }
+  return true;
+}
+
+bool resolveParam(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, bool generic) {
+  const auto& parameters = c.launch->config->parameters;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const uint32_t lane = lowestLane(m);
+    const uint64_t offset = generic ? lanes.address[lane] - kParamWindow : lanes.address[lane];
+    if (offset >= parameters.size() || parameters.size() - offset < a.bytes || a.write)
+      return outOfBounds(c, in, a, lane, Space::Param, offset, "kernel parameters are " + std::to_string(parameters.size()) + " bytes, read-only");
+    lanes.pointer[lane] = const_cast<uint8_t*>(parameters.data()) + offset;
+  }
+  return true;
+}
+
+/// Distinct 32-byte sectors and distinct bytes of a request.
+void countGlobal(Context& c, const Access& a, const Lanes& lanes, uint32_t mask) {
+  std::array<uint64_t, 2 * kLanes> sectors;
+  std::array<uint64_t, kLanes> starts;
+  size_t n = 0, k = 0;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const uint64_t address = lanes.address[lowestLane(m)];
+    starts[k++] = address;
+    sectors[n++] = address >> 5;
+    if ((address + a.bytes - 1) >> 5 != address >> 5) sectors[n++] = (address + a.bytes - 1) >> 5;
+  }
+  std::sort(sectors.begin(), sectors.begin() + n);
+  n = size_t(std::unique(sectors.begin(), sectors.begin() + n) - sectors.begin());
+  std::sort(starts.begin(), starts.begin() + k);
+  k = size_t(std::unique(starts.begin(), starts.begin() + k) - starts.begin());
+  SiteCounters& site = c.worker->sites[c.pc - 1];
+  ++site.requests;
+  site.sectors += n;
+  site.idealSectors += (k * a.bytes + 31) / 32;
+  site.bytes += uint64_t(__builtin_popcount(mask)) * a.bytes;
+  for (size_t i = 0; i < n; ++i) c.worker->touched.insert(sectors[i]);
+}
+
+uint32_t bankPasses(const Lanes& lanes, uint32_t mask, uint32_t bytes, const uint8_t* shared, size_t* distinct) {
+  std::array<uint32_t, kLanes * 4> words;
+  size_t n = 0;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const uint32_t first = uint32_t(lanes.pointer[lowestLane(m)] - shared) >> 2;
+    const uint32_t last = uint32_t(lanes.pointer[lowestLane(m)] - shared + bytes - 1) >> 2;
+    for (uint32_t w = first; w <= last && n < words.size(); ++w) words[n++] = w;
+  }
+  std::sort(words.begin(), words.begin() + n);
+  n = size_t(std::unique(words.begin(), words.begin() + n) - words.begin());
+  std::array<uint8_t, 32> bank = {};
+  uint8_t most = 0;
+  for (size_t i = 0; i < n; ++i) most = std::max(most, ++bank[words[i] & 31]);
+  if (distinct) *distinct = n;
+  return most;
+}
+
+/// Passes over the 32 four-byte banks. Accesses of 8 and 16 bytes are served in halves and quarters of the warp.
+void countShared(Context& c, const Access& a, const Lanes& lanes, uint32_t mask) {
+  SiteCounters& site = c.worker->sites[c.pc - 1];
+  const uint8_t* shared = c.block->shared.data();
+  size_t distinct = 0;
+  uint32_t passes = bankPasses(lanes, mask, a.bytes, shared, &distinct);
+  if (passes > 1 && a.bytes > 4) {
+    const uint32_t parts = std::min(a.bytes / 4, 4u), width = kLanes / parts;
+    passes = 0;
+    for (uint32_t part = 0; part < parts; ++part) {
+      const uint32_t sub = mask & (((width == 32 ? 0 : 1u << width) - 1) << (part * width));
+      if (sub) passes += bankPasses(lanes, sub, a.bytes, shared, nullptr);
+    }
+  }
+  ++site.requests;
+  site.wavefronts += passes;
+  site.idealWavefronts += (distinct + 31) / 32;
+}
+
+bool resolveSpace(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, Space space, bool generic) {
+  bool ok;
+  switch (space) {
+    case Space::Shared: ok = resolveShared(c, in, a, lanes, mask, generic); break;
+    case Space::Local: ok = resolveLocal(c, in, a, lanes, mask, generic); break;
+    case Space::Param: ok = resolveParam(c, in, a, lanes, mask, generic); break;
+    default: ok = resolveGlobal(c, in, a, lanes, mask, space); break;
+  }
+  if (ok && c.launch->profile && a.profiled) {
+    if (space == Space::Global) countGlobal(c, a, lanes, mask);
+    else if (space == Space::Shared) countShared(c, a, lanes, mask);
+  }
+  return ok;
+}
+
+}  // namespace
+
+bool isShared(uint64_t generic) { return windowOf(generic) == Space::Shared; }
+bool isLocal(uint64_t generic) { return windowOf(generic) == Space::Local; }
+
+void laneAddresses(const Context& c, Ref base, bool wide, uint64_t offset, Lanes& lanes) {
+  if (wide) {
+    const uint64_t* b = c.at<uint64_t>(base);
+    for (int i = 0; i < kLanes; ++i) lanes.address[size_t(i)] = b[i] + offset;
+  } else {
+    const uint32_t* b = c.at<uint32_t>(base);
+    for (int i = 0; i < kLanes; ++i) lanes.address[size_t(i)] = uint32_t(b[i] + uint32_t(offset));
+  }
+}
+
+bool resolve(Context& c, const Instruction& in, const Access& a, Lanes& lanes) {
+  const uint32_t unit = a.checkAlignment ? a.checkAlignment : a.bytes;
+  const uint64_t low = unit - 1;
+  uint64_t misaligned = 0;
+  for (uint32_t m = c.mask; m; m &= m - 1) misaligned |= lanes.address[lowestLane(m)] & low;
+  if (misaligned) {
+    uint32_t lane = 0;
+    while (!(c.mask >> lane & 1) || !(lanes.address[lane] & low)) ++lane;
+    raise(c, in, ReportKind::Misaligned, lane, "misaligned " + accessWords(a) + " at an address that is no multiple of " + std::to_string(unit), lanes.address[lane]);
+    return false;
+  }
+  if (a.space != Space::Generic) {
+    lanes.space.fill(a.space);
+    return resolveSpace(c, in, a, lanes, c.mask, a.space, false);
+  }
+  uint32_t rest = c.mask;
+  while (rest) {
+    const Space space = windowOf(lanes.address[lowestLane(rest)]);
+    uint32_t same = 0;
+    for (uint32_t m = rest; m; m &= m - 1) {
+      const uint32_t lane = lowestLane(m);
+      if (windowOf(lanes.address[lane]) != space) continue;
+      same |= 1u << lane;
+      lanes.space[lane] = space;
+    }
+    if (!resolveSpace(c, in, a, lanes, same, space, true)) return false;
+    rest &= ~same;
+  }
+  return true;
+}
+
+void synchronise(Context& c, const Lanes& lanes, bool acquire, bool release, bool writes, bool isVolatile) {
+  if (!c.launch->checks.race) return;
+  Block& b = *c.block;
+  LaunchState& l = *c.launch;
+  if (release && l.interleaved) b.fenceTime = ++l.time;
+  for (uint32_t m = c.mask; m; m &= m - 1) {
+    const uint32_t lane = lowestLane(m);
+    const uint64_t address = lanes.address[lane];
+    if (lanes.space[lane] == Space::Local || lanes.space[lane] == Space::Param) continue;
+    b.race.acquire(c.warp->index, address);
+    if (writes) b.race.release(c.warp->index, address);
+    if (lanes.space[lane] == Space::Shared || !l.interleaved) continue;
+    auto it = l.releases.find(address);
+    if (it != l.releases.end()) {
+      b.pendingAcquire = std::max(b.pendingAcquire, it->second);
+      if (acquire || isVolatile) b.acquired = std::max(b.acquired, it->second);
+    }
+    if (writes && b.fenceTime) {
+      uint64_t& t = it != l.releases.end() ? it->second : l.releases[address];
+      t = std::max(t, b.fenceTime);
+    }
+  }
+}
+
+void deviceFence(Context& c) {
+  if (!c.launch->interleaved) return;
+  c.block->fenceTime = ++c.launch->time;
+  c.block->acquired = std::max(c.block->acquired, c.block->pendingAcquire);
+}
+
+void polled(Context& c, const Instruction& in) {
+  ++c.warp->syncOperations;
+  if (++c.polls >= 8 && c.event == Event::None) {
+    c.event = Event::Yield;
+    c.block->polled = true;
+  }
+  if (++c.worker->idlePolls > kPollLimit)
+    raise(c, in, ReportKind::Timeout, lowestLane(c.mask ? c.mask : 1),
+          "the launch hangs: " + std::to_string(kPollLimit) + " polls while nothing in memory changed (waiting for a block that is not resident, or a lost signal)");
+}
+
+}  // namespace gpusim

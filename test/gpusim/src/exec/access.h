@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file access.h
+/// From lane addresses to host pointers, with every check on the way.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "exec/context.h"
+
+namespace gpusim {
+
+struct Access {
+  ptx::Space space = ptx::Space::Generic;
+  uint32_t bytes = 4;  ///< of one lane
+  bool write = false;
+  bool read = true;             ///< false for plain stores
+  bool synchronises = false;    ///< not subject to race checks
+  bool checkInit = true;
+  uint32_t checkAlignment = 0;  ///< 0: `bytes`
+  const uint8_t* stored = nullptr;  ///< bytes about to be written, `bytes` a lane, for telling writes that change nothing
+  bool profiled = true;
+};
+
+struct Lanes {
+  alignas(64) std::array<uint64_t, kLanes> address;
+  alignas(64) std::array<uint8_t*, kLanes> pointer;
+  std::array<ptx::Space, kLanes> space;
+};
+
+/// Fills pointer (and space, resolved from generic) for the lanes of c.mask. False when the launch was stopped.
+bool resolve(Context& c, const Instruction& in, const Access& a, Lanes& lanes);
+
+/// Addresses `base + offset` of all lanes; base is 32 or 64 bits wide.
+void laneAddresses(const Context& c, Ref base, bool wide, uint64_t offset, Lanes& lanes);
+
+/// Order that an atomic, volatile, acquire or release access by the active lanes makes with other warps and blocks.
+void synchronise(Context& c, const Lanes& lanes, bool acquire, bool release, bool writes, bool isVolatile);
+/// membar/fence of gpu scope or wider.
+void deviceFence(Context& c);
+/// Something that others may wait for has changed.
+inline void progressed(Context& c) { c.worker->idlePolls = 0; }
+/// A communicating access that may be part of a waiting loop: ends the slice now and then.
+void polled(Context& c, const Instruction& in);
+
+bool isShared(uint64_t generic);
+bool isLocal(uint64_t generic);
+
+}  // namespace gpusim
