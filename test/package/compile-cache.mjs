@@ -26,9 +26,10 @@ if (!folder || !args.includes('-c') || outputAt < 0) {
 const output = args[outputAt + 1];
 const withoutOutput = args.filter((argument, i) => argument !== '-c' && i !== outputAt && i !== outputAt + 1);
 const text = run([...withoutOutput, '-E', '-P'], { stdio: ['ignore', 'pipe', 'inherit'] });
-const isPath = (argument, i) =>
-  argument.startsWith('-I') || path.isAbsolute(argument) || ['-isystem', '-MF', '-MT', '-o'].includes(args[i - 1]);
-const flags = args.filter((argument, i) => !isPath(argument, i));
+// Macros and include folders have had their effect by then.
+const isSettled = (argument, i) =>
+  /^-[ID]/.test(argument) || path.isAbsolute(argument) || ['-isystem', '-MF', '-MT', '-o'].includes(args[i - 1]);
+const flags = args.filter((argument, i) => !isSettled(argument, i));
 const key = createHash('sha256')
   .update(JSON.stringify([compiler, flags]))
   .update(text)
