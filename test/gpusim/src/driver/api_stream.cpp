@@ -29,6 +29,15 @@ CUresult forbidWhileCapturing(const Stream& stream) {
   return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 }
 
+// The other streams whose work comes before anything in the legacy stream.
+std::vector<std::shared_ptr<Stream>> orderedBefore(const StreamUse& use) {
+  std::vector<std::shared_ptr<Stream>> found;
+  if (use.stream != use.context->legacyStream()) return found;
+  for (auto& stream : use.context->streams())
+    if (stream != use.stream && stream->blocking()) found.push_back(std::move(stream));
+  return found;
+}
+
 template <class Value>
 CUresult reportOf(CUstream stream, Value* out, Value (*get)(const StreamUse&)) {
   return onStream(stream, [&](const StreamUse& use) {
@@ -93,7 +102,9 @@ CUresult cuStreamDestroy_v2(CUstream hStream) {
 CUresult cuStreamQuery(CUstream hStream) {
   return onStream(hStream, [&](const StreamUse& use) -> CUresult {
     if (const CUresult status = forbidWhileCapturing(*use.stream); status != CUDA_SUCCESS) return status;
-    if (!use.stream->idle()) return CUDA_ERROR_NOT_READY;
+    const auto busy = [](const std::shared_ptr<Stream>& stream) { return !stream->idle(); };
+    const auto others = orderedBefore(use);
+    if (busy(use.stream) || std::any_of(others.begin(), others.end(), busy)) return CUDA_ERROR_NOT_READY;
     return use.context->fault();
   });
 }
@@ -103,6 +114,8 @@ CUresult cuStreamSynchronize(CUstream hStream) {
     if (const CUresult status = forbidWhileCapturing(*use.stream); status != CUDA_SUCCESS) return status;
     if (use.stream == use.context->legacyStream() && invalidateCapturesOf(*use.context))
       return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+    for (const auto& other : orderedBefore(use))
+      if (const CompletionPtr last = other->last()) last->wait();
     if (const CompletionPtr last = use.stream->last()) last->wait();
     return use.context->fault();
   });
