@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterAll } from 'vitest';
+import { Device } from '../../lib/index.js';
+import { availableIsas } from './isa.js';
+
+/** Devices of every instruction set that this machine has, with one and two threads; closed after the file's tests. */
+export function everyCpu(threadCounts: readonly number[] = [1, 2]): { name: string; device: Device }[] {
+  const devices = availableIsas().flatMap((isa) =>
+    threadCounts.map((threads) => ({ name: `${isa}, ${threads} threads`, device: Device.cpu({ isa, threads }) })),
+  );
+  afterAll(() => {
+    for (const { device } of devices) device.dispose();
+  });
+  return devices;
+}
+
+/** The float64 contract of every op. */
+export function referenceCpu(): Device {
+  const device = Device.cpu({ isa: 'reference', threads: 1 });
+  afterAll(() => device.dispose());
+  return device;
+}
