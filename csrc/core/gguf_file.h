@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 
+#include "core/error.h"
 #include "core/gguf.h"
 #include "core/mapped_file.h"
 
@@ -10,8 +11,15 @@ namespace pw {
 /// A mapped GGUF file with its tables.
 class GgufFile final : public RefCounted {
  public:
-  /// @throws Error(PW_IO), Error(PW_INVALID_MODEL)
-  static Ref<GgufFile> open(const std::string& path) { return Ref<GgufFile>(new GgufFile(MappedFile::open(path))); }
+  /// @throws Error(PW_IO), Error(PW_INVALID_MODEL), both naming the path
+  static Ref<GgufFile> open(const std::string& path) {
+    Ref<MappedFile> file = MappedFile::open(path);
+    try {
+      return Ref<GgufFile>(new GgufFile(std::move(file)));
+    } catch (const Error& error) {
+      throw Error(error.status(), path + ": " + error.what());
+    }
+  }
 
   const MappedFile& file() const noexcept { return *file_; }
   const gguf::File& tables() const noexcept { return tables_; }

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { invalidArgument, unsupported } from '../errors.js';
 import type { TokenSequence } from '../model/sequence.js';
+import { checkSampling } from '../ops/sampling.js';
 import type { Drafter } from '../speculate/drafter.js';
 
 /** How a token is drawn. The order of the filters is that of {@link sample}. */
@@ -80,8 +81,10 @@ export function resolveOptions(options: GenerateOptions, endTokens: readonly num
   if (!options.ignoreEnd) for (const token of endTokens) stopTokens.add(token);
   const { temperature = 0, topK = 0, topP = 1, minP = 0 } = options;
   const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0 } = options;
+  const sampling = { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty };
+  checkSampling(sampling);
   return {
-    sampling: { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty },
+    sampling,
     seed: resolveSeed(options.seed),
     maxTokens,
     stopStrings,

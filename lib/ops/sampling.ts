@@ -81,6 +81,15 @@ const rowLength = 8;
 /** f32 holds every integer up to here: the largest vocabulary that ids and top-k are exact for. */
 export const maxVocabulary: number = 2 ** 24;
 
+/** Checks the parameters of one request. @throws PagewarpError ERR_INVALID_ARGUMENT naming the parameter */
+export function checkSampling(parameters: { [K in keyof SamplingParameters]?: number }): void {
+  for (const field of fields) checkField(field, parameters[field.name] ?? field.off);
+}
+
+function checkField({ name, allowed, test }: Field, value: unknown): void {
+  if (typeof value !== 'number' || !Number.isFinite(value) || !test(value)) throw invalidArgument(name, value, allowed);
+}
+
 /**
  * Checks parameters and puts them on the device, one row per request.
  * @throws PagewarpError ERR_INVALID_ARGUMENT naming the parameter, ERR_SHAPE_MISMATCH for a list of the wrong length
@@ -88,11 +97,9 @@ export const maxVocabulary: number = 2 ** 24;
 export function packSampling(stream: Stream, requests: number, parameters: SamplingParameters): Tensor<'f32'> {
   const table = new Float32Array(requests * rowLength);
   fields.forEach((field, column) => {
-    const { name, off, allowed, test } = field;
+    const { name, off } = field;
     forEachRequest(name, parameters[name] ?? off, requests, (value, request) => {
-      if (typeof value !== 'number' || !Number.isFinite(value) || !test(value)) {
-        throw invalidArgument(name, value, allowed);
-      }
+      checkField(field, value);
       table[request * rowLength + column] = name === 'topK' && value > maxVocabulary ? 0 : value;
     });
   });

@@ -30,20 +30,22 @@ export function renderChat(
     if (typeof message.content !== 'string')
       throw invalidArgument(`messages[${i}].content`, message.content, 'a string');
   }
-  const source = tokenizer.chatTemplate;
-  if (source === undefined) {
-    throw new PagewarpError(
-      'ERR_UNSUPPORTED',
-      'this model has no chat template: use generate() with a prompt of your own making, or pass options.template',
-    );
-  }
-  return renderTemplate(source, {
+  return renderTemplate(requireTemplate(tokenizer), {
     messages,
     add_generation_prompt: true,
     bos_token: nameOf(tokenizer, tokenizer.bosToken),
     eos_token: nameOf(tokenizer, tokenizer.eosToken),
     ...variables,
   });
+}
+
+/** The chat template. @throws PagewarpError ERR_UNSUPPORTED when the model has none */
+export function requireTemplate(tokenizer: Tokenizer): string {
+  if (tokenizer.chatTemplate !== undefined) return tokenizer.chatTemplate;
+  throw new PagewarpError(
+    'ERR_UNSUPPORTED',
+    'this model has no chat template: it was not made for conversations; generate() continues a prompt of your own making',
+  );
 }
 
 /** Renders a Jinja template. @throws PagewarpError ERR_INVALID_TEMPLATE */

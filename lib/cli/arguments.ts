@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { PagewarpError } from '../errors.js';
+import type { GenerateOptions } from '../generate/options.js';
+import type { StoredCacheDType } from '../kv/layer.js';
+import type { LoadOptions } from '../model/load.js';
+import { promptLookup } from '../speculate/promptlookup.js';
+import type { CpuIsa, CpuOptions } from '../tensor/device.js';
+
+/** A mistake on the command line: message and usage, no stack. */
+export class UsageError extends Error {}
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+/** Options of every command. */
+const common: Options = { debug: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } };
+
+/** Options of the commands that load a model, or say what loading would take. */
+export const modelOptions: Options = {
+  model: { type: 'string', short: 'm' },
+  context: { type: 'string' },
+  'cache-type': { type: 'string' },
+  chunk: { type: 'string' },
+};
+
+export const deviceOptions: Options = { threads: { type: 'string' }, isa: { type: 'string' } };
+
+export const samplingOptions: Options = {
+  'max-tokens': { type: 'string', short: 'n' },
+  temperature: { type: 'string', short: 't' },
+  'top-k': { type: 'string' },
+  'top-p': { type: 'string' },
+  'min-p': { type: 'string' },
+  'repetition-penalty': { type: 'string' },
+  'presence-penalty': { type: 'string' },
+  'frequency-penalty': { type: 'string' },
+  seed: { type: 'string' },
+  stop: { type: 'string', multiple: true },
+  speculate: { type: 'string' },
+  stats: { type: 'boolean' },
+};
+
+/** A command line, read. */
+export class Arguments {
+  readonly positionals: readonly string[];
+  readonly #values: Readonly<Record<string, unknown>>;
+
+  /** @throws UsageError for options that the command does not have */
+  constructor(args: readonly string[], options: Options) {
+    try {
+      const parsed = parseArgs({ args: [...args], options: { ...common, ...options }, allowPositionals: true });
+      this.positionals = parsed.positionals;
+      this.#values = parsed.values;
+    } catch (error) {
+      throw new UsageError((error as Error).message);
+    }
+  }
+
+  text(name: string): string | undefined {
+    return this.#values[name] as string | undefined;
+  }
+
+  texts(name: string): string[] {
+    return (this.#values[name] as string[] | undefined) ?? [];
+  }
+
+  flag(name: string): boolean {
+    return this.#values[name] === true;
+  }
+
+  number(name: string): number | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const value = Number(text);
+    if (text.trim() === '' || Number.isNaN(value)) throw new UsageError(`--${name} is "${text}", but must be a number`);
+    return value;
+  }
+}
+
+/** The repository's own model, for a first try without any file. */
+const demo = fileURLToPath(new URL('../../models/demo/target-Q4_0.gguf', import.meta.url));
+
+/** `--model`, else `PAGEWARP_MODEL`, else the demo model where the repository has it. */
+export function modelPath(args: Arguments): string {
+  const path = args.text('model') ?? process.env['PAGEWARP_MODEL'] ?? (existsSync(demo) ? demo : undefined);
+  if (path === undefined) throw new UsageError('no model: name a GGUF file with --model, or set PAGEWARP_MODEL');
+  return path;
+}
+
+export function loadOptions(args: Arguments): LoadOptions {
+  const cpu: CpuOptions = defined({ threads: args.number('threads'), isa: args.text('isa') as CpuIsa | undefined });
+  return {
+    ...defined({
+      contextLength: args.number('context'),
+      chunk: args.number('chunk'),
+      cacheDType: args.text('cache-type') as StoredCacheDType | undefined,
+    }),
+    device: Object.keys(cpu).length > 0 ? cpu : 'auto',
+  };
+}
+
+export function generateOptions(args: Arguments): GenerateOptions {
+  const seed = args.text('seed');
+  if (seed !== undefined && !/^-?\d+$/.test(seed)) throw new UsageError(`--seed is "${seed}", but must be an integer`);
+  const stop = args.texts('stop').map((text) => text.replaceAll('\\n', '\n'));
+  const speculate = args.text('speculate') ?? 'off';
+  if (speculate !== 'off' && speculate !== 'lookup') {
+    throw new UsageError(`--speculate is "${speculate}", but must be "lookup" or "off"`);
+  }
+  return defined({
+    maxTokens: args.number('max-tokens'),
+    temperature: args.number('temperature'),
+    topK: args.number('top-k'),
+    topP: args.number('top-p'),
+    minP: args.number('min-p'),
+    repetitionPenalty: args.number('repetition-penalty'),
+    presencePenalty: args.number('presence-penalty'),
+    frequencyPenalty: args.number('frequency-penalty'),
+    seed: seed === undefined ? undefined : BigInt(seed),
+    stop,
+    speculate: speculate === 'lookup' ? promptLookup() : undefined,
+  });
+}
+
+/** Is this a mistake of the caller's, as opposed to a failure? */
+export function isUsage(error: unknown): error is Error {
+  return error instanceof UsageError || (error instanceof PagewarpError && error.code === 'ERR_INVALID_ARGUMENT');
+}
+
+/** The object without its undefined fields. */
+function defined<T extends Record<string, unknown>>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import { text } from 'node:stream/consumers';
+import {
+  Arguments,
+  deviceOptions,
+  generateOptions,
+  loadOptions,
+  modelOptions,
+  modelPath,
+  samplingOptions,
+  UsageError,
+} from './arguments.js';
+import { loadWithProgress, onInterrupt, statistics } from './terminal.js';
+
+export const generateUsage = `pagewarp generate [options] [prompt]
+
+Writes text that continues the prompt (from standard input when it is "-").
+
+  -m, --model FILE         GGUF file (default: $PAGEWARP_MODEL, else the demo model)
+  -n, --max-tokens N       default 200
+  -t, --temperature T      0 (default) is greedy
+      --top-k K  --top-p P  --min-p M
+      --repetition-penalty R  --presence-penalty P  --frequency-penalty F
+      --seed N             repeatable sampling
+      --stop TEXT          stop before TEXT; may be repeated; \\n is a line break
+      --speculate lookup   draft from what was written before, verify several tokens at once
+      --threads N  --isa portable|avx2|avx512
+      --context N  --cache-type f16|f32|bf16|i8  --chunk N
+      --stats              timings on standard error
+      --json               the whole result as one JSON object
+`;
+
+/** @returns the exit code */
+export async function generate(args: readonly string[]): Promise<number> {
+  const options = { ...modelOptions, ...deviceOptions, ...samplingOptions, json: { type: 'boolean' as const } };
+  const parsed = new Arguments(args, options);
+  if (parsed.flag('help')) {
+    process.stdout.write(generateUsage);
+    return 0;
+  }
+  if (parsed.positionals.length > 1) throw new UsageError('more than one prompt: put it in quotes');
+  const given = parsed.positionals[0] ?? '';
+  const controller = new AbortController();
+  const release = onInterrupt(() => controller.abort());
+  try {
+    const prompt = given === '-' ? await text(process.stdin) : given;
+    const { signal } = controller;
+    await using model = await loadWithProgress(modelPath(parsed), { ...loadOptions(parsed), signal });
+    const generation = model.generate(prompt, { maxTokens: 200, ...generateOptions(parsed), signal });
+    const json = parsed.flag('json');
+    if (!json) process.stdout.write(prompt);
+    for await (const chunk of generation) if (!json) process.stdout.write(chunk.text);
+    const result = await generation.result;
+    process.stdout.write(json ? `${JSON.stringify({ ...result, seed: String(result.seed) })}\n` : '\n');
+    if (parsed.flag('stats')) process.stderr.write(statistics(model, result));
+    return 0;
+  } catch (error) {
+    if (!controller.signal.aborted) throw error;
+    process.stdout.write('\n');
+    return 130;
+  } finally {
+    release();
+  }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { GenerateResult } from '../generate/result.js';
+import { type LoadOptions, load } from '../model/load.js';
+import type { LanguageModel } from '../model/model.js';
+
+/** Loads a model with a progress bar on stderr, where that is a terminal. */
+export async function loadWithProgress(path: string, options: LoadOptions): Promise<LanguageModel> {
+  if (!process.stderr.isTTY) return load(path, options);
+  const width = 30;
+  let shown = -1;
+  const onProgress: NonNullable<LoadOptions['onProgress']> = ({ loadedBytes, totalBytes }) => {
+    const filled = Math.floor((width * loadedBytes) / totalBytes);
+    if (filled === shown) return;
+    shown = filled;
+    const bar = '#'.repeat(filled) + '.'.repeat(width - filled);
+    process.stderr.write(`\rloading [${bar}] ${bytes(loadedBytes)} of ${bytes(totalBytes)}`);
+  };
+  try {
+    return await load(path, { ...options, onProgress });
+  } finally {
+    process.stderr.write('\r\u001b[K');
+  }
+}
+
+/** "1.2 GB" */
+export function bytes(count: number): string {
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  const unit = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, count)) / 3));
+  return unit === 0 ? `${count} B` : `${(count / 1000 ** unit).toFixed(1)} ${units[unit]}`;
+}
+
+/** What `--stats` prints. */
+export function statistics(model: LanguageModel, result: GenerateResult): string {
+  const { usage, timings, speculation } = result;
+  const { device } = model;
+  const lines = [
+    `${device.name}, ${device.isa}, ${device.threads} thread${device.threads === 1 ? '' : 's'} (${model.deviceReason})`,
+    `prompt   ${usage.promptTokens} tokens (${usage.cachedTokens} cached), ${timings.prefillRate.toFixed(1)} tokens/s, ` +
+      `first token after ${(1000 * timings.timeToFirstToken).toFixed(1)} ms`,
+    `output   ${usage.completionTokens} tokens, ${timings.decodeRate.toFixed(1)} tokens/s, seed ${result.seed}, ` +
+      `ended by ${result.finishReason}`,
+  ];
+  if (speculation) {
+    const { drafted, accepted, acceptanceRate, passes, meanEmittedLength } = speculation;
+    lines.push(
+      `drafts   ${accepted} of ${drafted} tokens accepted (${(100 * acceptanceRate).toFixed(0)} %), ` +
+        `${meanEmittedLength.toFixed(2)} tokens per pass in ${passes} passes`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** Calls back on the first Ctrl-C; a second one ends the process as usual. */
+export function onInterrupt(callback: () => void): () => void {
+  process.once('SIGINT', callback);
+  return () => process.off('SIGINT', callback);
+}
