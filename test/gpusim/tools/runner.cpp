@@ -141,6 +141,7 @@ RunResult Runner::fail(CUresult status, const std::string& message) {
 RunResult Runner::run(const RunOptions& options) {
   DeviceState& state = devices().front()->state;
   state.seed = options.seed.value_or(defaultSeed_);
+  state.launches = 0;  // the number of the launch is part of its random order: a line of a batch runs as it would alone
   state.checks = defaultChecks_;
   if (options.check) {
     setenv("GPUSIM_CHECK", options.check->c_str(), 1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "log.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -34,7 +35,8 @@ void write(FILE* file, const std::string& text) {
   size_t begin = 0;
   while (begin < text.size()) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    std::fprintf(file, "gpusim: %.*s\n", static_cast<int>(end - begin), text.c_str() + begin);
+    const bool marked = text[begin] == ' ' || text.compare(begin, 7, "gpusim:") == 0;
+    std::fprintf(file, "%s%.*s\n", marked ? "" : "gpusim: ", static_cast<int>(end - begin), text.c_str() + begin);
     begin = end + 1;
   }
   std::fflush(file);

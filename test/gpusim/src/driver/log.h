@@ -5,7 +5,7 @@
 
 namespace gpusim {
 
-/// Writes `text`, each line prefixed with "gpusim: ". Safe from any thread.
+/// Writes `text`; lines that are not indented begin with "gpusim: ". Safe from any thread.
 void logText(const std::string& text);
 
 /// The same, but once per process for equal texts.
