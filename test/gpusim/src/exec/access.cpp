@@ -288,7 +288,7 @@ bool resolve(Context& c, const Instruction& in, const Access& a, Lanes& lanes) {
   return true;
 }
 
-void synchronise(Context& c, const Lanes& lanes, bool acquire, bool release, bool writes, bool isVolatile) {
+void synchronise(Context& c, const Lanes& lanes, bool acquire, bool release, bool writes) {
   if (!c.launch->checks.race) return;
   Block& b = *c.block;
   LaunchState& l = *c.launch;
@@ -303,7 +303,7 @@ void synchronise(Context& c, const Lanes& lanes, bool acquire, bool release, boo
     auto it = l.releases.find(address);
     if (it != l.releases.end()) {
       b.pendingAcquire = std::max(b.pendingAcquire, it->second);
-      if (acquire || isVolatile) b.acquired = std::max(b.acquired, it->second);
+      if (acquire) b.acquired = std::max(b.acquired, it->second);
     }
     if (writes && b.fenceTime) {
       uint64_t& t = it != l.releases.end() ? it->second : l.releases[address];

@@ -35,7 +35,7 @@ bool resolve(Context& c, const Instruction& in, const Access& a, Lanes& lanes);
 void laneAddresses(const Context& c, Ref base, bool wide, uint64_t offset, Lanes& lanes);
 
 /// Order that an atomic, volatile, acquire or release access by the active lanes makes with other warps and blocks.
-void synchronise(Context& c, const Lanes& lanes, bool acquire, bool release, bool writes, bool isVolatile);
+void synchronise(Context& c, const Lanes& lanes, bool acquire, bool release, bool writes);
 /// membar/fence of gpu scope or wider.
 void deviceFence(Context& c);
 /// Something that others may wait for has changed.

@@ -155,7 +155,8 @@ void atomic(Context& c, const Instruction& in) {
   a.checkInit = op.kind != kExch;
   if (!resolve(c, in, a, lanes)) return;
   c.worker->atomics += uint64_t(__builtin_popcount(c.mask));
-  synchronise(c, lanes, op.acquire, op.release, true, false);
+  // "last block" code relies on a relaxed atomic that sees a fenced one: it counts as acquiring
+  synchronise(c, lanes, true, op.release, true);
   bool changed;
   switch (op.elementBytes) {
     case 2: changed = atomicLanes<uint16_t>(c, op, in, lanes); break;

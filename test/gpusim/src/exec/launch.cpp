@@ -74,23 +74,25 @@ class Run {
     std::vector<std::unique_ptr<Block>> active;
     Random random(launch_.seed ^ 0x5EED);
     uint64_t nextIndex = order_.next();
+    bool waiting = true;
     while (!launch_.stop) {
-      // an index beyond the active ones stands for a resident block that has not started
-      const uint64_t startable = nextIndex < blocks_ ? std::min<uint64_t>(resident_, active.size() + 4) : active.size();
-      if (!startable) break;
-      uint64_t pick = random.below(uint32_t(startable));
-      if (pick >= active.size()) {
+      // all resident blocks may run; one that has not started is likelier to when others wait for something
+      const bool startable = nextIndex < blocks_ && active.size() < resident_;
+      if (!startable && active.empty()) break;
+      uint64_t pick = active.empty() ? 0 : random.below(uint32_t(active.size()));
+      if (startable && (active.empty() || random.below(8) < (waiting ? 4u : 1u))) {
         pick = active.size();
         active.push_back(takeBlock(w));
         startBlock(*active.back(), launch_, w, nextIndex);
         nextIndex = order_.next();
       }
       const SliceResult r = runBlock(*active[pick], kSlicesPerTurn);
+      waiting = active[pick]->polled;
       if (r == SliceResult::Finished) {
         w.idlePolls = 0;
         finish(w, active, pick);
       }
-      if (timeout(*active.data(), active.size())) break;
+      if (watchdog_.expired()) timeOut(active.empty() ? nullptr : active.front().get());
     }
     for (auto& b : active) flush(*b);
   }
@@ -103,7 +105,7 @@ class Run {
       startBlock(*b, launch_, w, index);
       SliceResult r;
       do r = runBlock(*b, 64);
-      while (r == SliceResult::More && !launch_.stop && !timeout(b, 1));
+      while (r == SliceResult::More && !launch_.stop && !(watchdog_.expired() && timeOut(b.get())));
       keepPrinted(*b);
       w.freeBlocks.push_back(std::move(b));
     }
@@ -137,9 +139,8 @@ class Run {
     active[pick] = std::move(active.back());
     active.pop_back();
   }
-  bool timeout(const std::unique_ptr<Block>& b, size_t count) {
-    if (!watchdog_.expired()) return false;
-    launch_.reporter->add(ReportKind::Timeout, nullptr, count ? b.get() : nullptr, 0, "the launch ran longer than GPUSIM_TIMEOUT", 0);
+  bool timeOut(const Block* b) {
+    launch_.reporter->add(ReportKind::Timeout, nullptr, b, 0, "the launch ran longer than GPUSIM_TIMEOUT", 0);
     launch_.stop = true;
     return true;
   }

@@ -86,7 +86,7 @@ void load(Context& c, const Instruction& in) {
   if (!resolve(c, in, a, lanes)) return;
   for (uint32_t k = 0; k < op.count; ++k) loadValue(c, op, k, lanes.pointer.data());
   if (op.synchronises) {
-    synchronise(c, lanes, op.acquire, false, false, op.isVolatile);
+    synchronise(c, lanes, op.acquire || op.isVolatile, false, false);
     polled(c, in);
   }
 }
@@ -109,7 +109,7 @@ void store(Context& c, const Instruction& in) {
     a.stored = &values[0][0];
   }
   if (!resolve(c, in, a, lanes)) return;
-  if (op.synchronises) synchronise(c, lanes, false, op.release, true, op.isVolatile);
+  if (op.synchronises) synchronise(c, lanes, false, op.release, true);
   for (uint32_t k = 0; k < op.count; ++k) storeValue(c, op, k, lanes.pointer.data());
   if (op.space != Space::Local) progressed(c);
 }

@@ -64,9 +64,14 @@ bool allBits(const uint8_t* bits, uint64_t first, uint64_t count) {
 }
 
 void fillPattern(uint8_t* memory, size_t bytes, uint16_t pattern) {
-  const uint8_t lo = uint8_t(pattern), hi = uint8_t(pattern >> 8);
-  const bool odd = reinterpret_cast<uintptr_t>(memory) & 1;
-  for (size_t i = 0; i < bytes; ++i) memory[i] = ((i & 1) != 0) == odd ? lo : hi;
+  if (!bytes) return;
+  if (reinterpret_cast<uintptr_t>(memory) & 1) {
+    *memory++ = uint8_t(pattern >> 8);
+    --bytes;
+  }
+  const uint64_t word = pattern * 0x0001000100010001ull;
+  for (; bytes >= 8; memory += 8, bytes -= 8) std::memcpy(memory, &word, 8);
+  std::memcpy(memory, &word, bytes);
 }
 
 GlobalMemory::GlobalMemory(uint64_t capacity, bool trackInit) : capacity_(capacity), trackInit_(trackInit) {
