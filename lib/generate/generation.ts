@@ -78,8 +78,9 @@ async function* run(
   try {
     const interrupt = new Interrupt(options.signal);
     resources.push(interrupt);
-    sequence = given ?? new TokenSequence(context.runner.cache.sequence());
-    sequence.claim();
+    const target = given ?? new TokenSequence(context.runner.cache.sequence());
+    target.claim();
+    sequence = target; // from here on ours to release
     lengthBefore = sequence.length;
     const decoder = new Decoder(context, sequence, options, recorder, interrupt);
     resources.push(decoder);
@@ -134,8 +135,7 @@ class Decoder implements Disposable {
 
   async *run(prompt: readonly number[]): AsyncGenerator<GenerateChunk, void, void> {
     this.#begin(prompt);
-    const logits = await this.#prefill();
-    const first = this.#sampler.draw(logits, this.#sequence.length - 1);
+    const { first } = await this.#prefill();
     const { drafter } = this.#options;
     yield* drafter ? this.#speculate(first, drafter) : this.#decode(first);
   }
@@ -175,15 +175,16 @@ class Decoder implements Disposable {
     this.#options.drafter?.reset();
   }
 
-  /** Computes what of the sequence is not cached, chunk by chunk. Returns the logits after its last token. */
-  async #prefill(): Promise<Tensor<'f32'>> {
+  /** Computes what of the sequence is not cached, chunk by chunk, and draws the first token. */
+  async #prefill(): Promise<{ first: Promise<Drawn> }> {
     const { runner } = this.#context;
     const { tokens } = this.#sequence;
     for (let at = this.#recorder.cachedTokens; ; ) {
       const end = Math.min(tokens.length, at + Math.min(runner.chunk, runner.maxRows));
       const last = end === tokens.length;
       const logits = this.#forward(Int32Array.from(tokens.slice(at, end)), last ? 1 : 0);
-      if (last) return logits;
+      // Drawn before anything is awaited: another generation's step would overwrite the logits.
+      if (last) return { first: this.#sampler.draw(logits, tokens.length - 1) };
       at = end;
       await this.#interrupt.wait(runner.stream.synchronize());
     }

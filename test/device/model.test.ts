@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { estimateMemory, load } from '../../lib/index.js';
@@ -115,7 +116,6 @@ describe('load', () => {
     const patched = async (key: string, value: number): Promise<unknown> => {
       const copy = Buffer.from(bytes);
       copy.writeUInt32LE(value, copy.indexOf(key) + key.length + 4);
-      const { writeFileSync } = await import('node:fs');
       writeFileSync(path, copy);
       return load(path).then(
         (model) => model.dispose(),
