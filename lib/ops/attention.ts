@@ -114,7 +114,7 @@ export function mergeStates(
 function checkPlan(plan: AttentionPlan, source: KvSource, k: Tensor, q: Tensor): void {
   const table = plan.pageTable;
   plan.requireFresh();
-  if (plan.batch && 'cache' in source && plan.batch.cache !== source.cache) throw stalePlan('another cache');
+  if (plan.batch && !('kv' in source) && plan.batch.cache !== source.cache) throw stalePlan('another cache');
   const [pages, pageSize, kvHeads, headDim] = k.shape as [number, number, number, number];
   const cacheIs = { pages, pageSize, kvHeads, headDim };
   for (const name of ['pages', 'pageSize', 'kvHeads', 'headDim'] as const) {

@@ -12,8 +12,8 @@ export type KvSource = { cache: PagedKvCache; layer: number } | { kv: KvLayer };
 
 /** The layer that `source` names, checked, on the stream's device. */
 export function resolveKvLayer(source: KvSource, stream: Stream): KvLayer {
-  const layer = 'cache' in source ? source.cache.layer(source.layer) : source.kv;
-  if (!('cache' in source)) checkKvLayer(layer);
+  const layer = 'kv' in source ? source.kv : source.cache.layer(source.layer);
+  if ('kv' in source) checkKvLayer(layer);
   checkTensor('k pool', layer.k, stream, ['f32', 'f16', 'bf16', 'i8']);
   checkTensor('v pool', layer.v, stream, ['f32', 'f16', 'bf16', 'i8']);
   return layer;
