@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { nativePath } from '../../lib/native.js';
+import { temporaryFolder } from '../support/folder.js';
+import { tinyModel } from '../support/tiny-model.js';
+
+const folder = temporaryFolder();
+const model = join(folder, 'tiny.gguf');
+const chatModel = join(folder, 'chat.gguf');
+const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
+
+beforeAll(() => {
+  tinyModel().writer.write(model);
+  tinyModel({ chatTemplate: '{% for m in messages %}{{ m.content }} {% endfor %}', context: 4096 }).writer.write(
+    chatModel,
+  );
+});
+
+interface Outcome {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs the command line. `onOutput` may signal the process or write to it when something has been printed. */
+function run(
+  args: string[],
+  options: { input?: string; env?: NodeJS.ProcessEnv; onOutput?: (kill: () => void) => void } = {},
+): Promise<Outcome> {
+  const env = { ...process.env, PAGEWARP_ADDON_PATH: nativePath(), ...options.env };
+  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], { env });
+  const outcome: Outcome = { code: null, stdout: '', stderr: '' };
+  child.stdout.on('data', (data) => {
+    outcome.stdout += data;
+    options.onOutput?.(() => child.kill('SIGINT'));
+  });
+  child.stderr.on('data', (data) => {
+    outcome.stderr += data;
+  });
+  child.stdin.end(options.input ?? '');
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ ...outcome, code }));
+  });
+}
+
+describe('pagewarp', () => {
+  it('generate writes the prompt and its continuation, and statistics when asked', async () => {
+    const plain = await run(['generate', '-m', model, '-n', '20', '--stats', 'abc']);
+    expect(plain).toMatchObject({ code: 0, stdout: expect.stringMatching(/^abc.+\n$/) });
+    expect(plain.stderr).toMatch(/output {3}\d+ tokens/);
+    const speculated = await run(['generate', '-m', model, '-n', '20', '--speculate', 'lookup', '-'], { input: 'abc' });
+    expect(speculated).toEqual({ code: 0, stdout: plain.stdout, stderr: '' });
+  });
+
+  it('generate --json prints one object', async () => {
+    const { stdout, code } = await run(['generate', '--json', '-t', '1', '--seed', '5', '-n', '6', 'ab'], {
+      env: { PAGEWARP_MODEL: model },
+    });
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ seed: '5', usage: { promptTokens: 4 } });
+  });
+
+  it('generate stops cleanly at Ctrl-C, with exit code 130', async () => {
+    let signalled = false;
+    const outcome = await run(['generate', '-m', chatModel, '-n', '4000', '-t', '1', '--stop', '####', 'abc'], {
+      onOutput: (kill) => {
+        if (!signalled) kill();
+        signalled = true;
+      },
+    });
+    expect(outcome).toMatchObject({ code: 130, stderr: '' });
+    expect(outcome.stdout.endsWith('\n')).toBe(true);
+  });
+
+  it('chat answers line by line', async () => {
+    const { code, stdout, stderr } = await run(['chat', '-m', chatModel, '-n', '5', '-t', '0'], { input: 'hi\nho\n' });
+    expect(code).toBe(0);
+    expect(stdout.split('\n').length).toBe(3);
+    expect(stderr).toMatch(/> /);
+  });
+
+  it('inspect shows a file, as text and as JSON', async () => {
+    const { stdout } = await run(['inspect', model, '--tensors']);
+    expect(stdout).toMatch(/llama, 0\.0 M parameters/);
+    expect(stdout).toMatch(/blk\.1\.ffn_down\.weight F32 \[32, 48\]/);
+    const report = JSON.parse((await run(['inspect', '--json', '-m', model])).stdout);
+    expect(report).toMatchObject({ config: { architecture: 'llama', layers: 2 }, types: { F32: { tensors: 21 } } });
+    expect(report.memory.total).toBeGreaterThan(report.memory.weights);
+  });
+
+  it('doctor says which binary was loaded and why', async () => {
+    const { stdout, code } = await run(['doctor', '--json']);
+    expect(code).toBe(0);
+    const diagnosis = JSON.parse(stdout);
+    expect(diagnosis.binary).toMatchObject({ path: nativePath(), reason: 'PAGEWARP_ADDON_PATH names it' });
+    expect(diagnosis.devices.some((device: { kind: string }) => device.kind === 'cpu')).toBe(true);
+    const broken = await run(['doctor'], { env: { PAGEWARP_ADDON_PATH: model, PREBUILDS_ONLY: '1' } });
+    expect([0, 1]).toContain(broken.code);
+  });
+
+  it('prints message and code of an error, the stack only with --debug', async () => {
+    const failed = await run(['generate', '-m', main, 'abc']);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/^pagewarp: .*main\.ts: not a GGUF file.* \[ERR_INVALID_MODEL\]\n$/);
+    expect((await run(['generate', '-m', main, '--debug', 'abc'])).stderr).toMatch(/\n {4}at /);
+  });
+
+  it('answers mistakes with exit code 2', async () => {
+    expect(await run(['generate', '-m', model, '--top-p', '3', 'a'])).toMatchObject({ code: 2, stdout: '' });
+    expect(await run(['generate', '--wat'])).toMatchObject({ code: 2, stdout: '' });
+    expect(await run(['generate', '-n', 'many', '-m', model])).toMatchObject({ code: 2 });
+    expect(await run(['fly'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/no command "fly"/) });
+    expect(await run([])).toMatchObject({ code: 2 });
+    expect(await run(['--help'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/pagewarp generate/) });
+  });
+});
