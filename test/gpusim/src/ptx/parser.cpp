@@ -195,11 +195,11 @@ void Parser::symbolInitialiser(Initialiser& init) {
     at_ += 2;
     symbolInitialiser(init);
     expect(")");
-    return;
+  } else {
+    init.name = word();
   }
-  init.name = word();
-  if (accept("+")) init.offset = int64_t(integer());
-  else if (accept("-")) init.offset = -int64_t(integer());
+  if (accept("+")) init.offset += int64_t(integer());
+  else if (accept("-")) init.offset -= int64_t(integer());
 }
 
 void Parser::variables(Space space, bool external, std::vector<Variable>& out) {
