@@ -38,6 +38,7 @@ export const samplingOptions: Options = {
   'frequency-penalty': { type: 'string' },
   seed: { type: 'string' },
   stop: { type: 'string', multiple: true },
+  'ignore-end': { type: 'boolean' },
   speculate: { type: 'string' },
   stats: { type: 'boolean' },
 };
@@ -120,6 +121,7 @@ export function generateOptions(args: Arguments): GenerateOptions {
     frequencyPenalty: args.number('frequency-penalty'),
     seed: seed === undefined ? undefined : BigInt(seed),
     stop,
+    ignoreEnd: args.flag('ignore-end'),
     speculate: speculate === 'lookup' ? promptLookup() : undefined,
   });
 }

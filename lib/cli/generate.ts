@@ -23,6 +23,7 @@ Writes text that continues the prompt (from standard input when it is "-").
       --repetition-penalty R  --presence-penalty P  --frequency-penalty F
       --seed N             repeatable sampling
       --stop TEXT          stop before TEXT; may be repeated; \\n is a line break
+      --ignore-end         go on after the model's own end
       --speculate lookup   draft from what was written before, verify several tokens at once
       --threads N  --isa portable|avx2|avx512
       --context N  --cache-type f16|f32|bf16|i8  --chunk N

@@ -49,10 +49,12 @@ function run(
 
 describe('pagewarp', () => {
   it('generate writes the prompt and its continuation, and statistics when asked', async () => {
-    const plain = await run(['generate', '-m', model, '-n', '20', '--stats', 'abc']);
+    const plain = await run(['generate', '-m', model, '-n', '20', '--ignore-end', '--stats', 'abc']);
     expect(plain).toMatchObject({ code: 0, stdout: expect.stringMatching(/^abc.+\n$/) });
     expect(plain.stderr).toMatch(/output {3}\d+ tokens/);
-    const speculated = await run(['generate', '-m', model, '-n', '20', '--speculate', 'lookup', '-'], { input: 'abc' });
+    const speculated = await run(['generate', '-m', model, '-n', '20', '--ignore-end', '--speculate', 'lookup', '-'], {
+      input: 'abc',
+    });
     expect(speculated).toEqual({ code: 0, stdout: plain.stdout, stderr: '' });
   });
 
@@ -66,7 +68,7 @@ describe('pagewarp', () => {
 
   it('generate stops cleanly at Ctrl-C, with exit code 130', async () => {
     let signalled = false;
-    const outcome = await run(['generate', '-m', chatModel, '-n', '4000', '-t', '1', '--stop', '####', 'abc'], {
+    const outcome = await run(['generate', '-m', chatModel, '-n', '4000', '-t', '1', '--ignore-end', 'abc'], {
       onOutput: (kill) => {
         if (!signalled) kill();
         signalled = true;
