@@ -4,8 +4,10 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <sstream>
 
 #include "device/device_description.h"
+#include "driver/runtime.h"
 #include "inspect.h"
 #include "runner.h"
 
@@ -24,11 +26,18 @@ constexpr const char* kUsage =
 
 constexpr int kOk = 0, kFailed = 1, kBadUsage = 2;
 
-std::string oneLine(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  std::string line;
-  for (const char c : text) line += c == '\n' ? "; " : std::string(1, c);
-  return line;
+// Lines joined with "; ", without their indentation and the log's prefix.
+std::string oneLine(const std::string& text) {
+  std::string joined;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("gpusim: ")) line.erase(0, 8);
+    line.erase(0, line.find_first_not_of(' '));
+    if (line.empty()) continue;
+    if (!joined.empty()) joined += "; ";
+    joined += line;
+  }
+  return joined;
 }
 
 int runOne(const std::vector<std::string>& words) {
@@ -40,7 +49,8 @@ int runOne(const std::vector<std::string>& words) {
   const RunResult result = runner.run(options);
   for (const std::string& bytes : result.shown) std::printf("%s\n", bytes.c_str());
   if (result.status == CUDA_SUCCESS) return kOk;
-  std::fprintf(stderr, "gpusim: %s\n%s\n", nameOf(result.status).c_str(), result.message.c_str());
+  std::fprintf(stderr, "gpusim: %s%s%s\n", nameOf(result.status).c_str(), result.logged ? "" : "\n",
+               result.logged ? "" : result.message.c_str());
   return kFailed;
 }
 
@@ -52,6 +62,8 @@ int runBatch(const std::string& path) {
   }
   std::istream& lines = path == "-" ? std::cin : file;
   Runner runner;
+  // Standard output is for the answers: what kernels print goes beside the reports.
+  gpusim::devices().front()->state.print = [](const std::string& text) { std::fputs(text.c_str(), stderr); };
   int status = kOk;
   for (std::string line; std::getline(lines, line);) {
     std::string answer;

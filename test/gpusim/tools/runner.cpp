@@ -130,7 +130,7 @@ CUresult Runner::launch(const RunOptions& options, CUmodule module, Buffers& buf
 
 RunResult Runner::fail(CUresult status, const std::string& message) {
   const auto context = currentContext();
-  RunResult result{status, message.empty() ? context->faultMessage() : message, {}};
+  RunResult result{status, message.empty() ? context->faultMessage() : message, message.empty(), {}};
   if (context->fault() != CUDA_SUCCESS) {
     cuDevicePrimaryCtxReset_v2(0);
     modules_.clear();

@@ -14,6 +14,7 @@ namespace gpusim::tool {
 struct RunResult {
   CUresult status = CUDA_SUCCESS;
   std::string message;             ///< the reports or the loader's log
+  bool logged = false;             ///< the message is in the log already
   std::vector<std::string> shown;  ///< hexadecimal contents of the `show:` buffers
 };
 

@@ -62,7 +62,7 @@ CUresult prepareLaunch(const std::shared_ptr<Context>& context, const void* func
   }
   std::string why;
   const Status status = validateLaunch(context->device.state, kernel, work.config, why);
-  if (status != Status::Success) logText(kernel.name + ": " + why);
+  if (status != Status::Success) logText(why);
   return static_cast<CUresult>(status);
 }
 

@@ -54,8 +54,8 @@ struct Performer {
   CUresult operator()(const KernelWork& work) const {
     const LaunchResult result = launch(work.function->module->context->device.state, *work.function->kernel, work.config);
     std::string text;
-    for (const Report& report : result.reports) text += report.format() + "\n";
-    if (result.status != Status::Success && text.empty()) text = work.function->kernel->name + ": " + result.message;
+    for (const Report& report : result.reports) text += report.format();
+    if (result.status != Status::Success && text.empty()) text = result.message;
     if (!text.empty()) logText(text);
     const auto status = static_cast<CUresult>(result.status);
     if (status != CUDA_SUCCESS) context.setFault(status, text);

@@ -62,8 +62,8 @@ TEST(captured_kernel_parameters_can_be_changed_in_the_executable) {
   CUDA_KERNEL_NODE_PARAMS params{};
   EXPECT_OK(cuGraphKernelNodeGetParams_v2(nodes[1], &params));
   EXPECT(*static_cast<unsigned*>(params.kernelParams[1]) == 2);
-  unsigned nine = 9, delay = 0;
-  void* arguments[] = {&f.word, &nine, &delay};
+  unsigned nine = 9;
+  void* arguments[] = {&f.word, &nine};
   params.kernelParams = arguments;
   EXPECT_OK(cuGraphExecKernelNodeSetParams_v2(exec, nodes[1], &params));
   EXPECT_OK(cuGraphLaunch(exec, a));

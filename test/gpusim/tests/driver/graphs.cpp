@@ -29,8 +29,8 @@ struct Chain {
     EXPECT_OK(cuEventCreate(&event, CU_EVENT_DEFAULT));
     const CUDA_MEMSET_NODE_PARAMS fillParams{f.word, 0, 2, 4, 1, 1};
     EXPECT_OK(cuGraphAddMemsetNode(&fill, graph, nullptr, 0, &fillParams, f.context));
-    unsigned v = 1, delay = 0;
-    void* arguments[] = {&f.word, &v, &delay};
+    unsigned v = 1;
+    void* arguments[] = {&f.word, &v};
     const CUDA_KERNEL_NODE_PARAMS kernelParams{f.stepKernel, 1, 1, 1, 1, 1, 1, 0, arguments, nullptr, nullptr, nullptr};
     EXPECT_OK(cuGraphAddKernelNode_v2(&kernel, graph, &fill, 1, &kernelParams));
     const CUDA_MEMCPY3D copyParams = copyToHost(f.word);

@@ -130,8 +130,8 @@ TEST(registered_memory_is_reachable) {
   EXPECT_STATUS(cuMemHostRegister_v2(memory.data(), 4096, 0), CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
   CUdeviceptr address = 0;
   EXPECT_OK(cuMemHostGetDevicePointer_v2(&address, memory.data(), 0));
-  unsigned v = 1, delay = 0;
-  void* arguments[] = {&address, &v, &delay};
+  unsigned v = 1;
+  void* arguments[] = {&address, &v};
   EXPECT_OK(cuLaunchKernel(f.stepKernel, 1, 1, 1, 1, 1, 1, 0, nullptr, arguments, nullptr));
   EXPECT_OK(cuCtxSynchronize());
   EXPECT(memory[0] == 4);

@@ -87,7 +87,7 @@ TEST(images_that_cannot_run) {
   char log[200] = {};
   CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
   void* values[] = {log, reinterpret_cast<void*>(sizeof log)};
-  const char* broken = ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() { nonsense ; }\n";
+  const char* broken = ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k( { ret; }\n";
   EXPECT_STATUS(cuModuleLoadDataEx(&module, broken, 2, options, values), CUDA_ERROR_INVALID_PTX);
   EXPECT(std::strlen(log) > 0 && reinterpret_cast<size_t>(values[1]) == std::strlen(log) + 1);
 }
@@ -103,17 +103,17 @@ TEST(functions_and_variables_by_name) {
   EXPECT_OK(cuMemcpyDtoH_v2(&value, address, 4));
   EXPECT(bytes == 4 && value == 7);
   size_t offset = 0, size = 0;
-  EXPECT_OK(cuFuncGetParamInfo(f.stepKernel, 2, &offset, &size));
-  EXPECT(offset == 12 && size == 4);
-  EXPECT_STATUS(cuFuncGetParamInfo(f.stepKernel, 3, &offset, &size), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_OK(cuFuncGetParamInfo(f.stepKernel, 1, &offset, &size));
+  EXPECT(offset == 8 && size == 4);
+  EXPECT_STATUS(cuFuncGetParamInfo(f.stepKernel, 2, &offset, &size), CUDA_ERROR_INVALID_VALUE);
   EXPECT_OK(cuModuleUnload(f.module));
   EXPECT_STATUS(f.step(nullptr, 1), CUDA_ERROR_INVALID_HANDLE);
 }
 
 TEST(launch_limits) {
   unit::Fixture f;
-  unsigned v = 1, delay = 0;
-  void* arguments[] = {&f.word, &v, &delay};
+  unsigned v = 1;
+  void* arguments[] = {&f.word, &v};
   const auto launch = [&](unsigned grid, unsigned block, unsigned shared) {
     return cuLaunchKernel(f.stepKernel, grid, 1, 1, block, 1, 1, shared, nullptr, arguments, nullptr);
   };
@@ -138,10 +138,9 @@ TEST(launch_limits) {
 TEST(arguments_as_one_buffer) {
   unit::Fixture f;
   char buffer[16];
-  const unsigned v = 5, delay = 0;
+  const unsigned v = 5;
   std::memcpy(buffer, &f.word, 8);
   std::memcpy(buffer + 8, &v, 4);
-  std::memcpy(buffer + 12, &delay, 4);
   size_t size = sizeof buffer;
   void* extra[] = {reinterpret_cast<void*>(kLaunchParamBufferPointer), buffer,
                    reinterpret_cast<void*>(kLaunchParamBufferSize), &size, reinterpret_cast<void*>(kLaunchParamEnd)};
@@ -160,8 +159,8 @@ TEST(library_kernels_launch_like_functions) {
   EXPECT_OK(cuLibraryLoadData(&library, unit::kKernels, nullptr, nullptr, 0, nullptr, nullptr, 0));
   EXPECT_STATUS(cuLibraryGetKernel(&kernel, library, "absent"), CUDA_ERROR_NOT_FOUND);
   EXPECT_OK(cuLibraryGetKernel(&kernel, library, "step"));
-  unsigned v = 5, delay = 0;
-  void* arguments[] = {&f.word, &v, &delay};
+  unsigned v = 5;
+  void* arguments[] = {&f.word, &v};
   EXPECT_OK(cuLaunchKernel(reinterpret_cast<CUfunction>(kernel), 1, 1, 1, 1, 1, 1, 0, nullptr, arguments, nullptr));
   EXPECT_OK(cuKernelGetFunction(&function, kernel));
   EXPECT_OK(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, nullptr, arguments, nullptr));

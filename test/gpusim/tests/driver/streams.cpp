@@ -9,9 +9,11 @@
 TEST(stream_runs_in_order_and_is_asynchronous) {
   unit::Fixture f;
   const CUstream s = f.stream();
+  unit::Gate gate(s);
   EXPECT_OK(f.step(s, 1));
   EXPECT_OK(f.step(s, 2));
   EXPECT_STATUS(cuStreamQuery(s), CUDA_ERROR_NOT_READY);
+  gate.open();
   EXPECT_OK(cuStreamSynchronize(s));
   EXPECT_OK(cuStreamQuery(s));
   EXPECT(f.get() == 5);
@@ -20,8 +22,10 @@ TEST(stream_runs_in_order_and_is_asynchronous) {
 TEST(missing_synchronisation_reads_old_data) {
   unit::Fixture f;
   const CUstream s = f.stream();
-  EXPECT_OK(f.step(s, 7, 100000));
+  unit::Gate gate(s);
+  EXPECT_OK(f.step(s, 7));
   EXPECT(f.get() == 0);
+  gate.open();
   EXPECT_OK(cuStreamSynchronize(s));
   EXPECT(f.get() == 7);
 }
@@ -33,8 +37,9 @@ TEST(legacy_stream_orders_blocking_streams) {
   EXPECT_OK(f.step(nullptr, 1));
   EXPECT_OK(f.step(b, 1));
   EXPECT(f.get() == 13);
-  EXPECT_OK(f.step(a, 0));
+  unit::Gate gate(a);
   EXPECT_STATUS(cuStreamQuery(nullptr), CUDA_ERROR_NOT_READY);
+  gate.open();
   EXPECT_OK(cuStreamSynchronize(nullptr));
   EXPECT_OK(cuStreamQuery(a));
 }
@@ -49,12 +54,14 @@ TEST(event_orders_two_streams) {
   float milliseconds = -1;
   EXPECT_STATUS(cuEventElapsedTime_v2(&milliseconds, begin, end), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_OK(cuEventRecord(begin, a));
+  unit::Gate gate(a);
   EXPECT_OK(f.step(a, 1));
   EXPECT_OK(f.step(a, 1));
   EXPECT_OK(cuEventRecord(end, a));
   EXPECT_STATUS(cuEventQuery(end), CUDA_ERROR_NOT_READY);
   EXPECT_OK(cuStreamWaitEvent(b, end, 0));
   EXPECT_OK(f.step(b, 2));
+  gate.open();
   EXPECT_OK(cuStreamSynchronize(b));
   EXPECT(f.get() == 14);
   EXPECT_OK(cuEventElapsedTime_v2(&milliseconds, begin, end));
@@ -68,9 +75,10 @@ TEST(pageable_source_is_taken_at_the_call) {
   unit::Fixture f;
   const CUstream s = f.stream();
   std::vector<unsigned> value = {5};
-  EXPECT_OK(f.step(s, 0));
+  unit::Gate gate(s);
   EXPECT_OK(cuMemcpyHtoDAsync_v2(f.word, value.data(), 4, s));
   value[0] = 77;
+  gate.open();
   EXPECT_OK(cuStreamSynchronize(s));
   EXPECT(f.get() == 5);
 }
@@ -81,9 +89,10 @@ TEST(pinned_source_is_read_when_the_copy_runs) {
   unsigned* value = nullptr;
   EXPECT_OK(cuMemAllocHost_v2(reinterpret_cast<void**>(&value), 4));
   *value = 5;
-  EXPECT_OK(f.step(s, 0, 100000));
+  unit::Gate gate(s);
   EXPECT_OK(cuMemcpyHtoDAsync_v2(f.word, value, 4, s));
   *value = 77;
+  gate.open();
   EXPECT_OK(cuStreamSynchronize(s));
   EXPECT(f.get() == 77);
   EXPECT_OK(cuMemFreeHost(value));

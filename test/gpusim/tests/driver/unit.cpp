@@ -19,19 +19,12 @@ const char* const kKernels = R"(
 
 .visible .global .align 4 .u32 counter = 7;
 
-.visible .entry step(.param .u64 x, .param .u32 v, .param .u32 delay)
+.visible .entry step(.param .u64 x, .param .u32 v)
 {
-  .reg .pred %p<2>;
   .reg .b32 %r<6>;
   .reg .b64 %rd<2>;
   ld.param.u64 %rd1, [x];
   ld.param.u32 %r1, [v];
-  ld.param.u32 %r2, [delay];
-  mov.u32 %r3, 0;
-WAIT:
-  add.s32 %r3, %r3, 1;
-  setp.lt.u32 %p1, %r3, %r2;
-  @%p1 bra WAIT;
   ld.global.u32 %r4, [%rd1];
   mad.lo.s32 %r5, %r4, 3, %r1;
   st.global.u32 [%rd1], %r5;
@@ -63,6 +56,22 @@ std::string nameOf(CUresult status) {
   return name ? name : std::to_string(status);
 }
 
+Gate::Gate(CUstream stream) {
+  // The host function owns a reference of its own, in case the test is over before the stream gets there.
+  auto* shared = new std::shared_ptr<std::atomic<bool>>(opened_);
+  const auto wait = [](void* data) {
+    auto* flag = static_cast<std::shared_ptr<std::atomic<bool>>*>(data);
+    (*flag)->wait(false);
+    delete flag;
+  };
+  EXPECT_OK(cuLaunchHostFunc(stream, wait, shared));
+}
+
+void Gate::open() {
+  *opened_ = true;
+  opened_->notify_all();
+}
+
 Fixture::Fixture() {
   EXPECT_OK(cuInit(0));
   EXPECT_OK(cuDevicePrimaryCtxRetain(&context, 0));
@@ -80,8 +89,8 @@ Fixture::~Fixture() {
   EXPECT_OK(cuDevicePrimaryCtxRelease_v2(0));
 }
 
-CUresult Fixture::step(CUstream stream, unsigned v, unsigned delay) {
-  void* arguments[] = {&word, &v, &delay};
+CUresult Fixture::step(CUstream stream, unsigned v) {
+  void* arguments[] = {&word, &v};
   return cuLaunchKernel(stepKernel, 1, 1, 1, 1, 1, 1, 0, stream, arguments, nullptr);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The driver's unit tests: a registry of named tests and the checks that they make.
 #pragma once
+#include <atomic>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -41,9 +43,23 @@ std::string nameOf(CUresult status);
 
 #define EXPECT_OK(call) EXPECT_STATUS(call, CUDA_SUCCESS)
 
-/// PTX of two kernels: `step(u32* x, u32 v, u32 delay)` sets *x = 3 * *x + v after counting to `delay`, so that the order
-/// of launches shows in the result; `fault()` writes to address 0.
+/// PTX of two kernels: `step(u32* x, u32 v)` sets *x = 3 * *x + v, so that the order of launches shows in the result;
+/// `fault()` writes to address 0.
 extern const char* const kKernels;
+
+/// Holds a stream at this point until it is opened (at the latest by its destructor), so that a test decides what is
+/// still pending.
+class Gate {
+ public:
+  explicit Gate(CUstream stream);
+  ~Gate() { open(); }
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  void open();
+
+ private:
+  std::shared_ptr<std::atomic<bool>> opened_ = std::make_shared<std::atomic<bool>>(false);
+};
 
 /// A word of device memory and the kernels, in a fresh primary context of device 0; released at the end.
 class Fixture {
@@ -53,8 +69,7 @@ class Fixture {
   Fixture(const Fixture&) = delete;
   Fixture& operator=(const Fixture&) = delete;
 
-  /// Launches `step`; slow enough to be still running when the host goes on.
-  CUresult step(CUstream stream, unsigned v, unsigned delay = 20000);
+  CUresult step(CUstream stream, unsigned v);
   CUresult fault(CUstream stream);
   void set(unsigned value);
   unsigned get();
