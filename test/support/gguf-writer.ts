@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Writes GGUF files for tests: metadata of every type, tensors of the types that are easy to encode. */
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { f16ToNumber, numberToBf16, numberToF16 } from '../../lib/index.js';
 
 const valueTypes = [
@@ -25,11 +25,11 @@ const utf8 = new TextEncoder();
 
 /** Appends little-endian values. */
 class Bytes {
-  readonly #parts: Uint8Array[] = [];
+  readonly parts: Uint8Array[] = [];
   length = 0;
 
   raw(bytes: Uint8Array): void {
-    this.#parts.push(bytes);
+    this.parts.push(bytes);
     this.length += bytes.length;
   }
 
@@ -65,7 +65,7 @@ class Bytes {
   concat(): Uint8Array {
     const out = new Uint8Array(this.length);
     let at = 0;
-    for (const part of this.#parts) {
+    for (const part of this.parts) {
       out.set(part, at);
       at += part.length;
     }
@@ -110,7 +110,26 @@ export class GgufWriter {
     return this;
   }
 
+  /** A tensor whose blocks are ready. @param shape row-major */
+  blocks(name: string, shape: readonly number[], type: GgufTensorType, bytes: Uint8Array): this {
+    this.#tensors.push({ name, shape, type, bytes });
+    return this;
+  }
+
   bytes(): Uint8Array {
+    return this.#assemble().concat();
+  }
+
+  write(path: string): void {
+    const file = openSync(path, 'w');
+    try {
+      for (const part of this.#assemble().parts) writeSync(file, part);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  #assemble(): Bytes {
     const out = new Bytes();
     out.raw(utf8.encode('GGUF'));
     out.scalar('u32', 3);
@@ -130,11 +149,7 @@ export class GgufWriter {
       out.pad(32);
       out.raw(tensor.bytes);
     }
-    return out.concat();
-  }
-
-  write(path: string): void {
-    writeFileSync(path, this.bytes());
+    return out;
   }
 }
 

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Decode, prefill, load time and memory beside node-llama-cpp: the same GGUF file, threads and prompts, interleaved
+ * (A B A B ...) in one run, medians, next to what the machine could do in that very minute.
+ *
+ *     npm run bench:model -- --shape tinyllama-1.1b --threads 1,2 --repeats 7
+ *     npm run bench:model -- --model some.gguf
+ */
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { probe } from '../support/probe.js';
+import { median, spread } from '../support/statistics.js';
+import { Runner } from './protocol.js';
+import { shapes, writeSynthetic } from './synth.js';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, '..', '..');
+const { values: options } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    shape: { type: 'string', default: 'tinyllama-1.1b' },
+    threads: { type: 'string', default: '1' },
+    repeats: { type: 'string', default: '7' },
+    prompt: { type: 'string', default: '512' },
+    generate: { type: 'string', default: '48' },
+  },
+});
+const repeats = Number(options.repeats);
+const promptLength = Number(options.prompt);
+const generateLength = Number(options.generate);
+const context = promptLength + generateLength + 64;
+
+function modelFile(): string {
+  if (options.model) return options.model;
+  const path = join(root, 'build', 'bench', `${options.shape}-Q4_0.gguf`);
+  if (!existsSync(path)) {
+    console.log(`writing ${path}: random Q4_0 weights, shapes: ${Object.keys(shapes).join(', ')}`);
+    mkdirSync(dirname(path), { recursive: true });
+    writeSynthetic(path, options.shape);
+  }
+  return path;
+}
+
+/** The same pseudo-random prompt for everybody, out of ids that every vocabulary has. */
+const prompt = (length: number): number[] => Array.from({ length }, (_, i) => (i === 0 ? 1 : 3 + ((i * 7919) % 90)));
+
+interface Series {
+  decode: number[];
+  prefill: number[];
+}
+
+async function measure(runner: Runner, series: Series | undefined): Promise<number[]> {
+  const { milliseconds: total } = await runner.prefill(prompt(promptLength));
+  const { tokens, milliseconds } = await runner.greedy(prompt(8), generateLength + 1);
+  const decoding = milliseconds.slice(1);
+  series?.prefill.push((1000 * promptLength) / total);
+  series?.decode.push((1000 * decoding.length) / decoding.reduce((a, b) => a + b, 0));
+  return tokens;
+}
+
+const path = modelFile();
+const bytes = statSync(path).size;
+const peers = join(root, 'bench', 'peers');
+const hasPeer = existsSync(join(peers, 'node_modules', 'node-llama-cpp'));
+if (!hasPeer) console.log('node-llama-cpp is not installed (npm run bench:peers:install): this library alone');
+
+for (const threads of options.threads.split(',').map(Number)) {
+  const machine = probe(threads);
+  const limits = machine.limits.at(-1);
+  if (!limits) throw new Error('the probe measured nothing');
+  console.log(
+    `\n${machine.cpu} (${machine.isa}), ${threads} thread(s): reads ${limits.readGBs.toFixed(1)} GB/s, ` +
+      `int8 ${limits.int8Gops.toFixed(0)} GOP/s, f32 ${limits.fmaGflops.toFixed(0)} GFLOP/s`,
+  );
+  const argv = [path, String(threads), String(context)];
+  const runners = [new Runner([process.execPath, '--import', 'tsx', join(here, 'pagewarp-runner.ts'), ...argv], root)];
+  if (hasPeer) runners.push(new Runner([process.execPath, 'node-llama-cpp.mjs', ...argv], peers));
+  const all = runners.map((): Series => ({ decode: [], prefill: [] }));
+  // The warm-up is also the correctness check: with different tokens there is no speed to compare.
+  const warm = [];
+  for (const runner of runners) warm.push(await measure(runner, undefined));
+  const agree = warm[1] ? (warm[0] as number[]).findIndex((token, i) => token !== warm[1]?.[i]) : -1;
+  if (warm[1]) console.log(agree < 0 ? 'greedy tokens agree' : `greedy tokens agree up to token ${agree}`);
+  for (let round = 0; round < repeats; round++) {
+    for (const [i, runner] of runners.entries()) await measure(runner, all[i]);
+  }
+  for (const [i, runner] of runners.entries()) {
+    const info = await runner.info();
+    const { decode, prefill } = all[i] as Series;
+    const read = (median(decode) * bytes) / 1e9;
+    console.log(
+      `${info.name}\n  decode  ${spread(decode)} tokens/s, ${read.toFixed(1)} GB/s of weights, ` +
+        `${((100 * read) / limits.readGBs).toFixed(0)} % of what the machine reads\n` +
+        `  prefill ${spread(prefill)} tokens/s (${promptLength} tokens)\n` +
+        `  load ${info.loadMilliseconds.toFixed(0)} ms, resident ${(info.rss / 2 ** 20).toFixed(0)} MiB ` +
+        `(file ${(bytes / 2 ** 20).toFixed(0)} MiB)`,
+    );
+    runner.close();
+  }
+  if (all[1]) {
+    const ratios = (key: keyof Series): number[] =>
+      (all[0] as Series)[key].map((value, i) => value / ((all[1] as Series)[key][i] as number));
+    console.log(`ratio, pair by pair: decode ${spread(ratios('decode'), 2)}, prefill ${spread(ratios('prefill'), 2)}`);
+  }
+}

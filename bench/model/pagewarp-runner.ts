@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// This library as a benchmark runner; protocol.ts says what it answers.
+import { createInterface } from 'node:readline';
+import { Device, load } from '../../lib/index.js';
+import type { Greedy, RunnerInfo } from './protocol.js';
+
+const [modelPath, threads, context] = process.argv.slice(2) as [string, string, string];
+const started = performance.now();
+const device = Device.cpu({ threads: Number(threads) });
+const model = await load(modelPath, { device, contextLength: Number(context), cacheTokens: Number(context) });
+const loadMilliseconds = performance.now() - started;
+
+const info = (): RunnerInfo => ({
+  name: `pagewarp (${device.isa}, ${device.threads} threads)`,
+  loadMilliseconds,
+  rss: process.memoryUsage().rss,
+});
+
+async function greedy(ids: readonly number[], count: number): Promise<Greedy> {
+  const tokens: number[] = [];
+  const milliseconds: number[] = [];
+  let last = performance.now();
+  // stopTokens: none, so that both libraries produce the same number of tokens.
+  for await (const chunk of model.generate(ids, { maxTokens: count, temperature: 0, ignoreEnd: true })) {
+    const now = performance.now();
+    for (const token of chunk.tokens) {
+      tokens.push(token);
+      milliseconds.push((now - last) / chunk.tokens.length);
+    }
+    last = now;
+  }
+  return { tokens, milliseconds };
+}
+
+async function prefill(ids: readonly number[]): Promise<{ milliseconds: number }> {
+  const start = performance.now();
+  for await (const _ of model.generate(ids, { maxTokens: 1, temperature: 0, ignoreEnd: true }));
+  return { milliseconds: performance.now() - start };
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const request = JSON.parse(line) as { op: string; ids: number[]; count: number };
+  if (request.op === 'exit') break;
+  const answers: Record<string, () => unknown> = {
+    info,
+    greedy: () => greedy(request.ids, request.count),
+    prefill: () => prefill(request.ids),
+  };
+  process.stdout.write(`${JSON.stringify(await answers[request.op]?.())}\n`);
+}
+model.dispose();
+device.dispose();
