@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Linear layers on one or more threads, beside the machine's own limits measured in the same minute.
 ///
-///     linear_bench [threads = 1] [repeats = 7] [isa = best] [format = 2 (GGUF type number, Q4_0)]
+///     linear_bench [threads = 1] [repeats = 7] [kernel = best] [format = 2 (GGUF type number, Q4_0)]
 ///
 /// A chain of layers whose weights exceed the caches, so that they stream from memory, as in decoding. Each repeat runs
 /// every m once and both probes; medians over repeats are printed, and the ratios are medians of ratios within a repeat.
@@ -41,11 +41,29 @@ pw_tensor floats(std::vector<float>& data, int64_t rows, int64_t columns) {
   return t;
 }
 
+using Kernel = void (*)(const pw_linear_args&, cpu::Context&);
+
+/// A kernel by name; null where this processor cannot run it.
+Kernel findKernel(const std::string& name) {
+  const cpu::Isa isa = cpu::detectIsa();
+  const cpu::Features features = cpu::detectFeatures();
+  if (name == "best") return cpu::linear;
+  if (name == "portable") return cpu::portable::linear;
+#if defined(PW_CPU_X86)
+  if (name == "avx2" && isa >= cpu::Isa::kAvx2) return cpu::avx2::linear;
+  if (name == "avx512" && isa >= cpu::Isa::kAvx512) return cpu::avx512::linear;
+  if (name == "avx512vnni" && features.vnni) return cpu::avx512vnni::linearPacked;
+#endif
+  return nullptr;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 1, repeats = argc > 2 ? std::atoi(argv[2]) : 7;
-  const cpu::Isa isa = argc > 3 && std::strcmp(argv[3], "best") != 0 ? cpu::parseIsa(argv[3]) : cpu::detectIsa();
+  const char* name = argc > 3 ? argv[3] : "best";
+  const Kernel kernel = findKernel(name);
+  if (!kernel) return std::fprintf(stderr, "no kernel \"%s\" on this processor\n", name), 1;
   const auto type = static_cast<uint32_t>(argc > 4 ? std::atoi(argv[4]) : 2);
   constexpr int64_t kN = 4096, kK = 4096;
   constexpr int kLayers = 24;
@@ -53,7 +71,7 @@ int main(int argc, char** argv) {
 
   pw_matrix_format format;
   if (!matrixFormat(type, &format)) return 1;
-  cpu::Context context(threads, isa);
+  cpu::Context context(threads, cpu::detectIsa());
   const size_t bytes = static_cast<size_t>(matrixBytes(format, kN, kK));
   auto* memory = static_cast<uint8_t*>(alignedAllocate(bytes * kLayers));
   std::vector<uint8_t> source(static_cast<size_t>(kN * sourceRowBytes(type, kK)));
@@ -83,7 +101,7 @@ int main(int argc, char** argv) {
         a.x = floats(x, m, kK);
         a.out = floats(y, m, kN);
         a.weight = layers[static_cast<size_t>(l)];
-        cpu::linear(a, context);
+        kernel(a, context);
       }
       const double time = ((threads == 1 ? bench::threadSeconds() : bench::wallSeconds()) - begin) / count;
       reads.push_back(read);
@@ -97,7 +115,7 @@ int main(int argc, char** argv) {
     bandwidth.push_back(median(reads));
     peak.push_back(median(ops));
   }
-  std::printf("%s, %s, %d thread(s), %s, %d layers of %lld x %lld, %.0f MB, %d repeats\n", cpu::cpuName().c_str(), cpu::isaName(isa),
+  std::printf("%s, %s, %d thread(s), %s, %d layers of %lld x %lld, %.0f MB, %d repeats\n", cpu::cpuName().c_str(), name,
               threads, ggmlType(type)->name, kLayers, static_cast<long long>(kN), static_cast<long long>(kK),
               static_cast<double>(bytes) * kLayers * 1e-6, repeats);
   std::printf("time: %s\n", threads == 1 ? "of the thread on its processor" : "wall clock");

@@ -12,6 +12,7 @@
 #include "core/matrix/pack.h"
 #include "cpu/linear/linear.h"
 #include "pagewarp/matrix_layout.h"
+#include "plan/linear.h"
 
 using namespace pw;
 
@@ -201,9 +202,31 @@ void testMatrix(uint32_t type, int64_t n, int64_t k, cpu::Context& one, cpu::Con
   }
 }
 
+/// Tasks cover tokens x strips exactly once, in whole token tiles, and are neither too few nor too small for the threads.
+void testPlan() {
+  for (int64_t tokens : {0, 1, 2, 7, 16, 17, 100, 512, 4096})
+    for (int64_t strips : {0, 1, 3, 256, 8016})
+      for (int threads : {1, 2, 16}) {
+        constexpr int64_t kTile = 16, kTokenBytes = 6144, kStripBytes = 36864;
+        const plan::LinearPlan p = plan::planLinear(tokens, kTile, strips, kStripBytes, kTokenBytes, threads);
+        if (tokens == 0 || strips == 0) {
+          check(p.tasks() == 0, "no work, no tasks", "plan", tokens, strips);
+          continue;
+        }
+        check(p.tokensPerBlock % kTile == 0, "whole tiles", "plan", tokens, strips);
+        check((p.tokenBlocks - 1) * p.tokensPerBlock < tokens && tokens <= p.tokenBlocks * p.tokensPerBlock, "covers the tokens",
+              "plan", tokens, p.tokensPerBlock);
+        check((p.stripTasks - 1) * p.stripsPerTask < strips && strips <= p.stripTasks * p.stripsPerTask, "covers the strips", "plan",
+              strips, p.stripsPerTask);
+        check(p.tokensPerBlock * kTokenBytes <= (768 << 10), "activations fit the cache", "plan", tokens, p.tokensPerBlock);
+        check(threads == 1 ? p.stripTasks == 1 : strips < 256 || p.stripTasks >= 4 * threads, "enough tasks", "plan", strips, threads);
+      }
+}
+
 }  // namespace
 
 int main() {
+  testPlan();
   std::mt19937 random(7);
   cpu::Context one(1, cpu::detectIsa()), two(2, cpu::detectIsa());
   for (uint32_t type : {kGgmlQ4_0, kGgmlQ4_1, kGgmlQ8_0, kGgmlQ4_K, kGgmlQ6_K}) {

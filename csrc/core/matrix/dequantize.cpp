@@ -37,6 +37,9 @@ struct Affine {
   float scale, minimum;
 };
 
+/// Formats without a minimum add this one, which changes no value, not even a negative zero.
+constexpr float kNoMinimum = -0.0f;
+
 /// value = scale * (code - offset) + minimum for 16 columns of a row.
 Affine affineOf(pw_matrix_format format, const uint8_t* block, int group, int half, int row) {
   switch (format) {
@@ -47,9 +50,9 @@ Affine affineOf(pw_matrix_format format, const uint8_t* block, int group, int ha
               -(halfAt(block + kHeaderDMin, row) * static_cast<float>(block[headerMinK(group) + row]))};
     case PW_MATRIX_W6K:
       return {halfAt(block + kHeaderD, row) * static_cast<float>(static_cast<int8_t>(block[headerScale6(2 * group + half) + row])),
-              0.0f};
+              kNoMinimum};
     default:
-      return {halfAt(block + headerScale(group), row), 0.0f};
+      return {halfAt(block + headerScale(group), row), kNoMinimum};
   }
 }
 

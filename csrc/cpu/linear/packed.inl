@@ -121,7 +121,8 @@ void linearOver(const pw_linear_args& a, Context& context) {
   const plan::LinearPlan plan =
       plan::planLinear(tokens, kWideTile, strips, bytesPerStrip, tokenBytes, context.pool().size());
   context.pool().run(plan.tasks(), [&](int64_t task, int) {
-    const int64_t firstToken = task / plan.stripTasks * plan.tokensPerBlock, firstStrip = task % plan.stripTasks * plan.stripsPerTask;
+    const int64_t firstToken = task / plan.stripTasks * plan.tokensPerBlock;
+    const int64_t firstStrip = task % plan.stripTasks * plan.stripsPerTask;
     const int64_t endToken = firstToken + plan.tokensPerBlock < tokens ? firstToken + plan.tokensPerBlock : tokens;
     const int64_t endStrip = firstStrip + plan.stripsPerTask < strips ? firstStrip + plan.stripsPerTask : strips;
     alignas(64) float sums[kWideTile * kStripRows];

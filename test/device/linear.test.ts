@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import {
+  Device,
+  type FloatDType,
+  linear,
+  type MatrixFormat,
+  matrixFormats,
+  PackedMatrix,
+  Tensor,
+} from '../../lib/index.js';
+import { decodeBlocks, randomBlocks } from '../oracle/ggml-blocks.js';
+import { linearOracle, roundActivations } from '../oracle/linear.js';
+import { casesOf } from '../support/cases.js';
+import { onEveryCpu } from '../support/isa.js';
+import { randomNumbers } from '../support/random.js';
+import { expectClose, meanRelativeError, nmse } from '../support/tolerance.js';
+
+interface Case {
+  m: number;
+  n: number;
+  k: number;
+  format: MatrixFormat;
+  x?: FloatDType;
+  out?: FloatDType;
+  bias?: boolean;
+  biasType?: FloatDType;
+  residual?: boolean;
+  residualType?: FloatDType;
+  strided?: boolean;
+  sources?: number;
+  large?: boolean;
+}
+
+const cases = casesOf<Case>('linear');
+
+const dense = (format: MatrixFormat): boolean => format === 'f32' || format === 'f16' || format === 'bf16';
+
+/** Blocks of the rows, split into sources of unequal size. */
+function upload(device: Device, { n, k, format, sources = 1 }: Case, blocks: Uint8Array): PackedMatrix {
+  const rowBytes = blocks.length / n;
+  const list = [];
+  for (let i = 0, row = 0; i < sources; i++) {
+    const end = i === sources - 1 ? n : row + Math.max(1, Math.floor(n / (sources + 1)));
+    const data = blocks.slice(row * rowBytes, end * rowBytes);
+    list.push({ data: Tensor.from(device, data, undefined, 'u8'), format, columns: k });
+    row = end;
+  }
+  const matrix = PackedMatrix.fromBlocks(device.defaultStream, list);
+  for (const { data } of list) data.dispose();
+  return matrix;
+}
+
+interface Inputs {
+  blocks: Uint8Array;
+  x: Float32Array;
+  bias: Float32Array | undefined;
+  residual: Float32Array | undefined;
+}
+
+function makeInputs(c: Case, m: number, seed: number): Inputs {
+  return {
+    blocks: randomBlocks(c.format, c.n, c.k, seed),
+    x: randomNumbers(m * c.k, { seed, stream: 2 }),
+    bias: c.bias ? randomNumbers(c.n, { seed, stream: 3 }) : undefined,
+    residual: c.residual ? randomNumbers(m * c.n, { seed, stream: 4 }) : undefined,
+  };
+}
+
+/** Runs the case on the device: a poisoned out, rows apart where the case says so. Returns [m, n] and what lies between. */
+async function run(
+  device: Device,
+  c: Case,
+  m: number,
+  inputs: Inputs,
+): Promise<{ out: number[]; gaps: number[]; x: number[] }> {
+  const gap = c.strided ? 5 : 0;
+  const matrix = upload(device, c, inputs.blocks);
+  const wide = Tensor.zeros(device, [m, c.k + gap], c.x ?? 'f32');
+  const x = wide.slice(1, 0, c.k);
+  const rounded = Tensor.from(device, Array.from(inputs.x), [m, c.k], c.x ?? 'f32');
+  x.copyFrom(rounded);
+  const outs = Tensor.full(device, [m, c.n + gap], c.out ?? 'f32', Number.NaN);
+  const out = outs.slice(1, 0, c.n);
+  const options: Parameters<typeof linear>[1] = { x, weight: matrix, out };
+  if (inputs.bias) options.bias = Tensor.from(device, Array.from(inputs.bias), [c.n], c.biasType ?? 'f32');
+  if (inputs.residual) {
+    options.residual = Tensor.from(device, Array.from(inputs.residual), [m, c.n], c.residualType ?? 'f32');
+  }
+  linear(device.defaultStream, options);
+  const all = await outs.readNumbers();
+  const width = c.n + gap;
+  const result = {
+    out: all.filter((_, i) => i % width < c.n),
+    gaps: all.filter((_, i) => i % width >= c.n),
+    x: await rounded.readNumbers(),
+  };
+  for (const tensor of [wide, x, rounded, outs, out, options.bias, options.residual]) tensor?.dispose();
+  matrix.dispose();
+  return result;
+}
+
+function expectAccurate(c: Case, actual: number[], expected: ArrayLike<number>): void {
+  expect(actual.every(Number.isFinite), 'every element was written').toBe(true);
+  const rounds = c.out === 'bf16' ? 4e-3 : c.out === 'f16' ? 5e-4 : 0;
+  if (dense(c.format)) {
+    expect(meanRelativeError(actual, expected)).toBeLessThanOrEqual(2e-6 + rounds);
+    return;
+  }
+  expect(meanRelativeError(actual, expected)).toBeLessThanOrEqual(0.04);
+  expect(nmse(actual, expected)).toBeLessThanOrEqual(5e-4);
+}
+
+describe('linear', () => {
+  for (const [index, c] of cases.entries()) {
+    const { m } = c;
+    it(`${c.format} [${m}, ${c.k}] x [${c.n}, ${c.k}] ${c.strided ? 'strided ' : ''}agrees with float64`, async () => {
+      const given = makeInputs(c, m, index + 1);
+      using referenceDevice = Device.cpu({ isa: 'reference', threads: 1 });
+      const reference = await run(referenceDevice, c, m, given);
+      const small = m * c.n * c.k <= 2e6 && !c.biasType && !c.residualType;
+      const problem = {
+        ...given,
+        x: reference.x,
+        weight: small ? decodeBlocks(c.format, given.blocks) : [],
+        m,
+        n: c.n,
+        k: c.k,
+      };
+      if (small && (c.out ?? 'f32') === 'f32') {
+        expectClose(reference.out, linearOracle(problem), { absolute: 1e-6, relative: 1e-6 }, 'reference');
+      }
+      const exact =
+        small && !dense(c.format) ? linearOracle({ ...problem, x: roundActivations(reference.x) }) : undefined;
+      let first: number[] | undefined;
+      let firstIsa = '';
+      await onEveryCpu(async (device, name) => {
+        const { out, gaps } = await run(device, c, m, given);
+        expectAccurate(c, out, reference.out);
+        expect(gaps.every(Number.isNaN), 'nothing was written between the rows').toBe(true);
+        if (exact && (c.out ?? 'f32') === 'f32') {
+          const scale = Math.max(...Array.from(exact, Math.abs));
+          expectClose(out, exact, { absolute: 1e-5 * scale }, `${name}: integer arithmetic`);
+        }
+        const isa = name.split(',')[0] as string;
+        if (isa === firstIsa) expect(out, `${name}: the same bits as with one thread`).toEqual(first);
+        first = out;
+        firstIsa = isa;
+      });
+    });
+  }
+
+  for (const format of matrixFormats) {
+    it(`${format}: a row's result does not depend on its batch`, async () => {
+      const c: Case = { m: 0, n: 75, k: 256, format };
+      const inputs = makeInputs(c, 37, 7);
+      await onEveryCpu(
+        async (device) => {
+          const { out } = await run(device, c, 37, inputs);
+          for (const [begin, end] of [
+            [0, 1],
+            [3, 5],
+            [8, 17],
+            [20, 36],
+            [36, 37],
+          ] as const) {
+            const part = await run(device, c, end - begin, { ...inputs, x: inputs.x.slice(begin * c.k, end * c.k) });
+            expect(part.out).toEqual(out.slice(begin * c.n, end * c.n));
+          }
+        },
+        [1],
+      );
+    });
+
+    it(`${format}: NaN and infinity reach exactly their rows`, async () => {
+      const c: Case = { m: 0, n: 40, k: 256, format };
+      const inputs = makeInputs(c, 19, 8);
+      await onEveryCpu(async (device) => {
+        const clean = (await run(device, c, 19, inputs)).out;
+        const x = inputs.x.slice();
+        const bad = new Map([
+          [0, Number.NaN],
+          [7, Number.POSITIVE_INFINITY],
+          [18, Number.NEGATIVE_INFINITY],
+        ]);
+        for (const [row, value] of bad) x[row * c.k + 11 * row] = value;
+        const { out } = await run(device, c, 19, { ...inputs, x });
+        for (let row = 0; row < 19; row++) {
+          const values = out.slice(row * c.n, (row + 1) * c.n);
+          if (!bad.has(row)) expect(values).toEqual(clean.slice(row * c.n, (row + 1) * c.n));
+          else if (Number.isNaN(bad.get(row))) expect(values.every(Number.isNaN)).toBe(true);
+          else expect(values.some(Number.isFinite)).toBe(false);
+        }
+      });
+    });
+  }
+
+  it('gives the same bits every time', async () => {
+    const c: Case = { m: 0, n: 200, k: 512, format: 'q4_0' };
+    const inputs = makeInputs(c, 5, 9);
+    await onEveryCpu(
+      async (device) => {
+        const matrix = upload(device, c, inputs.blocks);
+        const x = Tensor.from(device, inputs.x, [5, c.k], 'f32');
+        const expected = await linear(device.defaultStream, { x, weight: matrix }).read();
+        const out = Tensor.empty(device, [5, c.n], 'f32');
+        for (let i = 0; i < 200; i++) {
+          out.fill(Number.NaN);
+          linear(device.defaultStream, { x, weight: matrix, out });
+          expect(await out.read()).toEqual(expected);
+        }
+      },
+      [2],
+    );
+  });
+
+  it('adds into the residual in place', async () => {
+    const c: Case = { m: 0, n: 24, k: 64, format: 'q8_0' };
+    const inputs = makeInputs({ ...c, residual: true }, 3, 10);
+    await onEveryCpu(async (device) => {
+      const matrix = upload(device, c, inputs.blocks);
+      const x = Tensor.from(device, inputs.x, [3, c.k], 'f32');
+      const residual = Tensor.from(device, inputs.residual as Float32Array, [3, c.n], 'f32');
+      const apart = await linear(device.defaultStream, { x, weight: matrix, residual }).read();
+      linear(device.defaultStream, { x, weight: matrix, residual, out: residual });
+      expect(await residual.read()).toEqual(apart);
+    });
+  });
+
+  it('takes activations of any rank, and no rows at all', async () => {
+    using device = Device.cpu({ threads: 1 });
+    const c: Case = { m: 0, n: 24, k: 64, format: 'q4_0' };
+    const inputs = makeInputs(c, 6, 11);
+    const matrix = upload(device, c, inputs.blocks);
+    const flat = Tensor.from(device, inputs.x, [6, c.k], 'f32');
+    const expected = await linear(device.defaultStream, { x: flat, weight: matrix }).read();
+    const cube = linear(device.defaultStream, { x: flat.reshape(2, 3, c.k), weight: matrix });
+    expect(cube.shape).toEqual([2, 3, c.n]);
+    expect(await cube.read()).toEqual(expected);
+    const vector = linear(device.defaultStream, { x: flat.select(0, 0), weight: matrix });
+    expect(vector.shape).toEqual([c.n]);
+    expect(await vector.read()).toEqual(expected.slice(0, c.n));
+    expect(linear(device.defaultStream, { x: flat.slice(0, 2, 2), weight: matrix }).shape).toEqual([0, c.n]);
+    await device.defaultStream.synchronize();
+  });
+
+  it('refuses what does not fit', () => {
+    using device = Device.cpu({ threads: 1 });
+    using other = Device.cpu({ threads: 1 });
+    const stream = device.defaultStream;
+    const matrix = PackedMatrix.fromTensor(stream, Tensor.zeros(device, [8, 64], 'f32'), 'q4_0');
+    const x = Tensor.zeros(device, [2, 64], 'f32');
+    const code = (fn: () => unknown): unknown => {
+      try {
+        fn();
+      } catch (error) {
+        return (error as { code?: unknown }).code;
+      }
+      return undefined;
+    };
+    expect(code(() => linear(stream, { x: Tensor.zeros(device, [2, 63], 'f32'), weight: matrix }))).toBe(
+      'ERR_SHAPE_MISMATCH',
+    );
+    expect(code(() => linear(stream, { x: x.transpose(0, 1), weight: matrix }))).toBe('ERR_INVALID_ARGUMENT');
+    expect(code(() => linear(stream, { x, weight: matrix, bias: Tensor.zeros(device, [9], 'f32') }))).toBe(
+      'ERR_SHAPE_MISMATCH',
+    );
+    expect(code(() => linear(stream, { x, weight: matrix, residual: x }))).toBe('ERR_SHAPE_MISMATCH');
+    expect(code(() => linear(stream, { x, weight: matrix, out: Tensor.zeros(device, [2, 9], 'f32') }))).toBe(
+      'ERR_SHAPE_MISMATCH',
+    );
+    expect(code(() => linear(stream, { x: Tensor.zeros(device, [2, 64], 'i8') as never, weight: matrix }))).toBe(
+      'ERR_UNSUPPORTED',
+    );
+    expect(code(() => linear(stream, { x: Tensor.zeros(other, [2, 64], 'f32'), weight: matrix }))).toBe(
+      'ERR_INVALID_ARGUMENT',
+    );
+    expect(code(() => linear(other.defaultStream, { x: Tensor.zeros(other, [2, 64], 'f32'), weight: matrix }))).toBe(
+      'ERR_INVALID_ARGUMENT',
+    );
+    matrix.dispose();
+    matrix.dispose();
+    expect(code(() => linear(stream, { x, weight: matrix }))).toBe('ERR_DISPOSED');
+  });
+});
