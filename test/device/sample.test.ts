@@ -10,7 +10,8 @@ import {
 } from '../oracle/sampling.js';
 import { casesOf } from '../support/cases.js';
 import { availableIsas } from '../support/isa.js';
-import { type RandomOptions, randomNumbers } from '../support/random.js';
+import { randomNumbers } from '../support/random.js';
+import { tiledNumbers } from '../support/tile.js';
 import { expectClose } from '../support/tolerance.js';
 
 interface Case {
@@ -27,32 +28,21 @@ interface Case {
   slack: number;
 }
 
-const blocks = new Map<string, Float32Array>();
-
-/** Random numbers that cases share. */
-function randomBlock(length: number, options: RandomOptions): Float32Array {
-  const name = `${length} ${JSON.stringify(options)}`;
-  const block = blocks.get(name) ?? randomNumbers(length, options);
-  blocks.set(name, block);
-  return block;
-}
-
-/** Rows of logits that wander over one block of random numbers, some of them -inf; as the dtype rounds them. */
+/** Random logits, some of them -inf, as the dtype rounds them. */
 async function randomLogits(test: Case): Promise<Float32Array> {
   const { rows, vocabulary, deviation, zeroRatio, seed, dtype } = test;
-  const block = randomBlock(65521, { seed, scale: deviation });
-  const masks = randomBlock(65519, { seed, stream: 1, distribution: 'uniform' });
-  const logits = new Float32Array(rows * vocabulary);
-  for (let i = 0; i < logits.length; i++) {
-    const masked = ((masks[i % masks.length] as number) + 1) / 2 < zeroRatio;
-    logits[i] = masked ? Number.NEGATIVE_INFINITY : (block[i % block.length] as number);
-  }
+  const logits = tiledNumbers(rows * vocabulary, { seed, scale: deviation });
+  const masks = tiledNumbers(rows * vocabulary, { seed, stream: 1, distribution: 'uniform' });
+  logits.forEach((_, i) => {
+    // Another stride than the logits', so that a repeated logit is not masked alike.
+    if (((masks[(7 * i) % masks.length] as number) + 1) / 2 < zeroRatio) logits[i] = Number.NEGATIVE_INFINITY;
+  });
   if (dtype === 'f32') return logits;
   using device = Device.cpu({ threads: 1 });
   using tensor = Tensor.from(device, logits, [logits.length], 'f32');
   using rounded = tensor.to(dtype);
   using back = rounded.to('f32');
-  return back.read();
+  return await back.read();
 }
 
 function key(test: Case): string {
