@@ -29,6 +29,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     NODE_OPTIONS: '',
     PAGEWARP_ADDON_PATH: undefined,
     PAGEWARP_COMPILE_CACHE: process.env['PAGEWARP_COMPILE_CACHE'] ?? path.join(scratch, 'objects'),
+    PAGEWARP_COMPILE_TREE: tree,
     CMAKE_CXX_COMPILER_LAUNCHER:
       process.env['CMAKE_CXX_COMPILER_LAUNCHER'] ??
       `${process.execPath};${path.join(root, 'test/package/compile-cache.mjs')}`,
