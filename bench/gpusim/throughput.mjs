@@ -29,7 +29,7 @@ const launch = (name, args) =>
   [join(here, 'kernels', `${name}.ptx`), '--kernel', name, '--grid', '64', '--block', '256', ...args.flatMap((a) => ['--arg', a])];
 const kernels = [
   { name: 'arithmetic', words: launch('arithmetic', [`uninit:${THREADS * 4}`, 'u32:600']) },
-  { name: 'memory', words: launch('memory', [`zero:${1 << 24}`, `zero:${1 << 24}`, 'f32:1.5', `u32:${1 << 20}`]) },
+  { name: 'memory', words: launch('memory', [`zero:${1 << 21}`, `zero:${1 << 21}`, 'f32:1.5', `u32:${1 << 17}`, 'u32:8']) },
   { name: 'mma', words: launch('mma', [`uninit:${THREADS * 4}`, 'u32:200']) },
 ];
 
