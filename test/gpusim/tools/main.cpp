@@ -110,6 +110,7 @@ int dispatch(const std::vector<std::string>& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  setenv("GPUSIM_LOG", "-", 0);  // whoever runs a kernel by hand wants to know why it was refused
   try {
     return dispatch({argv + 1, argv + argc});
   } catch (const UsageError& error) {

@@ -18,7 +18,7 @@ CUresult loadLibrary(CUlibrary* out, const void* image, size_t size, CUjit_optio
     PtxSelection selected = selectPtx(image, size, device->target());
     if (selected.status == CUDA_ERROR_INVALID_IMAGE) {
       jit.writeLogs({"", selected.log + "\n"});
-      if (!jit.wantsErrorLog()) logText(selected.log);
+      if (!jit.wantsErrorLog()) logRefusal(selected.log);
       return selected.status;
     }
     library->images.emplace(device->target(), std::move(selected));
@@ -30,7 +30,7 @@ CUresult loadLibrary(CUlibrary* out, const void* image, size_t size, CUjit_optio
     const CUresult status = library->moduleIn(context, module, log);
     jit.writeLogs(log);
     if (status != CUDA_SUCCESS) {
-      if (!jit.wantsErrorLog()) logText(log.error);
+      if (!jit.wantsErrorLog()) logRefusal(log.error);
       return status;
     }
   }
@@ -45,7 +45,7 @@ CUresult moduleOf(CUlibrary handle, const std::shared_ptr<Context>& context, std
   if (!library) return CUDA_ERROR_INVALID_HANDLE;
   JitLog log;
   const CUresult status = library->moduleIn(context, module, log);
-  if (status != CUDA_SUCCESS) logText(log.error);
+  if (status != CUDA_SUCCESS) logRefusal(log.error);
   return status;
 }
 

@@ -18,7 +18,7 @@ CUresult load(CUmodule* out, const PtxSelection& selected, const std::shared_ptr
   if (options) options->writeLogs(log);
   if (status != CUDA_SUCCESS) {
     // Without a buffer for it the reason would be lost.
-    if (!options || !options->wantsErrorLog()) logText(log.error);
+    if (!options || !options->wantsErrorLog()) logRefusal(log.error);
     return status;
   }
   *out = asHandle<CUmodule>(handles<LoadedModule>().add(std::move(module)));

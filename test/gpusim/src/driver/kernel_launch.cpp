@@ -56,13 +56,13 @@ CUresult prepareLaunch(const std::shared_ptr<Context>& context, const void* func
   work.config.maxDynamicShared = work.function->raised ? static_cast<uint32_t>(work.function->maxDynamicShared) : 0;
   work.priority = request.priority;
   if (const CUresult status = copyParameters(request, kernel, work.config.parameters); status != CUDA_SUCCESS) {
-    logText(kernel.name + ": the launch does not give all " + std::to_string(kernel.parameters.size()) +
+    logRefusal(kernel.name + ": the launch does not give all " + std::to_string(kernel.parameters.size()) +
             " parameters (" + std::to_string(kernel.parameterBytes) + " bytes)");
     return status;
   }
   std::string why;
   const Status status = validateLaunch(context->device.state, kernel, work.config, why);
-  if (status != Status::Success) logText(why);
+  if (status != Status::Success) logRefusal(why);
   return static_cast<CUresult>(status);
 }
 

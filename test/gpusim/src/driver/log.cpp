@@ -14,10 +14,13 @@ struct Log {
   std::mutex mutex;
   std::set<std::string> said;
   FILE* file = stderr;
+  bool asked = false;  ///< GPUSIM_LOG is set
 
   Log() {
     const char* path = std::getenv("GPUSIM_LOG");
     if (!path || !*path) return;
+    asked = true;
+    if (std::string(path) == "-") return;
     if (FILE* opened = std::fopen(path, "a")) {
       file = opened;
     } else {
@@ -48,6 +51,10 @@ void logText(const std::string& text) {
   Log& target = log();
   std::lock_guard lock(target.mutex);
   write(target.file, text);
+}
+
+void logRefusal(const std::string& text) {
+  if (log().asked) logText(text);
 }
 
 void logOnce(const std::string& text) {
