@@ -62,10 +62,8 @@ export interface AttentionInputs {
   parents: number[][] | undefined;
 }
 
-/** Pools larger than this are not made: sequences of large cases share pages. */
-const mostPoolElements = 1 << 22;
-
-export function makeInputs(parameters: AttentionCase): AttentionInputs {
+/** @param mostPoolElements larger pools are not made: sequences of large cases share pages */
+export function makeInputs(parameters: AttentionCase, mostPoolElements = 1 << 22): AttentionInputs {
   const { seed, kvHeads, headDim, pageSize } = parameters;
   const kvLengths = perSequence(parameters.kv, parameters.batch);
   const queryLengths = perSequence(parameters.queries, kvLengths.length);
