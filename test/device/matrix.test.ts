@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   Device,
   embedding,
+  GgufFile,
   gatherRows,
   type MatrixFormat,
   matrixFormats,
@@ -10,6 +12,8 @@ import {
   Tensor,
 } from '../../lib/index.js';
 import { decodeBlocks, randomBlocks } from '../oracle/ggml-blocks.js';
+import { temporaryFolder } from '../support/folder.js';
+import { type GgufBlockType, GgufWriter } from '../support/gguf-writer.js';
 import { onEveryCpu } from '../support/isa.js';
 import { randomNumbers } from '../support/random.js';
 import { meanRelativeError } from '../support/tolerance.js';
@@ -29,6 +33,8 @@ async function codeOf(fn: () => unknown): Promise<unknown> {
   }
   return undefined;
 }
+
+const folder = temporaryFolder();
 
 describe('PackedMatrix', () => {
   for (const format of matrixFormats) {
@@ -58,6 +64,49 @@ describe('PackedMatrix', () => {
       expect(await matrix.unpack(device.defaultStream).readNumbers()).toEqual(expected);
     });
   }
+
+  it('packs tensors of a GGUF file, which may be disposed at once', async () => {
+    const path = join(folder, 'packed.gguf');
+    const blocks = new Map<string, [type: GgufBlockType, format: MatrixFormat, rows: number]>([
+      ['q', ['Q4_0', 'q4_0', 1000]],
+      ['k', ['Q4_0', 'q4_0', 24]],
+      ['deep', ['Q4_K', 'q4_k', 33]],
+      ['plain', ['F16', 'f16', 20]],
+    ]);
+    const writer = new GgufWriter();
+    const bytes = new Map<string, Uint8Array>();
+    for (const [name, [type, format, rows]] of blocks) {
+      const data = randomBlocks(format, rows, 256, rows);
+      bytes.set(name, data);
+      writer.blocks(name, [rows, 256], type, data);
+    }
+    writer.blocks('odd', [16, 256], 'Q5_0', new Uint8Array(16 * 8 * 22));
+    writer.write(path);
+    const values = (name: string): number[] => {
+      const [, format] = blocks.get(name) as [GgufBlockType, MatrixFormat, number];
+      return [...decodeBlocks(format, bytes.get(name) as Uint8Array)];
+    };
+    await onEveryCpu(async (device) => {
+      const stream = device.defaultStream;
+      const file = GgufFile.open(path);
+      const fused = PackedMatrix.fromGguf(stream, file, ['q', 'k']);
+      const kept = PackedMatrix.fromGguf(stream, file, ['deep'], { dropPages: false });
+      const copied = PackedMatrix.fromGguf(stream, file, ['plain', 'plain']);
+      const viewed = PackedMatrix.viewGguf(device, file, 'plain');
+      expect(await codeOf(() => PackedMatrix.fromGguf(stream, file, ['absent']))).toBe('ERR_INVALID_MODEL');
+      expect(await codeOf(() => PackedMatrix.fromGguf(stream, file, ['odd']))).toBe('ERR_UNSUPPORTED');
+      expect(await codeOf(() => PackedMatrix.fromGguf(stream, file, ['q', 'deep']))).toBe('ERR_UNSUPPORTED');
+      expect(await codeOf(() => PackedMatrix.viewGguf(device, file, 'q'))).toBe('ERR_UNSUPPORTED');
+      file.dispose();
+      expect([fused.n, fused.k, fused.format]).toEqual([1024, 256, 'q4_0']);
+      expect(viewed.bytes).toBe(0);
+      expect(await fused.unpack(stream).readNumbers()).toEqual([...values('q'), ...values('k')]);
+      expect(await kept.unpack(stream).readNumbers()).toEqual(values('deep'));
+      expect(await copied.unpack(stream).readNumbers()).toEqual([...values('plain'), ...values('plain')]);
+      expect(await viewed.unpack(stream).readNumbers()).toEqual(values('plain'));
+      expect(fused.rowsDone).toBe(1024);
+    });
+  });
 
   it('rounds tensors to nearest', async () => {
     using device = Device.cpu({ threads: 1 });

@@ -20,6 +20,8 @@ const valueTypes = [
 ] as const;
 export type GgufValueType = (typeof valueTypes)[number];
 export type GgufTensorType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1';
+/** Types whose blocks a test brings ready made. */
+export type GgufBlockType = GgufTensorType | 'Q5_0' | 'Q4_K' | 'Q6_K';
 
 const utf8 = new TextEncoder();
 
@@ -76,7 +78,7 @@ class Bytes {
 interface WrittenTensor {
   name: string;
   shape: readonly number[];
-  type: GgufTensorType;
+  type: GgufBlockType;
   bytes: Uint8Array;
 }
 
@@ -111,7 +113,7 @@ export class GgufWriter {
   }
 
   /** A tensor whose blocks are ready. @param shape row-major */
-  blocks(name: string, shape: readonly number[], type: GgufTensorType, bytes: Uint8Array): this {
+  blocks(name: string, shape: readonly number[], type: GgufBlockType, bytes: Uint8Array): this {
     this.#tensors.push({ name, shape, type, bytes });
     return this;
   }
@@ -153,7 +155,17 @@ export class GgufWriter {
   }
 }
 
-const typeIds: Record<GgufTensorType, number> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 8, BF16: 30 };
+const typeIds: Record<GgufBlockType, number> = {
+  F32: 0,
+  F16: 1,
+  Q4_0: 2,
+  Q4_1: 3,
+  Q8_0: 8,
+  BF16: 30,
+  Q5_0: 6,
+  Q4_K: 12,
+  Q6_K: 14,
+};
 
 function encode(values: Float32Array, type: GgufTensorType): Uint8Array {
   switch (type) {
