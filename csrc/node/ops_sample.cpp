@@ -5,7 +5,8 @@
 namespace pw::node {
 namespace {
 
-/// Six arguments from `first` on: parameters, seeds, offsets, history | null, historyIndptr | null, promptLengths | null.
+/// Six arguments from `first` on: parameters, seeds, offsets, history | null, historyIndptr | null, promptLengths |
+/// null.
 pw_sampling samplingFrom(Call& call, size_t first) {
   pw_sampling s{};
   s.parameters = call.tensor(first);

@@ -6,8 +6,8 @@
 namespace pw::cpu::PW_ISA {
 namespace {
 
-/// Both activations are x times a logistic function of some e(x). Where e^-e overflows the quotient is a signed zero, which
-/// is the limit; nothing cancels.
+/// Both activations are x times a logistic function of some e(x). Where e^-e overflows the quotient is a signed zero,
+/// which is the limit; nothing cancels.
 template <bool kSilu>
 Vec activate(Vec x) {
   Vec exponent = Vec(0.0f) - x;

@@ -16,8 +16,8 @@ inline bool before(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
 }
 
-/// Reorders `c` so that the shortest prefix of the total order whose weights sum to at least `target` comes first, its last
-/// member at the prefix's end. Quickselect: expected linear time whatever the input order.
+/// Reorders `c` so that the shortest prefix of the total order whose weights sum to at least `target` comes first, its
+/// last member at the prefix's end. Quickselect: expected linear time whatever the input order.
 /// @returns the prefix's length; `count` when all weights together do not reach the target
 inline int64_t selectPrefix(Candidate* c, int64_t count, double target) {
   int64_t low = 0, high = count;
@@ -51,8 +51,8 @@ inline int64_t selectPrefix(Candidate* c, int64_t count, double target) {
   return count;
 }
 
-/// The `k` first tokens of the total order among the finite logits of a row, in one pass: a token enters when it beats the
-/// k-th best so far, and the buffer is halved when full.
+/// The `k` first tokens of the total order among the finite logits of a row, in one pass: a token enters when it beats
+/// the k-th best so far, and the buffer is halved when full.
 /// @param buffer room for 2 k candidates
 /// @returns how many there are, at most k; the last in the order is at the end
 inline int64_t selectTop(const float* row, int64_t size, int64_t k, Candidate* buffer) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file The distribution that sampling draws from and verification compares: what temperature, top-k, top-p and min-p
-/// leave of a row of logits (pagewarp/sample.h). It is never materialised: a cut in the total order and a normaliser say
-/// everything, and a weight is evaluated where it is needed.
+/// leave of a row of logits (pagewarp/sample.h). It is never materialised: a cut in the total order and a normaliser
+/// say everything, and a weight is evaluated where it is needed.
 #pragma once
 #include <cmath>
 
@@ -134,7 +134,8 @@ inline Above measureAbove(const TargetDistribution& d, const float* logits) {
     const int64_t end = begin + kBlock < d.size ? begin + kBlock : d.size;
     Vec weight[3] = {zero, zero, zero}, count[3] = {zero, zero, zero};
     for (int64_t i = begin; i < end; i += Vec::kLanes) {
-      const Vec x = i + Vec::kLanes <= end ? loadF32(d.row + i) : loadPartial(d.row + i, end - i, bitsFloat(0xff800000u));
+      const Vec x =
+          i + Vec::kLanes <= end ? loadF32(d.row + i) : loadPartial(d.row + i, end - i, bitsFloat(0xff800000u));
       if (!anyLane(lessThan(Vec(logits[0]), x))) continue;
       const Vec w = exp((x - top) * scale);
       for (int j = 0; j < 3; ++j) {
@@ -151,8 +152,8 @@ inline Above measureAbove(const TargetDistribution& d, const float* logits) {
   return above;
 }
 
-/// Cuts to the shortest prefix with `share` of the support's weight. A bracket of logits around the cut is narrowed by a
-/// pass or a few until it holds few tokens; those are selected among exactly. No sort.
+/// Cuts to the shortest prefix with `share` of the support's weight. A bracket of logits around the cut is narrowed by
+/// a pass or a few until it holds few tokens; those are selected among exactly. No sort.
 inline void cutByWeight(TargetDistribution& d, float share, const Workspace& workspace) {
   constexpr int64_t kFew = 1024;
   const double target = share * d.total;
@@ -160,20 +161,22 @@ inline void cutByWeight(TargetDistribution& d, float share, const Workspace& wor
   // All tokens lighter than (1 - share) total / size together weigh less than what may be missing.
   const double lightest = std::log((1.0 - share) * d.total / static_cast<double>(d.size)) / d.scale + d.range.max;
   const double slack = 1e-5 * (std::fabs(lightest) + std::fabs(d.range.max)) + 1e-3 / d.scale;
-  float low = static_cast<float>(lightest - slack), high = d.range.max;  // weight above low >= target > weight above high
+  float low = static_cast<float>(lightest - slack),
+        high = d.range.max;  // weight above low >= target > weight above high
   if (!(low > nextBelow(d.range.min))) low = nextBelow(d.range.min);
   if (d.cut >= d.range.min && low < nextBelow(d.cut)) low = nextBelow(d.cut);
-  double passed = 0;
-  int64_t inside = d.size, countHigh = 0;
-  while (inside > kFew) {
+  double passed = 0;  // weight and number of the tokens above high
+  int64_t countHigh = 0, inside = d.size;
+  for (bool first = true; inside > kFew; first = false) {
+    // The first pass also counts what lies above low.
+    const double step = (static_cast<double>(high) - low) / (first ? 3 : 4);
     float pivots[3];
-    for (int j = 0; j < 3; ++j)
-      pivots[j] = static_cast<float>(low + (static_cast<double>(high) - low) * (0.25 * (j + 1)));
-    if (pivots[0] <= low || pivots[2] >= high) break;
+    for (int j = 0; j < 3; ++j) pivots[j] = static_cast<float>(low + step * (first ? j : j + 1));
+    if (!first && (pivots[0] <= low || pivots[2] >= high)) break;
     const Above above = measureAbove(d, pivots);
     int64_t countLow = countHigh + inside;
     for (int j = 0; j < 3; ++j) {
-      if (above.weight[j] >= target) {
+      if (above.weight[j] >= target || (first && j == 0)) {
         low = pivots[j];
         countLow = above.count[j];
       } else {
@@ -189,7 +192,10 @@ inline void cutByWeight(TargetDistribution& d, float share, const Workspace& wor
   int64_t count = 0;
   for (int64_t i = 0; i < d.size; i += Vec::kLanes) {
     const int64_t end = i + Vec::kLanes <= d.size ? i + Vec::kLanes : d.size;
-    if (end - i == Vec::kLanes && !anyLane(lessThan(Vec(low), loadF32(d.row + i)))) continue;
+    if (end - i == Vec::kLanes) {
+      const Vec x = loadF32(d.row + i);
+      if (!anyLane(lessThan(Vec(low), select(lessThan(Vec(high), x), Vec(low), x)))) continue;
+    }
     for (int64_t j = i; j < end; ++j) {
       const float x = d.row[j];
       const bool supported = x > d.cut || (x == d.cut && j <= d.cutToken);
@@ -227,7 +233,8 @@ inline TargetDistribution makeDistribution(const float* row, int64_t size, RowRa
     if (d.only >= 0) return d;
   }
   if (request.minP > 0.0f)
-    raiseCut(d, static_cast<float>(range.max + std::log(static_cast<double>(request.minP)) * request.temperature), size);
+    raiseCut(d, static_cast<float>(range.max + std::log(static_cast<double>(request.minP)) * request.temperature),
+             size);
   normalize(d);
   return d;
 }

@@ -11,10 +11,12 @@ namespace {
 void writeTop(const pw_sample_args& a, int64_t r, const std::vector<float>& logits, double denominator) {
   const std::vector<int32_t> order = totalOrder(logits);
   for (int64_t i = 0; i < a.top_ids.shape[1]; ++i) {
-    const bool found = i < static_cast<int64_t>(order.size()) && std::isfinite(logits[static_cast<size_t>(order[static_cast<size_t>(i)])]);
+    const bool found = i < static_cast<int64_t>(order.size()) &&
+                       std::isfinite(logits[static_cast<size_t>(order[static_cast<size_t>(i)])]);
     const int32_t token = found ? order[static_cast<size_t>(i)] : -1;
     writeElement(rowPointer(a.top_ids, r), PW_I32, i, token);
-    writeElement(rowPointer(a.top_logprobs, r), PW_F32, i, found ? logits[static_cast<size_t>(token)] - denominator : -INFINITY);
+    writeElement(rowPointer(a.top_logprobs, r), PW_F32, i,
+                 found ? logits[static_cast<size_t>(token)] - denominator : -INFINITY);
   }
 }
 

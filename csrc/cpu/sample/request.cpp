@@ -42,7 +42,8 @@ void penalize(float* logits, const Request& request, const int32_t* tokens, int6
 
 int64_t readInteger(const pw_tensor& vector, int64_t i) {
   const int64_t at = i * vector.strides[0];
-  return vector.dtype == PW_I64 ? static_cast<const int64_t*>(vector.data)[at] : static_cast<const int32_t*>(vector.data)[at];
+  return vector.dtype == PW_I64 ? static_cast<const int64_t*>(vector.data)[at]
+                                : static_cast<const int32_t*>(vector.data)[at];
 }
 
 void writeInteger(const pw_tensor& vector, int64_t i, int64_t value) {
@@ -86,8 +87,8 @@ double uniform(const Request& request, pw_draw use, int64_t offset) {
   return pw_uniform_f64(words.x, words.y);
 }
 
-bool applyPenalties(float* logits, int64_t vocabulary, const Request& request, const int32_t* extra, int64_t extraLength,
-                    int32_t* counts) {
+bool applyPenalties(float* logits, int64_t vocabulary, const Request& request, const int32_t* extra,
+                    int64_t extraLength, int32_t* counts) {
   std::memset(counts, 0, static_cast<size_t>(vocabulary) * sizeof *counts);
   if (!countTokens(request.history, request.historyLength, vocabulary, counts, request.promptLength)) return false;
   if (!countTokens(extra, extraLength, vocabulary, counts, 0)) return false;
@@ -102,8 +103,8 @@ void failInvalidLogits(Context& context, const char* op, int64_t row) {
 }
 
 void failInvalidToken(Context& context, const char* op, int64_t request, const char* where, int64_t vocabulary) {
-  context.fail(PW_INVALID_TOKEN, std::string(op) + ": request " + std::to_string(request) + " has a token id in its " + where +
-                                     " that is not below the vocabulary size " + std::to_string(vocabulary));
+  context.fail(PW_INVALID_TOKEN, std::string(op) + ": request " + std::to_string(request) + " has a token id in its " +
+                                     where + " that is not below the vocabulary size " + std::to_string(vocabulary));
 }
 
 }  // namespace pw::cpu

@@ -39,8 +39,8 @@ double uniform(const Request& request, pw_draw use, int64_t offset);
 /// Applies the penalties of the request's history followed by `extra` output tokens to a row of f32 logits.
 /// @param counts scratch, one per token of the vocabulary
 /// @returns false when a token id is not below `vocabulary`; the row is then unchanged
-bool applyPenalties(float* logits, int64_t vocabulary, const Request& request, const int32_t* extra, int64_t extraLength,
-                    int32_t* counts);
+bool applyPenalties(float* logits, int64_t vocabulary, const Request& request, const int32_t* extra,
+                    int64_t extraLength, int32_t* counts);
 
 void failInvalidLogits(Context& context, const char* op, int64_t row);
 void failInvalidToken(Context& context, const char* op, int64_t request, const char* where, int64_t vocabulary);

@@ -38,7 +38,8 @@ inline RowMemory carveRow(char*& memory, int64_t size) {
   return carved;
 }
 inline Workspace carveWorkspace(char*& memory, int64_t size) {
-  Workspace carved{reinterpret_cast<Candidate*>(memory), reinterpret_cast<int32_t*>(memory + (2 * size * 12 + 63) / 64 * 64)};
+  Workspace carved{reinterpret_cast<Candidate*>(memory),
+                   reinterpret_cast<int32_t*>(memory + (2 * size * 12 + 63) / 64 * 64)};
   memory += workspaceBytes(size);
   return carved;
 }

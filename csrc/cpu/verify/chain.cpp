@@ -31,7 +31,8 @@ bool loadChain(const pw_verify_args& a, int64_t index, Chain* chain, Context& co
   }
   chain->request = index;
   chain->target = loadRequest(a.sampling, index, vocabulary);
-  chain->draft = a.draft_parameters.data ? withParameters(chain->target, a.draft_parameters, index, vocabulary) : chain->target;
+  chain->draft =
+      a.draft_parameters.data ? withParameters(chain->target, a.draft_parameters, index, vocabulary) : chain->target;
   if (a.greedy) chain->target.temperature = 0.0f;
   chain->tokens = static_cast<const int32_t*>(a.draft_tokens.data) + begin;
   chain->firstDraftRow = begin;

@@ -13,7 +13,9 @@ struct Memory {
   double* residual;
 };
 
-int64_t memoryBytes(int64_t size) { return 2 * rowMemoryBytes(size) + workspaceBytes(size) + blockCount(size) * 8 + 64; }
+int64_t memoryBytes(int64_t size) {
+  return 2 * rowMemoryBytes(size) + workspaceBytes(size) + blockCount(size) * 8 + 64;
+}
 
 Memory carveMemory(char* memory, int64_t size) {
   Memory carved;
@@ -26,7 +28,8 @@ Memory carveMemory(char* memory, int64_t size) {
 
 /// One block of the residual, relu(p - q), or p without `rejected` when the draft was deterministic (q null); `out` has
 /// room for kBlock and is zero beyond the row's end.
-float residualOfBlock(const TargetDistribution& p, const TargetDistribution* q, int64_t rejected, int64_t block, float* out) {
+float residualOfBlock(const TargetDistribution& p, const TargetDistribution* q, int64_t rejected, int64_t block,
+                      float* out) {
   const int64_t begin = block * kBlock;
   for (int64_t i = p.size - begin; i < kBlock; ++i) out[i] = 0.0f;
   weightsOfBlock(p, block, out);
@@ -49,7 +52,8 @@ float residualOfBlock(const TargetDistribution& p, const TargetDistribution* q, 
 }
 
 /// Draws the token that replaces a rejected one.
-int64_t drawResidual(const TargetDistribution& p, const TargetDistribution* q, int64_t rejected, double uniform, double* sums) {
+int64_t drawResidual(const TargetDistribution& p, const TargetDistribution* q, int64_t rejected, double uniform,
+                     double* sums) {
   float weights[kBlock];
   double total = 0;
   for (int64_t b = 0; b < blockCount(p.size); ++b) total += sums[b] = residualOfBlock(p, q, rejected, b, weights);
@@ -61,7 +65,8 @@ int64_t drawResidual(const TargetDistribution& p, const TargetDistribution* q, i
 
 class Walk {
  public:
-  Walk(const pw_verify_args& args, const Chain& chain, const Memory& memory) : a_(args), chain_(chain), memory_(memory) {}
+  Walk(const pw_verify_args& args, const Chain& chain, const Memory& memory)
+      : a_(args), chain_(chain), memory_(memory) {}
 
   /// Accepts tokens until one is rejected or the draft ends, then draws the last one.
   RowError run() {
@@ -79,7 +84,8 @@ class Walk {
         logprob(j, drafted);
         continue;
       }
-      return finish(j, drawResidual(p_, a_.draft_logits.data ? &q_ : nullptr, drafted, residualCoin(j), memory_.residual));
+      return finish(j,
+                    drawResidual(p_, a_.draft_logits.data ? &q_ : nullptr, drafted, residualCoin(j), memory_.residual));
     }
   }
 
@@ -90,13 +96,14 @@ class Walk {
     const auto inspect = [&](const float* row, RowRange range) {
       if (a_.logprobs.data) denominator_ = logSumExp(row, rowLength(a_.target_logits), range);
     };
-    return distributionOfRow(a_.target_logits, chain_.firstTargetRow + j, chain_.target, chain_.tokens, j, memory_.target,
-                             memory_.workspace, inspect, &p_);
+    return distributionOfRow(a_.target_logits, chain_.firstTargetRow + j, chain_.target, chain_.tokens, j,
+                             memory_.target, memory_.workspace, inspect, &p_);
   }
 
   RowError openDraftRow(int64_t j) {
-    return distributionOfRow(a_.draft_logits, chain_.firstDraftRow + j, chain_.draft, chain_.tokens, j, memory_.draft,
-                             memory_.workspace, [](const float*, RowRange) {}, &q_);
+    return distributionOfRow(
+        a_.draft_logits, chain_.firstDraftRow + j, chain_.draft, chain_.tokens, j, memory_.draft, memory_.workspace,
+        [](const float*, RowRange) {}, &q_);
   }
 
   void logprob(int64_t j, int64_t token) {
@@ -132,7 +139,8 @@ void verifyRequest(const pw_verify_args& a, int64_t index, const Memory& memory,
 void verify(const pw_verify_args& a, Context& context) {
   const int64_t size = rowLength(a.target_logits);
   context.pool().forRange(a.accepted_lengths.shape[0], 1 + 2048 / size, [&](int64_t begin, int64_t end, int worker) {
-    const Memory memory = carveMemory(static_cast<char*>(context.scratch(worker, static_cast<size_t>(memoryBytes(size)))), size);
+    const Memory memory =
+        carveMemory(static_cast<char*>(context.scratch(worker, static_cast<size_t>(memoryBytes(size)))), size);
     for (int64_t b = begin; b < end; ++b) verifyRequest(a, b, memory, context);
   });
 }

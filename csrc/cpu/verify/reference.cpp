@@ -12,8 +12,8 @@ namespace {
 enum class Outcome { kDone, kInvalidLogits, kInvalidToken };
 
 /// A row's probabilities after the first `accepted` drafted tokens; `raw` receives the logits before penalties.
-Outcome probabilitiesOfRow(const pw_tensor& logits, int64_t row, const Request& request, const Chain& chain, int64_t accepted,
-                           std::vector<float>* raw, std::vector<double>* probabilities) {
+Outcome probabilitiesOfRow(const pw_tensor& logits, int64_t row, const Request& request, const Chain& chain,
+                           int64_t accepted, std::vector<float>* raw, std::vector<double>* probabilities) {
   std::vector<float> values = readLogits(logits, row);
   if (!validLogits(values)) return Outcome::kInvalidLogits;
   *raw = values;
@@ -72,7 +72,8 @@ void verify(const pw_verify_args& a, Context& context) {
     const Outcome outcome = verifyChain(a, chain);
     if (outcome != Outcome::kDone) clearOutputs(a, b);
     if (outcome == Outcome::kInvalidLogits) failInvalidLogits(context, "verify", b);
-    if (outcome == Outcome::kInvalidToken) failInvalidToken(context, "verify", b, "history", rowLength(a.target_logits));
+    if (outcome == Outcome::kInvalidToken)
+      failInvalidToken(context, "verify", b, "history", rowLength(a.target_logits));
   }
 }
 

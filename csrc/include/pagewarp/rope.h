@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file Rotary position embedding (Su et al., "RoFormer", 2021) in two commands: the angles of a step's rows once, then
-/// the rotation of every layer's queries and keys.
+/// @file Rotary position embedding (Su et al., "RoFormer", 2021) in two commands: the angles of a step's rows once,
+/// then the rotation of every layer's queries and keys.
 #pragma once
 #include "pagewarp/tensor.h"
 
-/// table[r] = (cos(p_r f_0), ..., cos(p_r f_{h-1}), sin(p_r f_0), ..., sin(p_r f_{h-1})) * magnitude, h = rotary_dim / 2.
+/// table[r] = (cos(p_r f_0), ..., cos(p_r f_{h-1}), sin(p_r f_0), ..., sin(p_r f_{h-1})) * magnitude, h = rotary_dim
+/// / 2.
 ///
 /// A frequency is the sum of two f32, high and low part, which makes 48 bits of it: the angle is formed and reduced in
 /// float64, so that position 10^6 is as accurate as position 1.

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Drawing tokens from logits.
 ///
-/// One composition order, that of Hugging Face's generation and of llama.cpp's defaults where they agree: penalties, then
-/// temperature, then top-k, then top-p of what top-k left (renormalised), then min-p, then the draw.
+/// One composition order, that of Hugging Face's generation and of llama.cpp's defaults where they agree: penalties,
+/// then temperature, then top-k, then top-p of what top-k left (renormalised), then min-p, then the draw.
 ///
-/// - Penalties work on logits, rounded to f32. Repetition (Keskar et al., "CTRL", 2019): a token seen in the prompt or the
-///   output has its logit divided by r when positive, multiplied by r otherwise. Frequency and presence (OpenAI): a token of
-///   the output loses frequency * count + presence.
+/// - Penalties work on logits, rounded to f32. Repetition (Keskar et al., "CTRL", 2019): a token seen in the prompt or
+/// the
+///   output has its logit divided by r when positive, multiplied by r otherwise. Frequency and presence (OpenAI): a
+///   token of the output loses frequency * count + presence.
 /// - Temperature below PW_GREEDY_TEMPERATURE is greedy: the first token in the order below, with probability 1.
-/// - Tokens are totally ordered: larger (penalised) logit first, lower id first among equals. Top-k keeps the first k; k = 0
-///   or k >= vocabulary keeps all (Fan et al., 2018). Top-p keeps the shortest prefix with probability >= p, at least one
-///   token; p >= 1 keeps all (Holtzman et al., 2019). Min-p keeps tokens with logit >= max + T ln(m), that is, p >= m p_max
-///   (Nguyen et al., 2024). Each keeps a prefix of the order, so the result is described by its last member and its mass.
+/// - Tokens are totally ordered: larger (penalised) logit first, lower id first among equals. Top-k keeps the first k;
+/// k = 0
+///   or k >= vocabulary keeps all (Fan et al., 2018). Top-p keeps the shortest prefix with probability >= p, at least
+///   one token; p >= 1 keeps all (Holtzman et al., 2019). Min-p keeps tokens with logit >= max + T ln(m), that is, p >=
+///   m p_max (Nguyen et al., 2024). Each keeps a prefix of the order, so the result is described by its last member and
+///   its mass.
 /// - A row is invalid (PW_INVALID_LOGITS, token -1) when it has a NaN or +inf, or no finite value.
 #pragma once
 #include "pagewarp/philox.h"
@@ -31,8 +34,8 @@ typedef enum pw_sampling_field {
   PW_SAMPLING_FIELDS = 8,     ///< row length; the last column is reserved
 } pw_sampling_field;
 
-/// What a random number is for: the `stream` argument of pw_philox, so that no two uses share a number. The draft model's
-/// own draws use PW_DRAW_SAMPLE; they never meet the coins that judge them.
+/// What a random number is for: the `stream` argument of pw_philox, so that no two uses share a number. The draft
+/// model's own draws use PW_DRAW_SAMPLE; they never meet the coins that judge them.
 typedef enum pw_draw {
   PW_DRAW_SAMPLE = 0,    ///< plain sampling
   PW_DRAW_ACCEPT = 1,    ///< verification: accept or reject a drafted token
@@ -46,8 +49,8 @@ typedef struct pw_sampling {
   pw_tensor offsets;         ///< [requests] i32 | i64: index of the token drawn next, usually its position
   pw_tensor history;         ///< optional [total] i32, the tokens so far of all requests; negative ids are padding
   pw_tensor history_indptr;  ///< [requests + 1] i32, with history: request b owns [indptr[b], indptr[b + 1])
-  pw_tensor prompt_lengths;  ///< optional [requests] i32: that many leading tokens of each history are prompt, which only
-                             ///< the repetition penalty looks at
+  pw_tensor prompt_lengths;  ///< optional [requests] i32: that many leading tokens of each history are prompt, which
+                             ///< only the repetition penalty looks at
 } pw_sampling;
 
 /// ids[r] = the token drawn for row r.
