@@ -9,6 +9,7 @@ import {
   attentionWorkspaceBytes,
   Device,
   type KvSequence,
+  mergeStates,
   PagedKvCache,
   PagewarpError,
   planAttention,
@@ -212,6 +213,60 @@ describe.each(devices)('a captured attention: $name', ({ device }) => {
     expectClose(await picked.out.read(), await expected.out.read(), { absolute: 2e-6 });
     expectClose((await picked.lse?.read()) ?? [], (await expected.lse?.read()) ?? [], { absolute: 2e-6 });
     for (const tensor of [picked.out, picked.lse, expected.out, expected.lse]) tensor?.dispose();
+  });
+
+  it('joins a shared prefix and the rest of each sequence to what one pass gives', async () => {
+    using cache = new PagedKvCache(device, shape);
+    using prefix = cache.sequence();
+    grow(prefix, 48, 9); // three whole pages
+    using first = prefix.fork();
+    using second = prefix.fork();
+    grow(first, 20, 10);
+    grow(second, 5, 11);
+    const { pages, pageSize, kvHeads, headDim } = cache;
+    const queryLengths = [3, 1];
+    const rows = 4;
+    using q = randomTensor(device, [rows, heads, headDim], 'f32', { seed: 5 });
+    using sinks = randomTensor(device, [heads], 'f32', { seed: 6 });
+    const entries = [first, second].map((sequence, i) => ({ sequence, queryLength: queryLengths[i] as number }));
+    using flat = planAttention({ batch: cache.batch(entries), heads });
+    const expected = attention(stream, { q, cache, layer: 0, plan: flat, sinks });
+
+    // All rows against the prefix, as if they were one sequence; then each sequence's rows against its own pages.
+    const geometry = { pages, pageSize, kvHeads, headDim };
+    using shared = planAttention({
+      queryLengths: [rows],
+      pageTable: {
+        ...geometry,
+        lengths: Int32Array.of(48),
+        indptr: Int32Array.of(0, 3),
+        indices: Int32Array.from(prefix.pages),
+      },
+      heads,
+      mask: 'none',
+    });
+    const own = [first, second].map((sequence) => sequence.pages.slice(3));
+    using unique = planAttention({
+      queryLengths,
+      pageTable: {
+        ...geometry,
+        lengths: Int32Array.of(20, 5),
+        indptr: Int32Array.of(0, own[0]?.length ?? 0, own.flat().length),
+        indices: Int32Array.from(own.flat()),
+      },
+      heads,
+    });
+    using outs = Tensor.empty(device, [2, rows, heads, headDim], 'f32');
+    using lses = Tensor.empty(device, [2, rows, heads], 'f32');
+    for (const [part, plan] of [shared, unique].entries()) {
+      using out = outs.select(0, part);
+      using lse = lses.select(0, part);
+      attention(stream, { q, cache, layer: 0, plan, out, lse, ...(part === 0 ? { sinks } : {}) });
+    }
+    const merged = mergeStates(stream, { outs, lses });
+    expectClose(await merged.out.read(), await expected.out.read(), { absolute: 5e-6 });
+    expectClose((await merged.lse?.read()) ?? [], (await expected.lse?.read()) ?? [], { absolute: 5e-6 });
+    for (const tensor of [merged.out, merged.lse, expected.out, expected.lse]) tensor?.dispose();
   });
 
   it('lets the tokens of a segment see each other', async () => {
