@@ -4,11 +4,21 @@ import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { announceSkip } from '../support/skip.js';
-import { addonInBuild, addonInPrebuilds, loadAndRun, nodeHeaders, run, runNode, runTool, tree } from './support.js';
+import {
+  addonInBuild,
+  addonInPrebuilds,
+  buildTypeScript,
+  loadAndRun,
+  nodeHeaders,
+  run,
+  runNode,
+  runTool,
+  tree,
+} from './support.js';
 
 describe('building', () => {
   beforeAll(() => {
-    runTool('typescript/bin/tsc', ['-p', 'tsconfig.build.json']);
+    buildTypeScript();
   });
   beforeEach(() => {
     for (const folder of ['build', 'prebuilds']) rmSync(path.join(tree, folder), { recursive: true, force: true });
@@ -42,24 +52,11 @@ describe('building', () => {
     expect(loadAndRun(tree)).toBe(addonInPrebuilds);
   });
 
-  it('works with prebuildify where Node has no headers', () => {
-    runNode(['scripts/prebuild.mjs'], { env: { npm_config_nodedir: path.join(tree, 'nowhere') } });
-    rmSync(path.join(tree, 'build'), { recursive: true });
-    expect(loadAndRun(tree)).toBe(addonInPrebuilds);
-  });
-
   it('says what to do when there is no binary', () => {
     const script = `import('./dist/index.js').then(({ Device }) => Device.cpu()).catch((error) => console.log(error.code, error.message))`;
     const printed = runNode(['-e', script]);
     expect(printed).toContain('ERR_NATIVE_NOT_FOUND');
     expect(printed).toContain('npm run build:native');
-  });
-
-  it('works without device code', () => {
-    const off = path.join(tree, 'build', 'no-cuda');
-    run('cmake', ['-S', tree, '-B', off, '-DPAGEWARP_CUDA=OFF']);
-    run('cmake', ['--build', off, '--parallel', '2']);
-    expect(loadAndRun(tree, { PAGEWARP_ADDON_PATH: path.join(off, 'Release', 'pagewarp.node') })).toContain('no-cuda');
   });
 });
 

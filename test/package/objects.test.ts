@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { announceSkip } from '../support/skip.js';
-import { run, tree } from './support.js';
+import { buildTypeScript, loadAndRun, run, tree } from './support.js';
 
 const folder = path.join(tree, 'build', 'objects');
 const elf = process.platform === 'linux' || !announceSkip('symbols of the binary: only looked at on Linux');
@@ -29,8 +29,11 @@ function sharedFunctions(object: string): string[] {
   });
 }
 
-describe.runIf(elf)('the binary', () => {
+const addon = path.join(folder, 'Release', 'pagewarp.node');
+
+describe.runIf(elf)('a binary built with plain CMake, without device code', () => {
   beforeAll(() => {
+    buildTypeScript();
     run('cmake', ['-S', tree, '-B', folder, '-DPAGEWARP_CUDA=OFF']);
     run('cmake', ['--build', folder, '--parallel', '2']);
   });
@@ -52,8 +55,12 @@ describe.runIf(elf)('the binary', () => {
     expect(leaks).toEqual([]);
   });
 
+  it('loads', () => {
+    expect(loadAndRun(tree, { PAGEWARP_ADDON_PATH: addon })).toBe(addon);
+  });
+
   it('exports the two entry points of Node-API and nothing else', () => {
-    const symbols = run('nm', ['-D', '--defined-only', path.join(folder, 'Release', 'pagewarp.node')]);
+    const symbols = run('nm', ['-D', '--defined-only', addon]);
     const names = symbols
       .trim()
       .split('\n')
@@ -62,7 +69,7 @@ describe.runIf(elf)('the binary', () => {
   });
 
   it('needs only the C and C++ runtime libraries', () => {
-    const dynamic = run('readelf', ['-d', path.join(folder, 'Release', 'pagewarp.node')]);
+    const dynamic = run('readelf', ['-d', addon]);
     const needed = [...dynamic.matchAll(/\(NEEDED\).*\[(.+?)\]/g)].map(([, library]) => library as string);
     const known = /^(libstdc\+\+|libm|libgcc_s|libc|libdl|libpthread|ld-linux-\w+(-\w+)*)\.so\.\d+$/;
     expect(needed.filter((library) => !known.test(library))).toEqual([]);

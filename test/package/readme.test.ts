@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The documentation is code too: every TypeScript example is type-checked and run, a `text` block after it is what it must
 // print, and every npm script that is mentioned exists.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { root, runNode, runTool, tree } from './support.js';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { installPackage, root, runNode, runTool } from './support.js';
 
 interface Example {
   name: string;
@@ -15,8 +15,8 @@ interface Example {
 }
 
 const documents = ['README.md', 'CONTRIBUTING.md'];
-// Inside the package's own folder, so that `import 'pagewarp'` means this package.
-const folder = path.join(tree, 'examples-of-readme');
+/** In a project that has the package installed, with the repository's models beside it. */
+let folder: string;
 
 function examplesOf(document: string): Example[] {
   const text = readFileSync(path.join(root, document), 'utf8');
@@ -24,32 +24,33 @@ function examplesOf(document: string): Example[] {
   return blocks.map(([, code, output], i) => ({ name: `${document} example ${i + 1}`, code: code as string, output }));
 }
 
+const fileName = (name: string): string => name.replaceAll(/\W+/g, '-');
 const examples = documents.flatMap(examplesOf);
 
 beforeAll(() => {
-  runTool('typescript/bin/tsc', ['-p', 'tsconfig.build.json']);
-  runNode(['scripts/cmake-build.mjs']);
+  folder = path.join(installPackage().consumer, 'readme');
   mkdirSync(folder);
+  symlinkSync(path.join(root, 'models'), path.join(folder, 'models'), 'dir');
   for (const { name, code } of examples) {
-    const file = path.join(folder, name.replaceAll(/\W+/g, '-'));
+    const file = path.join(folder, fileName(name));
     writeFileSync(`${file}.mts`, code);
     const options = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 };
     writeFileSync(`${file}.mjs`, ts.transpileModule(code, { compilerOptions: options }).outputText);
   }
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the examples', () => {
   it('are there', () => expect(examples.length).toBeGreaterThan(0));
 
   it('satisfy the type checker', () => {
-    const config = { extends: '../tsconfig.json', include: ['*.mts'], exclude: [] };
+    const compilerOptions = { typeRoots: [path.join(root, 'node_modules/@types')] };
+    const config = { extends: path.join(root, 'tsconfig.json'), compilerOptions, include: ['*.mts'], exclude: [] };
     writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify(config));
     expect(runTool('typescript/bin/tsc', ['-p', folder])).toBe('');
   });
 
   it.each(examples)('$name runs', ({ name, output }) => {
-    const printed = runNode([path.join(folder, `${name.replaceAll(/\W+/g, '-')}.mjs`)]);
+    const printed = runNode([`${fileName(name)}.mjs`], { cwd: folder });
     if (output === undefined) expect(printed.trim()).not.toBe('');
     else expect(printed.trimEnd()).toBe(output.trimEnd());
   });

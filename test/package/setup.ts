@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One copy of the tree for all package tests, with the dependencies of the original, and a cache of compiled objects.
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -29,9 +29,7 @@ export default function setup(project: TestProject): () => void {
     if (file === '' || leftOut.some((folder) => file.startsWith(folder))) continue;
     cpSync(path.join(root, file), path.join(tree, file));
   }
-  for (const folder of ['node_modules', 'models']) {
-    if (existsSync(path.join(root, folder))) symlinkSync(path.join(root, folder), path.join(tree, folder), 'dir');
-  }
+  symlinkSync(path.join(root, 'node_modules'), path.join(tree, 'node_modules'), 'dir');
   project.provide('packageScratch', scratch);
   return () => rmSync(scratch, { recursive: true, force: true });
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { inject } from 'vitest';
 
@@ -52,6 +52,44 @@ export function runNode(args: readonly string[], options?: RunOptions): string {
 /** Runs a command-line tool of the development dependencies. */
 export function runTool(file: string, args: readonly string[], options?: RunOptions): string {
   return runNode([path.join(root, 'node_modules', file), ...args], options);
+}
+
+/** The TypeScript of the tree, compiled. */
+export function buildTypeScript(): void {
+  runTool('typescript/bin/tsc', ['-p', 'tsconfig.build.json']);
+}
+
+export interface Installed {
+  /** What `npm pack` says of the tarball. */
+  packed: { filename: string; size: number; files: { path: string }[] };
+  tarball: string;
+  /** A project of somebody else's, with the tarball installed in it. */
+  consumer: string;
+}
+
+/**
+ * Packs the tree with a prebuilt binary, made as on a machine whose Node has no headers, and installs the tarball elsewhere
+ * without running any script; once for all test files.
+ */
+export function installPackage(): Installed {
+  const record = path.join(scratch, 'installed.json');
+  if (existsSync(record)) return JSON.parse(readFileSync(record, 'utf8')) as Installed;
+  for (const folder of ['build', 'prebuilds']) rmSync(path.join(tree, folder), { recursive: true, force: true });
+  buildTypeScript();
+  runNode(['scripts/prebuild.mjs'], { env: { npm_config_nodedir: path.join(tree, 'nowhere') } });
+  rmSync(path.join(tree, 'build'), { recursive: true });
+  const output = run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch]);
+  const [packed] = JSON.parse(output) as [Installed['packed']];
+  const tarball = path.join(scratch, packed.filename);
+
+  const consumer = path.join(scratch, 'consumer');
+  mkdirSync(consumer);
+  writeFileSync(path.join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', private: true }));
+  const quiet = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
+  run('npm', ['install', ...quiet, tarball], { cwd: consumer });
+  const installed = { packed, tarball, consumer };
+  writeFileSync(record, JSON.stringify(installed));
+  return installed;
 }
 
 /** Body of a script that, given `pagewarp`, runs a native command and prints its result as JSON. */

@@ -1,38 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // The package as npm delivers it: what is in it, and that it works where it is installed, without any install script.
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { addonInPrebuilds, run, runNode, runTool, scratch, smoke, smokeResult, tree } from './support.js';
+import {
+  addonInPrebuilds,
+  type Installed,
+  installPackage,
+  runNode,
+  runTool,
+  smoke,
+  smokeResult,
+  tree,
+} from './support.js';
 
 /** The limit for all platforms' binaries together is some 50 MB; this is one of them, and the sources. */
 const maxPackedBytes = 12e6;
+const binary = path.relative(tree, addonInPrebuilds);
 
-interface Packed {
-  filename: string;
-  size: number;
-  files: { path: string }[];
-}
-
-const consumer = path.join(scratch, 'consumer');
-let packed: Packed;
-let tarball: string;
-
+let installed: Installed;
+const inConsumer = (...parts: string[]): string => path.join(installed.consumer, ...parts);
 beforeAll(() => {
-  rmSync(path.join(tree, 'build'), { recursive: true, force: true });
-  runTool('typescript/bin/tsc', ['-p', 'tsconfig.build.json']);
-  runNode(['scripts/prebuild.mjs']);
-  rmSync(path.join(tree, 'build'), { recursive: true });
-  [packed] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch])) as [Packed];
-  tarball = path.join(scratch, packed.filename);
-
-  mkdirSync(consumer);
-  writeFileSync(path.join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', private: true }));
-  run('npm', ['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', tarball], {
-    cwd: consumer,
-  });
+  installed = installPackage();
 });
 
 describe('the tarball', () => {
@@ -45,7 +36,7 @@ describe('the tarball', () => {
       /^cuda\/[\w/]+\.(cu|cuh)$/,
       /^prebuilds\/[\w-]+\/pagewarp\.node$/,
     ];
-    const files = packed.files.map((file) => file.path);
+    const files = installed.packed.files.map((file) => file.path);
     expect(files.filter((file) => !allowed.some((pattern) => pattern.test(file)))).toEqual([]);
     for (const needed of [
       'README.md',
@@ -57,16 +48,16 @@ describe('the tarball', () => {
     ]) {
       expect(files).toContain(needed);
     }
-    expect(files).toContain(path.relative(tree, addonInPrebuilds));
+    expect(files).toContain(binary);
   });
 
   it('stays small', () => {
-    expect(packed.size).toBeLessThan(maxPackedBytes);
-    expect(statSync(addonInPrebuilds).size).toBeLessThan(maxPackedBytes);
+    expect(installed.packed.size).toBeLessThan(maxPackedBytes);
+    expect(statSync(inConsumer('node_modules/pagewarp', binary)).size).toBeLessThan(maxPackedBytes);
   });
 
   it('has no script that npm would run on install', () => {
-    const manifest = JSON.parse(readFileSync(path.join(consumer, 'node_modules/pagewarp/package.json'), 'utf8'));
+    const manifest = JSON.parse(readFileSync(inConsumer('node_modules/pagewarp/package.json'), 'utf8'));
     expect(manifest.gypfile).toBe(false);
     for (const name of ['preinstall', 'install', 'postinstall', 'prepare'])
       expect(manifest.scripts).not.toHaveProperty(name);
@@ -74,7 +65,7 @@ describe('the tarball', () => {
 
   it('satisfies publint', async () => {
     const { messages } = await publint({
-      pkgDir: path.join(consumer, 'node_modules/pagewarp'),
+      pkgDir: inConsumer('node_modules/pagewarp'),
       pack: false,
       strict: true,
     });
@@ -84,7 +75,7 @@ describe('the tarball', () => {
 
   it('has types that resolve the way its code does', () => {
     const output = runTool('@arethetypeswrong/cli/dist/index.js', [
-      tarball,
+      installed.tarball,
       '--profile',
       'esm-only',
       '--format',
@@ -96,8 +87,8 @@ describe('the tarball', () => {
 
 describe('the installed package', () => {
   const runThere = (name: string, text: string): string => {
-    writeFileSync(path.join(consumer, name), text);
-    return runNode([name], { cwd: consumer }).trim();
+    writeFileSync(inConsumer(name), text);
+    return runNode([name], { cwd: installed.consumer }).trim();
   };
 
   it('can be imported', () => {
@@ -114,7 +105,7 @@ describe('the installed package', () => {
 
   it('compiles a typed consumer', () => {
     writeFileSync(
-      path.join(consumer, 'typed.mts'),
+      inConsumer('typed.mts'),
       `import { Device, Tensor } from 'pagewarp';
        const tensor: Tensor<'f16'> = Tensor.zeros(Device.cpu(), [2], 'f16');
        const numbers: Promise<Uint16Array> = tensor.read();
@@ -129,6 +120,6 @@ describe('the installed package', () => {
       '--types',
       'node',
     ];
-    runTool('typescript/bin/tsc', [...options, ...types, 'typed.mts'], { cwd: consumer });
+    runTool('typescript/bin/tsc', [...options, ...types, 'typed.mts'], { cwd: installed.consumer });
   });
 });
