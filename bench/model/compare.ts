@@ -7,7 +7,7 @@
  *     npm run bench:model -- --model some.gguf
  */
 import { existsSync, mkdirSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { probe } from '../support/probe.js';
@@ -33,7 +33,7 @@ const generateLength = Number(options.generate);
 const context = promptLength + generateLength + 64;
 
 function modelFile(): string {
-  if (options.model) return options.model;
+  if (options.model) return resolve(options.model);
   const path = join(root, 'build', 'bench', `${options.shape}-Q4_0.gguf`);
   if (!existsSync(path)) {
     console.log(`writing ${path}: random Q4_0 weights, shapes: ${Object.keys(shapes).join(', ')}`);
@@ -79,10 +79,13 @@ for (const threads of options.threads.split(',').map(Number)) {
   if (hasPeer) runners.push(new Runner([process.execPath, 'node-llama-cpp.mjs', ...argv], peers));
   const all = runners.map((): Series => ({ decode: [], prefill: [] }));
   // The warm-up is also the correctness check: with different tokens there is no speed to compare.
-  const warm = [];
+  const warm: number[][] = [];
   for (const runner of runners) warm.push(await measure(runner, undefined));
-  const agree = warm[1] ? (warm[0] as number[]).findIndex((token, i) => token !== warm[1]?.[i]) : -1;
-  if (warm[1]) console.log(agree < 0 ? 'greedy tokens agree' : `greedy tokens agree up to token ${agree}`);
+  const [ours, theirs] = warm;
+  if (ours && theirs) {
+    const first = ours.findIndex((token, i) => token !== theirs[i]);
+    console.log(first < 0 ? 'greedy tokens agree' : `greedy tokens agree up to token ${first}`);
+  }
   for (let round = 0; round < repeats; round++) {
     for (const [i, runner] of runners.entries()) await measure(runner, all[i]);
   }
