@@ -163,7 +163,8 @@ void Context::clear(const std::string& occasion) {
       device.state.memory.free(address);
     }
   }
-  if (device.state.checks.memory) logLeaks(leaks, occasion);
+  // After a fault the program could not free anything.
+  if (device.state.checks.memory && fault() == CUDA_SUCCESS) logLeaks(leaks, occasion);
   setDefaultLimits();
   device.state.stackLimit = limits[CU_LIMIT_STACK_SIZE];
   device.state.heapLimit = limits[CU_LIMIT_MALLOC_HEAP_SIZE];
@@ -173,6 +174,10 @@ void Context::clear(const std::string& occasion) {
 }
 
 void reportLeaks(Device& device, const std::string& occasion) {
+  {
+    std::lock_guard lock(device.mutex);
+    if (device.primary && device.primary->fault() != CUDA_SUCCESS) return;  // it could not free anything
+  }
   if (!device.state.checks.memory) return;
   std::vector<Allocation> leaks;
   for (const Allocation& allocation : device.state.memory.live(true))
