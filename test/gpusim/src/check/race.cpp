@@ -119,10 +119,38 @@ void GlobalRaceShadow::write(uint64_t address, uint32_t bytes, AccessKey key, co
     Cell& c = *cell(a << shift_);
     uint32_t v = 0;
     std::memcpy(&v, value + ((a << shift_) - (address >> shift_ << shift_)), granule_);
-    if (!(c.flags & kHasValue)) c.value = v, c.flags |= kHasValue;
-    else if (c.value != v) c.flags |= kValuesDiffer;
-    c.minWrite = std::min(c.minWrite, key);
-    c.maxWrite = std::max(c.maxWrite, key);
+    noteWrite(c, key, v);
+  }
+}
+
+void GlobalRaceShadow::readLanes(uint64_t address, uint32_t bytes, AccessKey key) {
+  if (bytes < granule_ || address % kPageBytes + 32 * bytes > kPageBytes) {
+    for (uint32_t lane = 0; lane < 32; ++lane) read(address + lane * bytes, bytes, key + lane);
+    return;
+  }
+  Cell* c = cell(address);
+  const uint32_t each = bytes >> shift_;
+  for (uint32_t lane = 0; lane < 32; ++lane, ++key) {
+    for (uint32_t k = 0; k < each; ++k, ++c) {
+      c->minRead = std::min(c->minRead, key);
+      c->maxRead = std::max(c->maxRead, key);
+    }
+  }
+}
+
+void GlobalRaceShadow::writeLanes(uint64_t address, uint32_t bytes, AccessKey key, const uint8_t* value) {
+  if (bytes < granule_ || address % kPageBytes + 32 * bytes > kPageBytes) {
+    for (uint32_t lane = 0; lane < 32; ++lane) write(address + lane * bytes, bytes, key + lane, value + lane * bytes);
+    return;
+  }
+  Cell* c = cell(address);
+  const uint32_t each = bytes >> shift_;
+  for (uint32_t lane = 0; lane < 32; ++lane, ++key) {
+    for (uint32_t k = 0; k < each; ++k, ++c, value += granule_) {
+      uint32_t v = 0;
+      std::memcpy(&v, value, granule_);
+      noteWrite(*c, key, v);
+    }
   }
 }
 

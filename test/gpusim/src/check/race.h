@@ -87,6 +87,9 @@ class GlobalRaceShadow {
 
   void read(uint64_t address, uint32_t bytes, AccessKey key);
   void write(uint64_t address, uint32_t bytes, AccessKey key, const uint8_t* value);
+  /// The same for 32 lanes side by side, `bytes` each; the keys are consecutive.
+  void readLanes(uint64_t address, uint32_t bytes, AccessKey key);
+  void writeLanes(uint64_t address, uint32_t bytes, AccessKey key, const uint8_t* value);
   void merge(GlobalRaceShadow& other);
   /// All conflicts, by address, at most one for each pair of instructions.
   std::vector<GlobalRace> collect() const;
@@ -98,12 +101,18 @@ class GlobalRaceShadow {
  private:
   struct Cell {
     AccessKey minWrite, maxWrite, minRead, maxRead;
-    uint32_t value, flags;
+    uint32_t value, flags;  ///< flags: 1 value is set, 2 values differ
   };
   struct TimedCell {
     AccessKey write, read, otherRead;
     uint32_t writeTime, readTime, otherReadTime, unused;
   };
+  void noteWrite(Cell& c, AccessKey key, uint32_t value) {
+    if (!(c.flags & 1)) c.value = value, c.flags |= 1;
+    else if (c.value != value) c.flags |= 2;
+    if (key < c.minWrite) c.minWrite = key;
+    if (key > c.maxWrite) c.maxWrite = key;
+  }
   static_assert(sizeof(Cell) == sizeof(TimedCell));
   Cell* page(uint64_t address);
   TimedCell* timedCell(uint64_t address) { return reinterpret_cast<TimedCell*>(cell(address)); }

@@ -86,6 +86,33 @@ void checkGlobalRace(Context& c, const Instruction& in, const Access& a, uint32_
   if (found) noteGlobalRace(c, in, lane, r);
 }
 
+/// All lanes access one block of memory, lane after lane: by far the commonest case, checked as one range.
+bool contiguous(const Lanes& lanes, uint32_t bytes) {
+  uint64_t different = 0;
+  for (uint64_t i = 0; i < kLanes; ++i) different |= lanes.address[i] ^ (lanes.address[0] + i * bytes);
+  return !different;
+}
+
+/// As resolveGlobal, for a full warp on one range within the cached allocation; false when it is something else.
+bool resolveRange(Context& c, const Access& a, Lanes& lanes, bool race) {
+  Worker& w = *c.worker;
+  const uint64_t first = lanes.address[0], offset = first - w.cached.base, bytes = uint64_t(a.bytes) * kLanes;
+  if (offset >= w.cached.size || w.cached.size - offset < bytes || (a.write && w.cached.kind == MemoryKind::ModuleConstant)) return false;
+  if (!contiguous(lanes, a.bytes)) return false;
+  uint8_t* bits = w.cached.initBits;
+  if (bits && a.read && a.checkInit && c.launch->checks.init && !allBits(bits, offset, bytes)) return false;
+  if (race) {
+    const AccessKey key = accessKey(c.block->index, c.pc - 1, c.warp->index * kLanes);
+    if (c.launch->interleaved || (a.write && !a.stored)) return false;
+    if (a.write) w.race.writeLanes(first, a.bytes, key, a.stored);
+    else w.race.readLanes(first, a.bytes, key);
+  }
+  if (bits && a.write && !allBits(bits, offset, bytes)) markBits(bits, offset, uint32_t(bytes));
+  uint8_t* p = w.cached.host + offset;
+  for (uint32_t i = 0; i < kLanes; ++i) lanes.pointer[i] = p + i * a.bytes;
+  return true;
+}
+
 bool resolveGlobal(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, Space space) {
   Worker& w = *c.worker;
   const GlobalMemory& memory = c.launch->device->memory;
@@ -93,6 +120,7 @@ bool resolveGlobal(Context& c, const Instruction& in, const Access& a, Lanes& la
   const uint64_t generation = memory.generation();
   if (w.cachedGeneration != generation) w.cached = {}, w.cachedGeneration = generation;
   const bool race = checks.race && !a.synchronises && space != Space::Const;
+  if (mask == kAllLanes && resolveRange(c, a, lanes, race)) return true;
   for (uint32_t m = mask; m; m &= m - 1) {
     const uint32_t lane = lowestLane(m);
     const uint64_t address = lanes.address[lane];
@@ -261,7 +289,7 @@ bool resolve(Context& c, const Instruction& in, const Access& a, Lanes& lanes) {
   const uint32_t unit = a.checkAlignment ? a.checkAlignment : a.bytes;
   const uint64_t low = unit - 1;
   uint64_t misaligned = 0;
-  for (uint32_t m = c.mask; m; m &= m - 1) misaligned |= lanes.address[lowestLane(m)] & low;
+  for (uint32_t i = 0; i < kLanes; ++i) misaligned |= (c.mask >> i & 1) ? lanes.address[i] & low : 0;
   if (misaligned) {
     uint32_t lane = 0;
     while (!(c.mask >> lane & 1) || !(lanes.address[lane] & low)) ++lane;
@@ -271,6 +299,12 @@ bool resolve(Context& c, const Instruction& in, const Access& a, Lanes& lanes) {
   if (a.space != Space::Generic) {
     lanes.space.fill(a.space);
     return resolveSpace(c, in, a, lanes, c.mask, a.space, false);
+  }
+  uint64_t windowed = 0;  // the windows of shared, local and parameter space follow each other
+  for (uint32_t i = 0; i < kLanes; ++i) windowed |= (c.mask >> i & 1) && lanes.address[i] - kSharedWindow < 3 * kWindowBytes;
+  if (!windowed) {
+    lanes.space.fill(Space::Global);
+    return resolveSpace(c, in, a, lanes, c.mask, Space::Global, true);
   }
   uint32_t rest = c.mask;
   while (rest) {

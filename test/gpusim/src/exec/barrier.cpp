@@ -59,9 +59,10 @@ void barrier(Context& c, const Instruction& in) {
 }
 
 void warpBarrier(Context& c, const Instruction& in) {
-  const uint32_t members = c.at<uint32_t>(in.a)[lowestLane(c.mask)];
-  if (!gatherLanes(c, in, members, WaitKind::WarpBarrier)) return;
-  if (c.block->race.enabled()) c.block->race.warpSync(c.warp->index);
+  forEachMemberGroup(c, in.a, [&](uint32_t members) {
+    if (!gatherLanes(c, in, members, WaitKind::WarpBarrier)) return;
+    if (c.block->race.enabled()) c.block->race.warpSync(c.warp->index);
+  });
 }
 
 void fence(Context& c, const Instruction& in) {

@@ -18,6 +18,30 @@ SliceResult runBlock(Block& b, uint32_t slices);
 /// c.mask to lanes that waited; false when this fragment has to wait (or the launch was stopped).
 bool gatherLanes(Context& c, const Instruction& in, uint32_t members, WaitKind kind);
 
+/// Calls `act` with the member mask that the active lanes name. Lanes that are here together may name different masks, as
+/// tiles of a warp do: then each group acts on its own. A group that is not complete is left to gatherLanes to judge.
+template <class Act>
+void forEachMemberGroup(Context& c, Ref members, Act act) {
+  const uint32_t* named = c.at<uint32_t>(members);
+  const uint32_t lanes = c.mask;
+  uint32_t group[kLanes], mask[kLanes];
+  int groups = 0;
+  bool complete = true;
+  for (uint32_t left = lanes; left; left &= ~group[groups++]) {
+    mask[groups] = named[lowestLane(left)];
+    group[groups] = 0;
+    for (uint32_t m = left; m; m &= m - 1)
+      if (named[lowestLane(m)] == mask[groups]) group[groups] |= 1u << lowestLane(m);
+    complete = complete && (mask[groups] & c.warp->live) == group[groups];
+  }
+  if (groups == 1 || !complete) return act(mask[0]);
+  for (int i = 0; i < groups; ++i) {
+    c.mask = group[i];
+    act(mask[i]);
+  }
+  c.mask = lanes;
+}
+
 /// An arrival at a barrier of the block by the lanes of c.mask.
 struct BarrierArrival {
   uint32_t id = 0;

@@ -13,15 +13,22 @@ using ptx::Type;
 
 namespace {
 
-uint32_t membersOf(const Context& c, Ref r) { return c.at<uint32_t>(r)[lowestLane(c.mask)]; }
+/// Runs `Exchange` for the lanes that take part: all that are here without a member mask (the forms before .sync), else each
+/// group of lanes that name the same members, once it is complete.
+template <void (*Exchange)(Context&, const Instruction&)>
+void together(Context& c, const Instruction& in) {
+  const Ref members = Ref(in.imm);
+  if (members == kNoRef) return Exchange(c, in);
+  forEachMemberGroup(c, members, [&](uint32_t mask) {
+    if (gatherLanes(c, in, mask, WaitKind::Instruction)) Exchange(c, in);
+  });
+}
 
 enum Shuffle { kUp, kDown, kButterfly, kIndex };
 
 /// a: value, b: lane operand, c: clamp and segment mask, payload: member mask; dst2: predicate.
 template <int Mode>
 void shuffle(Context& c, const Instruction& in) {
-  const Ref memberRef = Ref(in.imm);
-  if (memberRef != kNoRef && !gatherLanes(c, in, membersOf(c, memberRef), WaitKind::Instruction)) return;
   const uint32_t *a = c.at<uint32_t>(in.a), *b = c.at<uint32_t>(in.b), *e = c.at<uint32_t>(in.c);
   alignas(64) uint32_t value[kLanes];
   std::memcpy(value, a, sizeof value);
@@ -53,9 +60,6 @@ enum Vote { kAll, kAny, kUniform, kBallot };
 
 template <int Mode>
 void vote(Context& c, const Instruction& in) {
-  const Ref memberRef = Ref(in.imm);
-  const uint32_t members = memberRef == kNoRef ? kAllLanes : membersOf(c, memberRef);
-  if (memberRef != kNoRef && !gatherLanes(c, in, members, WaitKind::Instruction)) return;
   const uint32_t votes = c.predicate(in.a) & c.mask;
   if (Mode == kBallot) {
     uint32_t* d = c.at<uint32_t>(in.dst);
@@ -69,7 +73,6 @@ void vote(Context& c, const Instruction& in) {
 
 template <class T, bool All>
 void match(Context& c, const Instruction& in) {
-  if (!gatherLanes(c, in, membersOf(c, Ref(in.imm)), WaitKind::Instruction)) return;
   const T* a = c.at<T>(in.a);
   alignas(64) T value[kLanes];
   std::memcpy(value, a, sizeof value);
@@ -90,7 +93,6 @@ enum Reduction { kAdd, kMin, kMax, kAnd, kOr, kXor };
 
 template <class T, int Op>
 void reduce(Context& c, const Instruction& in) {
-  if (!gatherLanes(c, in, membersOf(c, Ref(in.imm)), WaitKind::Instruction)) return;
   const T* a = c.at<T>(in.a);
   T r = a[lowestLane(c.mask)];
   for (uint32_t m = c.mask & (c.mask - 1); m; m &= m - 1) {
@@ -107,8 +109,6 @@ void activeMask(Context& c, const Instruction& in) {
 }
 
 void elect(Context& c, const Instruction& in) {
-  const uint32_t members = membersOf(c, Ref(in.imm));
-  if (!gatherLanes(c, in, members, WaitKind::Instruction)) return;
   const uint32_t leader = lowestLane(c.mask);
   uint32_t* d = c.at<uint32_t>(in.dst);
   for (uint32_t m = c.mask; m; m &= m - 1) d[lowestLane(m)] = leader;
@@ -128,7 +128,7 @@ void destinations(Decoder& d, const Operand& o, Instruction& in) {
 bool decodeShuffle(Decoder& d, const Statement& s, Instruction& in) {
   Modifiers m(s);
   const bool sync = m.take("sync");
-  in.run = m.take("up") ? shuffle<kUp> : m.take("down") ? shuffle<kDown> : m.take("bfly") ? shuffle<kButterfly> : m.take("idx") ? shuffle<kIndex> : nullptr;
+  in.run = m.take("up") ? together<shuffle<kUp>> : m.take("down") ? together<shuffle<kDown>> : m.take("bfly") ? together<shuffle<kButterfly>> : m.take("idx") ? together<shuffle<kIndex>> : nullptr;
   if (!in.run || m.type() != Type::B32) throw Unsupported{"variant"};
   m.done();
   destinations(d, s.operands.at(0), in);
@@ -142,7 +142,7 @@ bool decodeShuffle(Decoder& d, const Statement& s, Instruction& in) {
 bool decodeVote(Decoder& d, const Statement& s, Instruction& in) {
   Modifiers m(s);
   const bool sync = m.take("sync"), ballot = m.take("ballot");
-  in.run = ballot ? vote<kBallot> : m.take("all") ? vote<kAll> : m.take("any") ? vote<kAny> : m.take("uni") ? vote<kUniform> : nullptr;
+  in.run = ballot ? together<vote<kBallot>> : m.take("all") ? together<vote<kAll>> : m.take("any") ? together<vote<kAny>> : m.take("uni") ? together<vote<kUniform>> : nullptr;
   if (!in.run) throw Unsupported{"variant"};
   m.type();
   m.done();
@@ -162,7 +162,7 @@ bool decodeMatch(Decoder& d, const Statement& s, Instruction& in) {
   destinations(d, s.operands.at(0), in);
   in.a = d.source(s.operands.at(1), wide ? 8 : 4);
   in.imm = d.source(s.operands.at(2), 4);
-  in.run = wide ? (all ? match<uint64_t, true> : match<uint64_t, false>) : (all ? match<uint32_t, true> : match<uint32_t, false>);
+  in.run = wide ? (all ? together<match<uint64_t, true>> : together<match<uint64_t, false>>) : (all ? together<match<uint32_t, true>> : together<match<uint32_t, false>>);
   return true;
 }
 
@@ -176,9 +176,9 @@ bool decodeRedux(Decoder& d, const Statement& s, Instruction& in) {
   in.dst = d.destination(s.operands.at(0), 4);
   in.a = d.source(s.operands.at(1), 4);
   in.imm = d.source(s.operands.at(2), 4);
-  if (ptx::isSigned(t)) in.run = op == kAdd ? reduce<int32_t, kAdd> : op == kMin ? reduce<int32_t, kMin> : reduce<int32_t, kMax>;
-  else in.run = op == kAdd ? reduce<uint32_t, kAdd> : op == kMin ? reduce<uint32_t, kMin> : op == kMax ? reduce<uint32_t, kMax>
-              : op == kAnd ? reduce<uint32_t, kAnd> : op == kOr ? reduce<uint32_t, kOr> : reduce<uint32_t, kXor>;
+  if (ptx::isSigned(t)) in.run = op == kAdd ? together<reduce<int32_t, kAdd>> : op == kMin ? together<reduce<int32_t, kMin>> : together<reduce<int32_t, kMax>>;
+  else in.run = op == kAdd ? together<reduce<uint32_t, kAdd>> : op == kMin ? together<reduce<uint32_t, kMin>> : op == kMax ? together<reduce<uint32_t, kMax>>
+              : op == kAnd ? together<reduce<uint32_t, kAnd>> : op == kOr ? together<reduce<uint32_t, kOr>> : together<reduce<uint32_t, kXor>>;
   return true;
 }
 
@@ -200,7 +200,7 @@ bool decodeWarp(Decoder& d, const Statement& s, Instruction& in) {
     destinations(d, s.operands.at(0), in);
     if (in.dst2 == kNoRef) throw Unsupported{"variant"};
     in.imm = d.source(s.operands.at(1), 4);
-    in.run = elect;
+    in.run = together<elect>;
     return true;
   }
   return false;

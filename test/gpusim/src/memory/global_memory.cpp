@@ -58,6 +58,11 @@ bool allBits(const uint8_t* bits, uint64_t first, uint64_t count) {
     if (!(bits[first >> 3] >> (first & 7) & 1)) return false;
     ++first, --count;
   }
+  for (; count >= 64; first += 64, count -= 64) {
+    uint64_t word;
+    std::memcpy(&word, bits + (first >> 3), 8);
+    if (word != ~0ull) return false;
+  }
   for (; count >= 8; first += 8, count -= 8)
     if (bits[first >> 3] != 0xFF) return false;
   return !count || (bits[first >> 3] & ((1u << count) - 1)) == (1u << count) - 1;

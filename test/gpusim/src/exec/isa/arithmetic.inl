@@ -84,7 +84,7 @@ bool decodeArithmetic(Decoder& d, const Statement& s, Instruction& in) {
       {"and", decodeLogic}, {"or", decodeLogic}, {"xor", decodeLogic}, {"not", decodeLogic}, {"cnot", decodeLogic},
       {"lop3", decodeLop3}, {"shl", shift<true>}, {"shr", shift<false>}, {"shf", decodeFunnel},
       {"popc", decodeBitCount}, {"clz", decodeBitCount}, {"brev", decodeBitCount}, {"bfind", decodeBitCount},
-      {"bfe", decodeBitField}, {"bfi", decodeBitField}, {"prmt", decodePermute}, {"dp4a", decodeDot}, {"dp2a", decodeDot},
+      {"bfe", decodeBitField}, {"bfi", decodeBitField}, {"bmsk", decodeWordFields}, {"szext", decodeWordFields}, {"fns", decodeWordFields}, {"prmt", decodePermute}, {"dp4a", decodeDot}, {"dp2a", decodeDot},
       {"vadd2", decodeVideo}, {"vsub2", decodeVideo}, {"vavrg2", decodeVideo}, {"vabsdiff2", decodeVideo}, {"vmin2", decodeVideo}, {"vmax2", decodeVideo},
       {"vadd4", decodeVideo}, {"vsub4", decodeVideo}, {"vavrg4", decodeVideo}, {"vabsdiff4", decodeVideo}, {"vmin4", decodeVideo}, {"vmax4", decodeVideo},
       {"rcp", decodeRoot}, {"sqrt", decodeRoot}, {"rsqrt", decodeRoot},

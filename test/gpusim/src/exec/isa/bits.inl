@@ -64,15 +64,36 @@ void lop3(Context& c, const Instruction& in) {
   });
 }
 
+/// lop3 with a second, predicate result: (d != 0) combined with the predicate imm >> 32.
+template <bool And>
+void lop3Predicate(Context& c, const Instruction& in) {
+  const Ref other = Ref(in.imm >> 32);
+  const uint32_t q = c.predicate(other);
+  lop3(c, in);
+  const uint32_t* d = c.at<uint32_t>(in.dst);
+  const uint32_t p = predicateOf([=](int i) { return d[i] != 0; });
+  c.setPredicate(in.dst2, And ? p & q : p | q);
+}
+
 bool decodeLop3(Decoder& d, const Statement& s, Instruction& in) {
   Modifiers m(s);
+  const bool withOr = m.take("or"), withAnd = m.take("and");
   if (m.type() != Type::B32) throw Unsupported{"type"};
   m.done();
-  needOperands(s, 5);
+  const bool predicate = withOr || withAnd;
+  needOperands(s, predicate ? 6 : 5);
   if (s.operands[4].kind != Operand::Kind::Integer) throw Unsupported{"look-up table is not a constant"};
   in.a = d.source(s.operands[1], 4), in.b = d.source(s.operands[2], 4), in.c = d.source(s.operands[3], 4);
-  in.dst = d.destination(s.operands[0], 4);
   in.imm = s.operands[4].value & 0xFF;
+  if (predicate) {
+    if (s.operands[0].kind != Operand::Kind::Pair) throw Unsupported{"needs two destinations"};
+    in.dst = d.destination(s.operands[0].elements[0], 4);
+    in.dst2 = d.predicateDestination(s.operands[0].elements[1]);
+    in.imm |= uint64_t(d.predicateSource(s.operands[5])) << 32;
+    in.run = withAnd ? lop3Predicate<true> : lop3Predicate<false>;
+    return true;
+  }
+  in.dst = d.destination(s.operands[0], 4);
   in.run = in.imm == 0xEA ? lop3Fixed<0xEA> : in.imm == 0x96 ? lop3Fixed<0x96> : in.imm == 0xE8 ? lop3Fixed<0xE8> : lop3;
   return true;
 }
@@ -197,6 +218,52 @@ void insertField(Context& c, const Instruction& in) {
     const T mask = pos >= kBits ? T(0) : T(ones << pos);
     return T((b[i] & ~mask) | ((pos >= kBits ? T(0) : T(a[i] << pos)) & mask));
   });
+}
+
+constexpr auto kMaskClamp = [](uint32_t a, uint32_t b) {
+  const uint64_t end = uint64_t(a) + b;
+  return a >= 32 ? 0u : (~0u << a) & (b >= 32 || end >= 32 ? ~0u : ~(~0u << end));
+};
+constexpr auto kMaskWrap = [](uint32_t a, uint32_t b) { return kMaskClamp(a & 31, b & 31); };
+template <bool Clamp, bool Sign>
+uint32_t extendFrom(uint32_t a, uint32_t b) {
+  if (Clamp && b >= 32) return a;
+  const uint32_t n = b & 31, mask = ~0u << n;
+  const bool negative = Sign && n && (a >> (n - 1) & 1);
+  return (a & ~mask) | (negative ? mask : 0);
+}
+constexpr auto kFindNth = [](uint32_t mask, uint32_t base, uint32_t offsetBits) {
+  const int32_t offset = int32_t(offsetBits);
+  if (!offset) return base < 32 && (mask >> base & 1) ? base : ~0u;
+  int64_t count = std::abs(int64_t(offset));
+  for (int64_t at = base; at >= 0 && at < 32; at += offset > 0 ? 1 : -1)
+    if ((mask >> at & 1) && --count == 0) return uint32_t(at);
+  return ~0u;
+};
+
+/// bmsk, szext, fns
+bool decodeWordFields(Decoder& d, const Statement& s, Instruction& in) {
+  const std::string& op = s.op[0];
+  Modifiers m(s);
+  const bool clamp = m.take("clamp"), wrap = m.take("wrap");
+  const Type t = m.type();
+  m.done();
+  if (typeBytes(t) != 4 || (op == "fns" ? clamp || wrap : clamp == wrap)) throw Unsupported{"variant"};
+  sameTypeOperands(d, s, in, Type::B32, op == "fns" ? 3 : 2);
+  if (op == "fns") {
+    in.run = ternary<kFindNth, uint32_t>;
+  } else if (op == "bmsk") {
+    in.run = clamp ? Handler(binary<kMaskClamp, uint32_t>) : Handler(binary<kMaskWrap, uint32_t>);
+  } else if (isSigned(t)) {
+    constexpr auto kClamp = [](uint32_t a, uint32_t b) { return extendFrom<true, true>(a, b); };
+    constexpr auto kWrap = [](uint32_t a, uint32_t b) { return extendFrom<false, true>(a, b); };
+    in.run = clamp ? Handler(binary<kClamp, uint32_t>) : Handler(binary<kWrap, uint32_t>);
+  } else {
+    constexpr auto kClamp = [](uint32_t a, uint32_t b) { return extendFrom<true, false>(a, b); };
+    constexpr auto kWrap = [](uint32_t a, uint32_t b) { return extendFrom<false, false>(a, b); };
+    in.run = clamp ? Handler(binary<kClamp, uint32_t>) : Handler(binary<kWrap, uint32_t>);
+  }
+  return true;
 }
 
 bool decodeBitField(Decoder& d, const Statement& s, Instruction& in) {

@@ -73,7 +73,7 @@ inline T roundInteger(T v, int mode) {
 template <class To, class From>
 inline Held<To> integerOf(From v) {
   constexpr bool kWide = sizeof(To) == 8 || sizeof(From) == 8;
-  constexpr Held<To> kNan = kWide ? Held<To>(Unsigned<Held<To>>(1) << (sizeof(Held<To>) * 8 - 1)) : Held<To>(0);
+  constexpr Held<To> kNan = kWide ? Held<To>(To(Unsigned<To>(1) << (sizeof(To) * 8 - 1))) : Held<To>(0);
   using Limits = std::numeric_limits<To>;
   if (v != v) return kNan;
   if (v <= From(Limits::min())) return Limits::min();
@@ -170,7 +170,7 @@ struct SlowHalf {
   bool bfloat = false, relu = false, satFinite = false, packed = false, sat = false, fromDouble = false, ftz = false;
   uint16_t encode(double v) const {
     if (ftz) v = double(flush(float(v)));
-    if (relu && v < 0) v = 0;
+    if (relu && v <= 0) v = 0;
     if (sat) v = saturate(v);
     return bfloat ? encodeBfloat(v, mode, satFinite) : encodeHalf(v, mode, satFinite);
   }
@@ -196,7 +196,7 @@ template <bool E4M3, bool Relu>
 void floatsToBytes(Context& c, const Instruction& in) {
   const float *high = c.at<float>(in.a), *low = c.at<float>(in.b);
   auto one = [](float v) {
-    if (Relu && v < 0) v = 0;
+    if (Relu && v <= 0) v = 0;
     return E4M3 ? encodeE4M3(v) : encodeE5M2(v);
   };
   assign<uint16_t>(c, in.dst, [=](int i) { return uint16_t(one(high[i]) << 8 | one(low[i])); });
@@ -206,7 +206,7 @@ void halvesToBytes(Context& c, const Instruction& in) {
   const uint32_t* a = c.at<uint32_t>(in.a);
   auto one = [](uint16_t h) {
     float v = decodeHalf(h);
-    if (Relu && v < 0) v = 0;
+    if (Relu && v <= 0) v = 0;
     return E4M3 ? encodeE4M3(v) : encodeE5M2(v);
   };
   assign<uint16_t>(c, in.dst, [=](int i) { return uint16_t(one(uint16_t(a[i] >> 16)) << 8 | one(uint16_t(a[i]))); });
@@ -216,7 +216,7 @@ void bytesToHalves(Context& c, const Instruction& in) {
   const uint16_t* a = c.at<uint16_t>(in.a);
   auto one = [](uint8_t b) {
     const float v = E4M3 ? decodeE4M3(b) : decodeE5M2(b);
-    return uint32_t(halfFromFloat(Relu && v < 0 ? 0.0f : v));
+    return uint32_t(halfFromFloat(Relu && v <= 0 ? 0.0f : v));
   };
   assign<uint32_t>(c, in.dst, [=](int i) { return one(uint8_t(a[i] >> 8)) << 16 | one(uint8_t(a[i])); });
 }
@@ -341,12 +341,50 @@ Ref halfSource(Decoder& d, const Operand& o, Type t) {
   return in.dst;
 }
 
+struct PackIntegers {
+  int64_t low = 0, high = 0;
+  unsigned bits = 16;
+  bool sourceSigned = true;
+};
+/// cvt.pack: two saturated integers below the rest of a third register.
+void packIntegers(Context& c, const Instruction& in) {
+  const auto& p = *static_cast<const PackIntegers*>(in.payload);
+  const uint32_t *a = c.at<uint32_t>(in.a), *b = c.at<uint32_t>(in.b), *rest = in.c == kNoRef ? nullptr : c.at<uint32_t>(in.c);
+  auto field = [&](uint32_t v) {
+    const int64_t value = p.sourceSigned ? int64_t(int32_t(v)) : int64_t(v);
+    return uint32_t(std::clamp(value, p.low, p.high)) & ((1u << p.bits) - 1);
+  };
+  assign<uint32_t>(c, in.dst, [&](int i) { return (rest ? rest[i] << (2 * p.bits) : 0) | field(a[i]) << p.bits | field(b[i]); });
+}
+
+bool decodePackIntegers(Decoder& d, const Statement& s, Instruction& in) {
+  Modifiers m(s);
+  m.take("pack");
+  if (!m.take("sat")) throw Unsupported{"needs .sat"};
+  const Type to = m.type(), from = m.type();
+  const bool rest = m.hasType() && m.type() == Type::B32;
+  m.done();
+  auto* p = d.payload<PackIntegers>();
+  p->bits = to == Type::U4 || to == Type::S4 ? 4 : typeBytes(to) * 8;
+  if (p->bits > 16 || typeBytes(from) != 4 || rest != (p->bits < 16)) throw Unsupported{"types"};
+  p->sourceSigned = isSigned(from);
+  p->low = isSigned(to) ? -(int64_t(1) << (p->bits - 1)) : 0;
+  p->high = (int64_t(1) << (isSigned(to) ? p->bits - 1 : p->bits)) - 1;
+  in.a = d.source(s.operands.at(1), 4), in.b = d.source(s.operands.at(2), 4);
+  if (rest) in.c = d.source(s.operands.at(3), 4);
+  in.dst = d.destination(s.operands.at(0), 4);
+  in.payload = p;
+  in.kind = InstructionClass::Convert;
+  in.run = packIntegers;
+  return true;
+}
+
 bool decodeConvert(Decoder& d, const Statement& s, Instruction& in) {
+  if (s.op.size() > 1 && s.op[1] == "pack") return decodePackIntegers(d, s, in);
   Modifiers m(s);
   const CvtOptions o = takeCvtOptions(m);
   const Type to = m.type();
   Type from = m.type();
-  if (s.op.size() > 1 && s.op[1] == "pack") throw Unsupported{"cvt.pack"};
   m.done();
   in.kind = InstructionClass::Convert;
   in.aux = uint32_t(o.host);

@@ -103,9 +103,11 @@ constexpr auto kDivideApprox = [](float a, float b) {
   if (m > 0x1p126f && m < INFINITY) return std::isinf(a) ? NAN : std::copysign(0.0f, a) * std::copysign(1.0f, b);
   return a / b;
 };
-/// The double-precision approximations deliver the upper word only.
-constexpr auto kReciprocalGross = [](double a) { return std::bit_cast<double>(std::bit_cast<uint64_t>(1.0 / a) & 0xFFFFFFFF00000000ull); };
-constexpr auto kRootGross = [](double a) { return std::bit_cast<double>(std::bit_cast<uint64_t>(1.0 / std::sqrt(a)) & 0xFFFFFFFF00000000ull); };
+/// The double-precision approximations deliver the upper word only, and flush subnormals.
+inline double gross(double v) { return std::bit_cast<double>(std::bit_cast<uint64_t>(v) & 0xFFFFFFFF00000000ull); }
+inline double flushDouble(double v) { return std::fpclassify(v) == FP_SUBNORMAL ? std::copysign(0.0, v) : v; }
+constexpr auto kReciprocalGross = [](double a) { return gross(flushDouble(1.0 / flushDouble(a))); };
+constexpr auto kRootGross = [](double a) { return gross(1.0 / std::sqrt(flushDouble(a))); };
 
 /// Takes .rn/.rz/.rm/.rp; the host's rounding mode goes to in.aux.
 void takeRounding(Modifiers& m, Instruction& in) {
@@ -331,7 +333,7 @@ void testProperty(Context& c, const Instruction& in) {
   c.setPredicate(in.dst, predicateOf([=](int i) {
     const int k = std::fpclassify(a[i]);
     return Test == 0 ? k != FP_NAN && k != FP_INFINITE : Test == 1 ? k == FP_INFINITE : Test == 2 ? k != FP_NAN
-         : Test == 3 ? k == FP_NAN : Test == 4 ? k == FP_NORMAL : k == FP_SUBNORMAL;
+         : Test == 3 ? k == FP_NAN : Test == 4 ? k == FP_NORMAL || k == FP_ZERO : k == FP_SUBNORMAL;
   }));
 }
 template <class T>

@@ -113,14 +113,22 @@ constexpr auto kMul24Hi = [](auto a, auto b) { return uint32_t((low24(a) * low24
 constexpr auto kMad24Lo = [](auto a, auto b, auto c) { return kMul24Lo(a, b) + uint32_t(c); };
 constexpr auto kMad24Hi = [](auto a, auto b, auto c) { return kMul24Hi(a, b) + uint32_t(c); };
 
+constexpr auto kMad24HiSat = [](int32_t a, int32_t b, int32_t c) { return std::clamp<int64_t>(int64_t(int32_t(kMul24Hi(a, b))) + c, INT32_MIN, INT32_MAX); };
+
 bool decodeMul24(Decoder& d, const Statement& s, Instruction& in, bool add) {
   Modifiers m(s);
+  const bool saturate = m.take("sat");
   const bool high = m.take("hi");
   m.take("lo");
   const Type t = m.type();
   m.done();
   if (typeBytes(t) != 4) throw Unsupported{"type"};
   sameTypeOperands(d, s, in, t, add ? 3 : 2);
+  if (saturate) {
+    if (!add || !high || t != Type::S32) throw Unsupported{"saturation here"};
+    in.run = ternary<kMad24HiSat, int32_t>;
+    return true;
+  }
   if (isSigned(t)) {
     if (add) in.run = high ? Handler(ternary<kMad24Hi, int32_t>) : Handler(ternary<kMad24Lo, int32_t>);
     else in.run = high ? Handler(binary<kMul24Hi, int32_t>) : Handler(binary<kMul24Lo, int32_t>);

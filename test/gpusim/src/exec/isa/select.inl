@@ -32,10 +32,10 @@ struct FlushedFloat {
   using Stored = float;
   static float value(float v) { return flush(v); }
 };
-template <class Format>
+template <class Format, bool Ftz = false>
 struct FromHalf {
   using Stored = uint16_t;
-  static float value(uint16_t v) { return Format::decode(v); }
+  static float value(uint16_t v) { return Format::decode(Ftz ? Format::flushed(v) : v); }
 };
 
 /// Lanes for which a comparison holds; stride 2 compares one half of packed registers.
@@ -77,7 +77,7 @@ CompareFunction compareFunction(Type t, int op, bool ftz) {
   switch (t) {
     case Type::F32: return ftz ? compareFloats<FlushedFloat>(op) : compareFloats<Plain<float>>(op);
     case Type::F64: return compareFloats<Plain<double>>(op);
-    case Type::F16: case Type::F16x2: return compareFloats<FromHalf<Half>>(op);
+    case Type::F16: case Type::F16x2: return ftz ? compareFloats<FromHalf<Half, true>>(op) : compareFloats<FromHalf<Half>>(op);
     case Type::BF16: case Type::BF16x2: return compareFloats<FromHalf<Bfloat>>(op);
     case Type::S16: return compareIntegers<int16_t>(op);
     case Type::S32: return compareIntegers<int32_t>(op);
@@ -245,6 +245,7 @@ struct VectorMove {
   std::array<Ref, 16> part = {};
   int parts = 0;
   unsigned partBytes = 0;
+  unsigned partStride = 0;  ///< registers have at least 16 bits
 };
 
 /// mov.b64 {lo, hi}, d and its relatives.
@@ -256,7 +257,7 @@ void unpackVector(Context& c, const Instruction& in) {
     if (v.part[size_t(k)] == kNoRef) continue;
     uint8_t* d = c.at<uint8_t>(v.part[size_t(k)]);
     for (int i = 0; i < kLanes; ++i)
-      if (c.mask >> i & 1) std::memcpy(d + size_t(i) * v.partBytes, whole + size_t(i) * bytes + size_t(k) * v.partBytes, v.partBytes);
+      if (c.mask >> i & 1) std::memcpy(d + size_t(i) * v.partStride, whole + size_t(i) * bytes + size_t(k) * v.partBytes, v.partBytes);
   }
 }
 
@@ -267,7 +268,7 @@ void packVector(Context& c, const Instruction& in) {
   for (int k = 0; k < v.parts; ++k) {
     const uint8_t* a = c.at<uint8_t>(v.part[size_t(k)]);
     for (int i = 0; i < kLanes; ++i)
-      if (c.mask >> i & 1) std::memcpy(d + size_t(i) * bytes + size_t(k) * v.partBytes, a + size_t(i) * v.partBytes, v.partBytes);
+      if (c.mask >> i & 1) std::memcpy(d + size_t(i) * bytes + size_t(k) * v.partBytes, a + size_t(i) * v.partStride, v.partBytes);
   }
 }
 
@@ -276,13 +277,13 @@ bool decodeVectorMove(Decoder& d, const Statement& s, Instruction& in, unsigned 
   const Operand& list = s.operands[unpack ? 0 : 1];
   auto* v = d.payload<VectorMove>();
   v->parts = int(list.elements.size());
-  if (bytes < 4 || v->parts < 2 || bytes % unsigned(v->parts)) throw Unsupported{"vector of this size"};
+  if (bytes < 2 || v->parts < 2 || bytes % unsigned(v->parts)) throw Unsupported{"vector of this size"};
   v->partBytes = bytes / unsigned(v->parts);
-  if (v->partBytes < 2) throw Unsupported{"vector of bytes"};
+  v->partStride = std::max(2u, v->partBytes);
   for (int k = 0; k < v->parts; ++k) {
     const Operand& e = list.elements[size_t(k)];
-    if (!unpack) v->part[size_t(k)] = d.source(e, v->partBytes);
-    else v->part[size_t(k)] = e.kind == Operand::Kind::Sink ? kNoRef : d.destination(e, v->partBytes);
+    if (!unpack) v->part[size_t(k)] = d.source(e, v->partStride);
+    else v->part[size_t(k)] = e.kind == Operand::Kind::Sink ? kNoRef : d.destination(e, v->partStride);
   }
   if (unpack) in.a = d.source(s.operands[1], bytes);
   else in.dst = d.destination(s.operands[0], bytes);
