@@ -67,10 +67,16 @@ struct TargetDistribution {
   double* sums;      ///< the same by blocks; undefined when there is only one token
 };
 
+/// e^((x - max) / T), 0 below e^-87: smaller weights are denormal numbers, which are slow and decide nothing.
+inline Vec weightOf(const TargetDistribution& d, Vec x) {
+  const Vec lowest(-87.0f), exponent = (x - Vec(d.range.max)) * Vec(d.scale);
+  return select(lessThan(exponent, lowest), Vec(0.0f), exp(max(exponent, lowest)));
+}
+
 /// Weights of tokens [begin, end), which all lie on one side of cutToken.
 inline Vec weightsOfPiece(const TargetDistribution& d, int64_t begin, int64_t end, float* out) {
   const bool tieKept = begin <= d.cutToken;
-  const Vec cut(d.cut), top(d.range.max), scale(d.scale), zero(0.0f);
+  const Vec cut(d.cut), zero(0.0f);
   Vec sum(0.0f);
   for (int64_t i = begin; i < end; i += Vec::kLanes) {
     const bool whole = i + Vec::kLanes <= end;
@@ -78,9 +84,9 @@ inline Vec weightsOfPiece(const TargetDistribution& d, int64_t begin, int64_t en
     const Mask above = lessThan(cut, x);
     Vec w = zero;
     if (tieKept) {
-      if (anyLane(above) || anyLane(equal(x, cut))) w = select(lessThan(x, cut), zero, exp((x - top) * scale));
+      if (anyLane(above) || anyLane(equal(x, cut))) w = select(lessThan(x, cut), zero, weightOf(d, x));
     } else if (anyLane(above)) {
-      w = select(above, exp((x - top) * scale), zero);
+      w = select(above, weightOf(d, x), zero);
     }
     sum = sum + w;
     if (whole)
@@ -129,7 +135,7 @@ struct Above {
 
 inline Above measureAbove(const TargetDistribution& d, const float* logits) {
   Above above = {};
-  const Vec top(d.range.max), scale(d.scale), zero(0.0f), one(1.0f);
+  const Vec zero(0.0f), one(1.0f);
   for (int64_t begin = 0; begin < d.size; begin += kBlock) {
     const int64_t end = begin + kBlock < d.size ? begin + kBlock : d.size;
     Vec weight[3] = {zero, zero, zero}, count[3] = {zero, zero, zero};
@@ -137,7 +143,7 @@ inline Above measureAbove(const TargetDistribution& d, const float* logits) {
       const Vec x =
           i + Vec::kLanes <= end ? loadF32(d.row + i) : loadPartial(d.row + i, end - i, bitsFloat(0xff800000u));
       if (!anyLane(lessThan(Vec(logits[0]), x))) continue;
-      const Vec w = exp((x - top) * scale);
+      const Vec w = weightOf(d, x);
       for (int j = 0; j < 3; ++j) {
         const Mask larger = lessThan(Vec(logits[j]), x);
         weight[j] = weight[j] + select(larger, w, zero);
@@ -199,13 +205,13 @@ inline void cutByWeight(TargetDistribution& d, float share, const Workspace& wor
     for (int64_t j = i; j < end; ++j) {
       const float x = d.row[j];
       const bool supported = x > d.cut || (x == d.cut && j <= d.cutToken);
-      if (x > low && x <= high && supported) c[count++] = {x, static_cast<int32_t>(j), (x - d.range.max) * d.scale};
+      if (x > low && x <= high && supported) c[count++] = {x, static_cast<int32_t>(j), 0.0f};
     }
   }
   for (int64_t i = 0; i < count; i += Vec::kLanes) {
     float lanes[Vec::kLanes];
-    for (int64_t j = 0; j < Vec::kLanes; ++j) lanes[j] = i + j < count ? c[i + j].weight : 0.0f;
-    storeF32(lanes, exp(loadF32(lanes)));
+    for (int64_t j = 0; j < Vec::kLanes; ++j) lanes[j] = i + j < count ? c[i + j].logit : d.range.max;
+    storeF32(lanes, weightOf(d, loadF32(lanes)));
     for (int64_t j = 0; j < Vec::kLanes && i + j < count; ++j) c[i + j].weight = lanes[j];
   }
   if (count == 0) return;
@@ -247,7 +253,7 @@ inline double probability(const TargetDistribution& d, int64_t token) {
   if (d.only >= 0) return token == d.only ? 1.0 : 0.0;
   if (!supports(d, token)) return 0.0;
   float lanes[Vec::kLanes];
-  storeF32(lanes, exp(Vec((d.row[token] - d.range.max) * d.scale)));
+  storeF32(lanes, weightOf(d, Vec(d.row[token])));
   return lanes[0] / d.total;
 }
 
