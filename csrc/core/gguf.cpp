@@ -74,7 +74,8 @@ class Cursor {
   uint64_t count(const char* what, uint64_t minBytes) {
     const uint64_t n = scalar<uint64_t>(what);
     if (n > kMaxEntries)
-      fail(std::string(what) + " is " + std::to_string(n) + "; at most " + std::to_string(kMaxEntries) + " are allowed");
+      fail(std::string(what) + " is " + std::to_string(n) + "; at most " + std::to_string(kMaxEntries) +
+           " are allowed");
     if (n > remaining() / minBytes)
       fail(std::string(what) + " is " + std::to_string(n) + ", more than the rest of the file can hold");
     return n;
@@ -139,10 +140,12 @@ uint64_t readHeader(Cursor& in, File& file) {
   if (in.remaining() < 4 || std::memcmp(in.bytes(4, "the magic"), "GGUF", 4) != 0)
     throw Error(PW_INVALID_MODEL, "not a GGUF file: it does not begin with \"GGUF\"");
   file.version = in.scalar<uint32_t>("the version");
-  if (file.version == 0x02000000u || file.version == 0x03000000u) in.fail("the file is big-endian, which is not supported");
+  if (file.version == 0x02000000u || file.version == 0x03000000u)
+    in.fail("the file is big-endian, which is not supported");
   if (file.version < 2 || file.version > 3)
     in.fail("version " + std::to_string(file.version) + " is not supported (2 and 3 are)");
-  // A tensor needs a name's length, a rank, one dimension, a type and an offset; an entry a key's length, a type, a byte.
+  // A tensor needs a name's length, a rank, one dimension, a type and an offset; an entry a key's length, a type, a
+  // byte.
   return in.count("the number of tensors", 8 + 4 + 8 + 4 + 8);
 }
 
@@ -208,7 +211,8 @@ void readTensors(Cursor& in, File& file, uint64_t count) {
     if (rank < 1 || rank > kMaxRank)
       in.fail("tensor " + printable(tensor.name) + " has " + std::to_string(rank) + " dimensions; 1 to 4 are allowed");
     tensor.rank = static_cast<int>(rank);
-    for (uint32_t d = 0; d < kMaxRank; ++d) tensor.shape[d] = d < rank ? in.scalar<uint64_t>("a tensor's dimensions") : 1;
+    for (uint32_t d = 0; d < kMaxRank; ++d)
+      tensor.shape[d] = d < rank ? in.scalar<uint64_t>("a tensor's dimensions") : 1;
     tensor.type = in.scalar<uint32_t>("a tensor's type");
     tensor.offset = in.scalar<uint64_t>("a tensor's offset");
     measure(in, tensor);
@@ -229,8 +233,8 @@ void placeTensors(const Cursor& in, File& file, uint64_t size) {
               ", which is not a multiple of the alignment " + std::to_string(file.alignment));
     if (tensor.offset > available || tensor.bytes > available - tensor.offset)
       in.fail("tensor " + printable(tensor.name) + " takes bytes " + std::to_string(tensor.offset) + " to " +
-              std::to_string(tensor.offset + tensor.bytes) + " of the tensor data, which has " + std::to_string(available) +
-              " (is the file cut off?)");
+              std::to_string(tensor.offset + tensor.bytes) + " of the tensor data, which has " +
+              std::to_string(available) + " (is the file cut off?)");
     tensor.offset += file.dataOffset;
   }
   std::vector<const Tensor*> order;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Reader of the GGUF container (versions 2 and 3, little endian), for files that nobody vouches for.
 ///
-/// The reader copies nothing but the two tables: values and tensors point into the file's bytes. Before a byte is used, every
-/// count, length, offset, alignment and dimension product has been checked against the file's size, so that what it returns
-/// can be walked without further checks. Limits: keys up to 65,535 bytes, names of tensors up to 1,023, four dimensions,
-/// arrays nested four deep, alignment up to 1 MiB, 2^20 tensors and 2^20 metadata entries.
+/// The reader copies nothing but the two tables: values and tensors point into the file's bytes. Before a byte is used,
+/// every count, length, offset, alignment and dimension product has been checked against the file's size, so that what
+/// it returns can be walked without further checks. Limits: keys up to 65,535 bytes, names of tensors up to 1,023, four
+/// dimensions, arrays nested four deep, alignment up to 1 MiB, 2^20 tensors and 2^20 metadata entries.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -26,7 +26,8 @@ const char* valueTypeName(ValueType type) noexcept;
 size_t scalarSize(ValueType type) noexcept;
 
 /// A metadata value: a scalar (count 1), a string, or an array of `count` elements of type `element`.
-/// `payload` points at the first byte of the scalar, of the string's length, or of the array's first element. It is unaligned.
+/// `payload` points at the first byte of the scalar, of the string's length, or of the array's first element. It is
+/// unaligned.
 struct Value {
   ValueType type;
   ValueType element;  ///< of an array; else the same as type
@@ -59,8 +60,9 @@ void forEachArray(const Value& value, void (*visit)(void* self, const Value& ele
 
 template <class F>
 void forEachArray(const Value& value, F&& visit) {
-  forEachArray(value, [](void* self, const Value& element) { (*static_cast<std::remove_reference_t<F>*>(self))(element); },
-               static_cast<void*>(&visit));
+  forEachArray(
+      value, [](void* self, const Value& element) { (*static_cast<std::remove_reference_t<F>*>(self))(element); },
+      static_cast<void*>(&visit));
 }
 
 struct Entry {
@@ -70,12 +72,12 @@ struct Entry {
 
 struct Tensor {
   std::string_view name;
-  uint32_t type;       ///< ggml type number, see ggmlType()
-  int rank;            ///< 1 to 4
-  uint64_t shape[4];   ///< as in the file: shape[0] is the contiguous dimension; 1 beyond the rank
-  uint64_t elements;   ///< product of the shape
-  uint64_t offset;     ///< of the first byte in the file
-  uint64_t bytes;      ///< 0 when the type is unknown
+  uint32_t type;      ///< ggml type number, see ggmlType()
+  int rank;           ///< 1 to 4
+  uint64_t shape[4];  ///< as in the file: shape[0] is the contiguous dimension; 1 beyond the rank
+  uint64_t elements;  ///< product of the shape
+  uint64_t offset;    ///< of the first byte in the file
+  uint64_t bytes;     ///< 0 when the type is unknown
 };
 
 struct File {

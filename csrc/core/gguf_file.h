@@ -27,7 +27,8 @@ class GgufFile final : public RefCounted {
   const uint8_t* data(const gguf::Tensor& tensor) const noexcept { return file_->data() + tensor.offset; }
 
  private:
-  explicit GgufFile(Ref<MappedFile> file) : file_(std::move(file)), tables_(gguf::parse(file_->data(), file_->size())) {}
+  explicit GgufFile(Ref<MappedFile> file)
+      : file_(std::move(file)), tables_(gguf::parse(file_->data(), file_->size())) {}
 
   const Ref<MappedFile> file_;
   const gguf::File tables_;

@@ -80,8 +80,7 @@ Ref<MappedFile> MappedFile::open(const std::string& path) {
   if (mapping.value == nullptr) fail(path, lastError());
   const void* data = MapViewOfFile(mapping.value, FILE_MAP_READ, 0, 0, 0);
   if (data == nullptr) fail(path, lastError());
-  return Ref<MappedFile>(
-      new MappedFile(path, static_cast<const uint8_t*>(data), static_cast<size_t>(size.QuadPart)));
+  return Ref<MappedFile>(new MappedFile(path, static_cast<const uint8_t*>(data), static_cast<size_t>(size.QuadPart)));
 }
 
 MappedFile::~MappedFile() { UnmapViewOfFile(data_); }
@@ -109,7 +108,8 @@ MappedFile::~MappedFile() { ::munmap(const_cast<uint8_t*>(data_), size_); }
 
 void MappedFile::drop(size_t offset, size_t length) const noexcept {
   const size_t page = pageSize();
-  const size_t end = std::min(size_, length > size_ ? size_ : offset + std::min(length, size_ - std::min(offset, size_)));
+  const size_t end =
+      std::min(size_, length > size_ ? size_ : offset + std::min(length, size_ - std::min(offset, size_)));
   const size_t first = (offset + page - 1) / page * page;
   // The last page of the file may be dropped although it is not full.
   const size_t last = end == size_ ? end : end / page * page;

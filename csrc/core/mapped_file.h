@@ -8,11 +8,11 @@
 
 namespace pw {
 
-/// A read-only memory mapping of a whole file. Pages are read from disk when first touched and belong to the page cache,
-/// so that several processes share them.
+/// A read-only memory mapping of a whole file. Pages are read from disk when first touched and belong to the page
+/// cache, so that several processes share them.
 ///
-/// A file that another process truncates while it is mapped makes the operating system signal the reader (SIGBUS), as with
-/// every mapping: replace model files by renaming, not in place.
+/// A file that another process truncates while it is mapped makes the operating system signal the reader (SIGBUS), as
+/// with every mapping: replace model files by renaming, not in place.
 class MappedFile final : public RefCounted {
  public:
   /// @param path UTF-8
@@ -23,8 +23,8 @@ class MappedFile final : public RefCounted {
   size_t size() const noexcept { return size_; }
   const std::string& path() const noexcept { return path_; }
 
-  /// Tells the system that [offset, offset + length) will not be read again soon: the process's resident memory shrinks by
-  /// the whole pages inside the range. The bytes stay valid. Ranges beyond the end are clipped.
+  /// Tells the system that [offset, offset + length) will not be read again soon: the process's resident memory shrinks
+  /// by the whole pages inside the range. The bytes stay valid. Ranges beyond the end are clipped.
   void drop(size_t offset, size_t length) const noexcept;
 
   ~MappedFile() override;

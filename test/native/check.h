@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file The smallest test harness that does: TEST(name) { CHECK(condition); }. One main() runs every test of the program.
+/// @file The smallest test harness that does: TEST(name) { CHECK(condition); }. One main() runs every test of the
+/// program.
 #pragma once
 #include <cstdio>
 #include <functional>
@@ -32,8 +33,8 @@ inline void that(bool holds, const std::string& what, const char* file, int line
 
 }  // namespace check
 
-#define TEST(name)                                                \
-  static void test_##name();                                      \
+#define TEST(name)                                                  \
+  static void test_##name();                                        \
   static const check::Register register_##name(#name, test_##name); \
   static void test_##name()
 

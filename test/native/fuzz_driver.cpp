@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file Drives LLVMFuzzerTestOneInput without libFuzzer: the corpus as it is, every truncation of it, then seeded random
-/// mutations until the time is up.
+/// @file Drives LLVMFuzzerTestOneInput without libFuzzer: the corpus as it is, every truncation of it, then seeded
+/// random mutations until the time is up.
 ///   gguf_fuzz [seconds] [seed]
 #include <chrono>
 #include <cstdio>
@@ -69,9 +69,33 @@ class Mutator {
   }
 
   uint64_t interesting(size_t size) {
-    static constexpr uint64_t kValues[] = {0, 1, 2, 4, 5, 8, 9, 12, 13, 31, 32, 0x7f, 0xff, 0x7fff, 0xffff, 0x10000, 0x100000,
-                                           0x100001, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x3fffffffffffffff,
-                                           0x7fffffffffffffff, 0x8000000000000000, 0xfffffffffffffff8, 0xffffffffffffffff};
+    static constexpr uint64_t kValues[] = {0,
+                                           1,
+                                           2,
+                                           4,
+                                           5,
+                                           8,
+                                           9,
+                                           12,
+                                           13,
+                                           31,
+                                           32,
+                                           0x7f,
+                                           0xff,
+                                           0x7fff,
+                                           0xffff,
+                                           0x10000,
+                                           0x100000,
+                                           0x100001,
+                                           0x7fffffff,
+                                           0x80000000,
+                                           0xffffffff,
+                                           0x100000000,
+                                           0x3fffffffffffffff,
+                                           0x7fffffffffffffff,
+                                           0x8000000000000000,
+                                           0xfffffffffffffff8,
+                                           0xffffffffffffffff};
     constexpr size_t kCount = sizeof kValues / sizeof kValues[0];
     const size_t pick = below(kCount + 3);
     if (pick < kCount) return kValues[pick];
@@ -96,7 +120,8 @@ int main(int argc, char** argv) {
       std::printf("a valid file of the corpus was refused\n");
       return 1;
     }
-    // Cut anywhere before its tensor data, a file is refused; inside the data too, unless no known tensor reaches there.
+    // Cut anywhere before its tensor data, a file is refused; inside the data too, unless no known tensor reaches
+    // there.
     for (size_t length = 0; length < input.size(); ++length)
       runOne(Input(input.begin(), input.begin() + static_cast<std::ptrdiff_t>(length)));
   }

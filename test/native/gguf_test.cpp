@@ -78,7 +78,8 @@ TEST(refusesOtherFiles) {
 TEST(refusesImpossibleCounts) {
   CHECK(refuses(Bytes().header(1ull << 60, 0).data, "number of tensors"));
   CHECK(refuses(Bytes().header(0, 1000).data, "more than the rest of the file"));
-  CHECK(refuses(Bytes().header(0, 1).string("k").u32(9).u32(4).u64(1ull << 62).fill(64, 0).data, "longer than the rest"));
+  CHECK(
+      refuses(Bytes().header(0, 1).string("k").u32(9).u32(4).u64(1ull << 62).fill(64, 0).data, "longer than the rest"));
   CHECK(refuses(Bytes().header(0, 1).u64(~0ull).fill(64, 0).data, "metadata key has"));
   CHECK(refuses(Bytes().header(0, 1).string("k").u32(8).u64(99).fill(9, 0).data, "only 9 are left"));
 }
@@ -87,7 +88,8 @@ TEST(refusesBadMetadata) {
   CHECK(refuses(Bytes().header(0, 1).string("k").u32(13).fill(8, 0).data, "value type 13"));
   CHECK(refuses(Bytes().header(0, 1).string("k").u32(7).put<uint8_t>(2).data, "boolean has the value 2"));
   CHECK(refuses(Bytes().header(0, 1).string("").u32(7).put<uint8_t>(1).data, "empty key"));
-  CHECK(refuses(Bytes().header(0, 2).string("k").u32(7).put<uint8_t>(1).string("k").u32(7).put<uint8_t>(1).data, "twice"));
+  CHECK(refuses(Bytes().header(0, 2).string("k").u32(7).put<uint8_t>(1).string("k").u32(7).put<uint8_t>(1).data,
+                "twice"));
   Bytes deep;
   deep.header(0, 1).string("k").u32(9);
   for (int i = 0; i < 6; ++i) deep.u32(9).u64(1);
@@ -137,7 +139,8 @@ TEST(printsHostileNamesSafely) {
 TEST(mapsFiles) {
   const std::filesystem::path path = std::filesystem::temp_directory_path() / "pagewarp-mapped-file-test.gguf";
   const std::vector<uint8_t> bytes = gguf_bytes::rich();
-  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   {
     const pw::Ref<pw::GgufFile> file = pw::GgufFile::open(path.string());
     CHECK(file->file().size() == bytes.size());
