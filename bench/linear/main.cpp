@@ -4,7 +4,8 @@
 ///     linear_bench [threads = 1] [repeats = 7] [kernel = best] [format = 2 (GGUF type number, Q4_0)]
 ///
 /// A chain of layers whose weights exceed the caches, so that they stream from memory, as in decoding. Each repeat runs
-/// every m once and both probes; medians over repeats are printed, and the ratios are medians of ratios within a repeat.
+/// every m once and both probes; medians over repeats are printed, and the ratios are medians of ratios within a
+/// repeat.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -84,7 +85,8 @@ int main(int argc, char** argv) {
   }
 
   std::vector<double> bandwidth, peak;
-  std::vector<std::vector<double>> times(std::size(tokenCounts)), ratios(std::size(tokenCounts)), shares(std::size(tokenCounts));
+  std::vector<std::vector<double>> times(std::size(tokenCounts)), ratios(std::size(tokenCounts)),
+      shares(std::size(tokenCounts));
   for (int r = 0; r < repeats; ++r) {
     std::vector<double> reads, ops;
     double one = 0;
@@ -119,13 +121,14 @@ int main(int argc, char** argv) {
               threads, ggmlType(type)->name, kLayers, static_cast<long long>(kN), static_cast<long long>(kK),
               static_cast<double>(bytes) * kLayers * 1e-6, repeats);
   std::printf("time: %s\n", threads == 1 ? "of the thread on its processor" : "wall clock");
-  std::printf("probe, one thread: read %.1f GB/s, int8 peak %.0f GOP/s\n", median(bandwidth) * 1e-9, median(peak) * 1e-9);
+  std::printf("probe, one thread: read %.1f GB/s, int8 peak %.0f GOP/s\n", median(bandwidth) * 1e-9,
+              median(peak) * 1e-9);
   std::printf("%6s %10s %9s %9s %8s  %s\n", "m", "ms/layer", "GB/s", "GOP/s", "x m=1", "share of one core's limit");
   for (size_t i = 0; i < std::size(tokenCounts); ++i) {
     const double time = median(times[i]);
-    std::printf("%6d %10.3f %9.1f %9.0f %8.2f  %.0f %% of %s\n", tokenCounts[i], time * 1e3, static_cast<double>(bytes) / time * 1e-9,
-                2e-9 * tokenCounts[i] * static_cast<double>(kN * kK) / time, median(ratios[i]), 100 * median(shares[i]),
-                tokenCounts[i] <= 8 ? "read bandwidth" : "int8 peak");
+    std::printf("%6d %10.3f %9.1f %9.0f %8.2f  %.0f %% of %s\n", tokenCounts[i], time * 1e3,
+                static_cast<double>(bytes) / time * 1e-9, 2e-9 * tokenCounts[i] * static_cast<double>(kN * kK) / time,
+                median(ratios[i]), 100 * median(shares[i]), tokenCounts[i] <= 8 ? "read bandwidth" : "int8 peak");
   }
   alignedFree(memory);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file What this machine can do at this moment: read bandwidth and integer peak of one core. Measured beside each figure
-/// that is compared with them, since shared machines change from second to second.
+/// @file What this machine can do at this moment: read bandwidth and integer peak of one core. Measured beside each
+/// figure that is compared with them, since shared machines change from second to second.
 #pragma once
 #include <cstddef>
 

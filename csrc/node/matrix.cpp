@@ -19,7 +19,8 @@ struct Source {
 /// [handle of a GGUF file or of a contiguous u8 tensor, byte offset, rows]
 Source readSource(const Napi::Value& value, int64_t rowBytes, Call* call) {
   const auto parts = value.As<Napi::Array>();
-  const int64_t offset = parts.Get(1u).As<Napi::Number>().Int64Value(), rows = parts.Get(2u).As<Napi::Number>().Int64Value();
+  const int64_t offset = parts.Get(1u).As<Napi::Number>().Int64Value(),
+                rows = parts.Get(2u).As<Napi::Number>().Int64Value();
   Ref<RefCounted> object(unwrapAny(parts.Get(0u)));
   call->hold(object);
   const uint8_t* data = nullptr;
@@ -37,8 +38,8 @@ Source readSource(const Napi::Value& value, int64_t rowBytes, Call* call) {
   }
   if (offset < 0 || rows < 0 || offset > size || rows > (size - offset) / rowBytes)
     throw Error(PW_INVALID_ARGUMENT, "rows of weights lie outside their source: " + std::to_string(rows) + " rows of " +
-                                         std::to_string(rowBytes) + " bytes from byte " + std::to_string(offset) + " of " +
-                                         std::to_string(size));
+                                         std::to_string(rowBytes) + " bytes from byte " + std::to_string(offset) +
+                                         " of " + std::to_string(size));
   source.rows = {data + offset, rows};
   return source;
 }
@@ -52,7 +53,8 @@ Ref<PackedMatrix> newMatrix(StreamObject& stream, pw_matrix_format format, int64
 
 pw_matrix_format formatOf(uint32_t ggmlId) {
   pw_matrix_format format;
-  if (!matrixFormat(ggmlId, &format)) throw Error(PW_UNSUPPORTED, "no matrix format for GGUF type " + std::to_string(ggmlId));
+  if (!matrixFormat(ggmlId, &format))
+    throw Error(PW_UNSUPPORTED, "no matrix format for GGUF type " + std::to_string(ggmlId));
   return format;
 }
 
@@ -81,7 +83,8 @@ Napi::Value packMatrix(const Napi::CallbackInfo& info) {
     pack.options.consumed = [files, rowBytes](const uint8_t* begin, int64_t bytes) {
       for (const Source& source : files)
         if (begin >= source.rows.data && begin < source.rows.data + source.rows.rows * rowBytes)
-          return source.file->file().drop(static_cast<size_t>(begin - source.file->file().data()), static_cast<size_t>(bytes));
+          return source.file->file().drop(static_cast<size_t>(begin - source.file->file().data()),
+                                          static_cast<size_t>(bytes));
     };
   call.enqueue("packMatrix", [pack](Executor& executor) { executor.packMatrix(pack); });
   return wrapObject(info.Env(), matrix, matrix->bytes());

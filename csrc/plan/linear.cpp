@@ -7,17 +7,19 @@ namespace pw::plan {
 namespace {
 
 constexpr int64_t kActivationBudget = 768 << 10;  // of a second-level cache of 1 MiB or more
-constexpr int64_t kLeastTaskBytes = 64 << 10;     // of weights: some microseconds, far above the cost of claiming a task
-constexpr int64_t kTasksPerThread = 8;            // so that a thread that lost its core for a while costs an eighth at most
+constexpr int64_t kLeastTaskBytes = 64 << 10;  // of weights: some microseconds, far above the cost of claiming a task
+constexpr int64_t kTasksPerThread = 8;  // so that a thread that lost its core for a while costs an eighth at most
 
 int64_t divideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-LinearPlan planLinear(int64_t tokens, int64_t tokenTile, int64_t strips, int64_t stripBytes, int64_t tokenBytes, int threads) {
+LinearPlan planLinear(int64_t tokens, int64_t tokenTile, int64_t strips, int64_t stripBytes, int64_t tokenBytes,
+                      int threads) {
   LinearPlan plan{};
   if (tokens <= 0 || strips <= 0) return plan;
-  const int64_t most = std::max(tokenTile, kActivationBudget / std::max<int64_t>(tokenBytes, 1) / tokenTile * tokenTile);
+  const int64_t most =
+      std::max(tokenTile, kActivationBudget / std::max<int64_t>(tokenBytes, 1) / tokenTile * tokenTile);
   // Blocks of nearly equal size, whole tiles each.
   plan.tokensPerBlock = divideUp(divideUp(tokens, divideUp(tokens, most)), tokenTile) * tokenTile;
   plan.tokenBlocks = divideUp(tokens, plan.tokensPerBlock);

@@ -4,8 +4,8 @@
 
 namespace pw::plan {
 
-/// How a linear layer's work is cut. A task is (token block, range of 16-row strips); tasks are numbered with the strips
-/// running fastest, so that all threads work on one token block's activations at a time.
+/// How a linear layer's work is cut. A task is (token block, range of 16-row strips); tasks are numbered with the
+/// strips running fastest, so that all threads work on one token block's activations at a time.
 struct LinearPlan {
   int64_t tokensPerBlock;  ///< a block's activations stay in the core's second-level cache while weights stream past
   int64_t stripsPerTask;
@@ -19,6 +19,7 @@ struct LinearPlan {
 /// @param strips strips of 16 weight rows
 /// @param stripBytes bytes of one strip
 /// @param tokenBytes bytes that a token's activations occupy while they are multiplied
-LinearPlan planLinear(int64_t tokens, int64_t tokenTile, int64_t strips, int64_t stripBytes, int64_t tokenBytes, int threads);
+LinearPlan planLinear(int64_t tokens, int64_t tokenTile, int64_t strips, int64_t stripBytes, int64_t tokenBytes,
+                      int threads);
 
 }  // namespace pw::plan

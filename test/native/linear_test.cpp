@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Linear kernels called one by one, also those that the dispatcher would not choose on this machine (AVX-512
 /// without VNNI), against float64 emulation of the same integer algorithm; and packers against the layout's definition.
+#include "cpu/linear/linear.h"
+
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -10,7 +12,6 @@
 #include "core/matrix/block_formats.h"
 #include "core/matrix/dequantize.h"
 #include "core/matrix/pack.h"
-#include "cpu/linear/linear.h"
 #include "pagewarp/matrix_layout.h"
 #include "plan/linear.h"
 
@@ -24,7 +25,8 @@ int checks = 0;
 void check(bool ok, const char* what, const char* where, int64_t a, int64_t b) {
   ++checks;
   if (ok) return;
-  if (++failures <= 20) std::printf("FAILED: %s (%s, %lld, %lld)\n", what, where, static_cast<long long>(a), static_cast<long long>(b));
+  if (++failures <= 20)
+    std::printf("FAILED: %s (%s, %lld, %lld)\n", what, where, static_cast<long long>(a), static_cast<long long>(b));
 }
 
 std::vector<uint8_t> randomBlocks(uint32_t type, int64_t rows, int64_t k, std::mt19937& random) {
@@ -35,7 +37,11 @@ std::vector<uint8_t> randomBlocks(uint32_t type, int64_t rows, int64_t k, std::m
     const uint16_t half = static_cast<uint16_t>((random() & 1) << 15 | 0x1c00 | (random() & 0x7ff));
     std::memcpy(bytes.data() + at, &half, 2);
   };
-  const size_t block = type == kGgmlQ4_0 ? 18 : type == kGgmlQ4_1 ? 20 : type == kGgmlQ8_0 ? 34 : type == kGgmlQ4_K ? 144 : 210;
+  const size_t block = type == kGgmlQ4_0   ? 18
+                       : type == kGgmlQ4_1 ? 20
+                       : type == kGgmlQ8_0 ? 34
+                       : type == kGgmlQ4_K ? 144
+                                           : 210;
   for (size_t at = 0; at < bytes.size(); at += block) {
     scale(type == kGgmlQ6_K ? at + 208 : at);
     if (type == kGgmlQ4_1 || type == kGgmlQ4_K) scale(at + 2);
@@ -57,7 +63,8 @@ Packed pack(uint32_t type, int64_t n, int64_t k, const std::vector<uint8_t>& blo
   p.view.data = p.storage.data();
   // Two sources, so that a strip crosses their border.
   const int64_t first = n / 3;
-  packMatrix(type, {{blocks.data(), first}, {blocks.data() + first * sourceRowBytes(type, k), n - first}}, p.view, pool, {});
+  packMatrix(type, {{blocks.data(), first}, {blocks.data() + first * sourceRowBytes(type, k), n - first}}, p.view, pool,
+             {});
   return p;
 }
 
@@ -102,7 +109,8 @@ std::vector<double> roundedActivations(const float* x, int64_t k) {
     for (int64_t i = g; i < g + 32; ++i) largest = std::fmax(largest, std::fabs(x[i]));
     const float inverse = largest > 0 ? 127.0f / largest : 0.0f, scale = largest / 127.0f;
     for (int64_t i = g; i < g + 32; ++i)
-      rounded[static_cast<size_t>(i)] = static_cast<double>(std::nearbyint(x[i] * inverse)) * static_cast<double>(scale);
+      rounded[static_cast<size_t>(i)] =
+          static_cast<double>(std::nearbyint(x[i] * inverse)) * static_cast<double>(scale);
   }
   return rounded;
 }
@@ -141,7 +149,8 @@ void testMatrix(uint32_t type, int64_t n, int64_t k, cpu::Context& one, cpu::Con
   for (int64_t r = 0; r < n; ++r) {
     dequantizeRow(matrix.view, r, dense.data() + r * k);
     for (int64_t c = 0; c < k; ++c)
-      check(codeAt(matrix.view, r, c) == sourceCode(type, blocks.data() + r * sourceRowBytes(type, k), c), "packed code", "pack", r, c);
+      check(codeAt(matrix.view, r, c) == sourceCode(type, blocks.data() + r * sourceRowBytes(type, k), c),
+            "packed code", "pack", r, c);
   }
   for (int64_t m : {1, 2, 3, 5, 8, 9, 16, 21, 40}) {
     const int64_t stride = k + 7, outStride = n + 3;
@@ -152,7 +161,8 @@ void testMatrix(uint32_t type, int64_t n, int64_t k, cpu::Context& one, cpu::Con
       const std::vector<double> rounded = roundedActivations(x.data() + t * stride, k);
       for (int64_t r = 0; r < n; ++r)
         for (int64_t c = 0; c < k; ++c) {
-          const double product = rounded[static_cast<size_t>(c)] * static_cast<double>(dense[static_cast<size_t>(r * k + c)]);
+          const double product =
+              rounded[static_cast<size_t>(c)] * static_cast<double>(dense[static_cast<size_t>(r * k + c)]);
           expected[static_cast<size_t>(t * n + r)] += product;
           magnitude[static_cast<size_t>(t * n + r)] += std::fabs(product);
         }
@@ -166,7 +176,8 @@ void testMatrix(uint32_t type, int64_t n, int64_t k, cpu::Context& one, cpu::Con
       version.kernel(a, one);
       a.out = floats(again.data(), m, n, outStride);
       version.kernel(a, two);
-      check(std::memcmp(out.data(), again.data(), out.size() * sizeof(float)) == 0, "same with two threads", version.name, type, m);
+      check(std::memcmp(out.data(), again.data(), out.size() * sizeof(float)) == 0, "same with two threads",
+            version.name, type, m);
       for (int64_t t = 0; t < m; ++t)
         for (int64_t c = 0; c < outStride; ++c) {
           const float value = out[static_cast<size_t>(t * outStride + c)];
@@ -183,8 +194,8 @@ void testMatrix(uint32_t type, int64_t n, int64_t k, cpu::Context& one, cpu::Con
       a.x = floats(x.data() + row * stride, 1, k, stride);
       a.out = floats(single.data(), 1, n, n);
       version.kernel(a, one);
-      check(std::memcmp(single.data(), out.data() + row * outStride, static_cast<size_t>(n) * sizeof(float)) == 0, "batch invariance",
-            version.name, type, m);
+      check(std::memcmp(single.data(), out.data() + row * outStride, static_cast<size_t>(n) * sizeof(float)) == 0,
+            "batch invariance", version.name, type, m);
       // One bad value reaches its whole row and no other.
       for (float bad : {NAN, INFINITY, -INFINITY}) {
         std::vector<float> poisoned(x), result(static_cast<size_t>(m * n), 0.0f);
@@ -194,15 +205,18 @@ void testMatrix(uint32_t type, int64_t n, int64_t k, cpu::Context& one, cpu::Con
         version.kernel(a, one);
         for (int64_t t = 0; t < m; ++t)
           for (int64_t c = 0; c < n; ++c) {
-            const float value = result[static_cast<size_t>(t * n + c)], clean = out[static_cast<size_t>(t * outStride + c)];
-            check(t == row ? !std::isfinite(value) : std::memcmp(&value, &clean, 4) == 0, "non-finite rows", version.name, type, m);
+            const float value = result[static_cast<size_t>(t * n + c)],
+                        clean = out[static_cast<size_t>(t * outStride + c)];
+            check(t == row ? !std::isfinite(value) : std::memcmp(&value, &clean, 4) == 0, "non-finite rows",
+                  version.name, type, m);
           }
       }
     }
   }
 }
 
-/// Tasks cover tokens x strips exactly once, in whole token tiles, and are neither too few nor too small for the threads.
+/// Tasks cover tokens x strips exactly once, in whole token tiles, and are neither too few nor too small for the
+/// threads.
 void testPlan() {
   for (int64_t tokens : {0, 1, 2, 7, 16, 17, 100, 512, 4096})
     for (int64_t strips : {0, 1, 3, 256, 8016})
@@ -214,12 +228,14 @@ void testPlan() {
           continue;
         }
         check(p.tokensPerBlock % kTile == 0, "whole tiles", "plan", tokens, strips);
-        check((p.tokenBlocks - 1) * p.tokensPerBlock < tokens && tokens <= p.tokenBlocks * p.tokensPerBlock, "covers the tokens",
-              "plan", tokens, p.tokensPerBlock);
-        check((p.stripTasks - 1) * p.stripsPerTask < strips && strips <= p.stripTasks * p.stripsPerTask, "covers the strips", "plan",
-              strips, p.stripsPerTask);
-        check(p.tokensPerBlock * kTokenBytes <= (768 << 10), "activations fit the cache", "plan", tokens, p.tokensPerBlock);
-        check(threads == 1 ? p.stripTasks == 1 : strips < 256 || p.stripTasks >= 4 * threads, "enough tasks", "plan", strips, threads);
+        check((p.tokenBlocks - 1) * p.tokensPerBlock < tokens && tokens <= p.tokenBlocks * p.tokensPerBlock,
+              "covers the tokens", "plan", tokens, p.tokensPerBlock);
+        check((p.stripTasks - 1) * p.stripsPerTask < strips && strips <= p.stripTasks * p.stripsPerTask,
+              "covers the strips", "plan", strips, p.stripsPerTask);
+        check(p.tokensPerBlock * kTokenBytes <= (768 << 10), "activations fit the cache", "plan", tokens,
+              p.tokensPerBlock);
+        check(threads == 1 ? p.stripTasks == 1 : strips < 256 || p.stripTasks >= 4 * threads, "enough tasks", "plan",
+              strips, threads);
       }
 }
 

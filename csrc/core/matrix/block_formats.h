@@ -6,8 +6,8 @@
 /// Q8_0 (32, 34): f16 d; 32 int8 codes. Value d * code.
 /// Q4_K (256, 144): f16 d, f16 dmin; 12 bytes of 6-bit (s, m) pairs for 8 groups of 32; 128 bytes, byte 32p + i =
 ///   code (64p + i) | code (64p + 32 + i) << 4. Value (d * s) * code - (dmin * m).
-///   Of the 12 bytes b: group j < 4 has s = b[j] & 63, m = b[4 + j] & 63; group j >= 4 has s = b[4 + j] & 15 | b[j - 4] >> 6 << 4,
-///   m = b[4 + j] >> 4 | b[j] >> 6 << 4.
+///   Of the 12 bytes b: group j < 4 has s = b[j] & 63, m = b[4 + j] & 63; group j >= 4 has s = b[4 + j] & 15 | b[j - 4]
+///   >> 6 << 4, m = b[4 + j] >> 4 | b[j] >> 6 << 4.
 /// Q6_K (256, 210): 128 bytes low nibbles, 64 bytes of 2-bit fields, 16 int8 scales for groups of 16, f16 d.
 ///   In half h, group g (0 to 3), column i < 32 of it: low = lowBytes[64h + 32 (g & 1) + i] >> 4 (g >> 1) & 15, high =
 ///   highBytes[32h + i] >> 2g & 3. Value (d * s) * ((low | high << 4) - 32).

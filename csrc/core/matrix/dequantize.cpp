@@ -49,7 +49,8 @@ Affine affineOf(pw_matrix_format format, const uint8_t* block, int group, int ha
       return {halfAt(block + kHeaderD, row) * static_cast<float>(block[headerScaleK(group) + row]),
               -(halfAt(block + kHeaderDMin, row) * static_cast<float>(block[headerMinK(group) + row]))};
     case PW_MATRIX_W6K:
-      return {halfAt(block + kHeaderD, row) * static_cast<float>(static_cast<int8_t>(block[headerScale6(2 * group + half) + row])),
+      return {halfAt(block + kHeaderD, row) *
+                  static_cast<float>(static_cast<int8_t>(block[headerScale6(2 * group + half) + row])),
               kNoMinimum};
     default:
       return {halfAt(block + headerScale(group), row), kNoMinimum};

@@ -89,8 +89,7 @@ void packQ6_K(const uint8_t* source, int64_t groups, int row, uint8_t* strip) {
                       (loadWord(low + 16 + 4 * i) >> lowShift & kLowNibbles) << 4);
       for (int plane = 0; plane < 2; ++plane) {
         uint32_t word = 0;
-        for (int i = 0; i < 4; ++i)
-          word |= (loadWord(high + 16 * plane + 4 * i) >> highShift & kLowPairs) << (2 * i);
+        for (int i = 0; i < 4; ++i) word |= (loadWord(high + 16 * plane + 4 * i) >> highShift & kLowPairs) << (2 * i);
         storeWord(vectors, 4 + plane, row, word);
       }
     }
@@ -132,7 +131,8 @@ void packStrip(uint32_t ggmlId, const std::vector<RowSource>& sources, const pw_
   }
 }
 
-void copyRows(uint32_t ggmlId, const std::vector<RowSource>& sources, const pw_matrix& out, int64_t begin, int64_t end) {
+void copyRows(uint32_t ggmlId, const std::vector<RowSource>& sources, const pw_matrix& out, int64_t begin,
+              int64_t end) {
   const int64_t rowBytes = sourceRowBytes(ggmlId, out.k);
   uint8_t* to = static_cast<uint8_t*>(const_cast<void*>(out.data));
   for (int64_t r = begin; r < end; ++r)

@@ -22,9 +22,10 @@ struct PackOptions {
   std::function<void(int64_t rowsDone, int64_t rows)> progress;
 };
 
-/// Concatenates the sources by rows and lays them out as `out` wants: out.format must be matrixFormat(ggmlId), out.n the
-/// sum of rows, and out.data have room for matrixBytes(). Works through the rows in ranges of some megabytes, spread
-/// over the pool; source pages behind the range can be dropped, so that source and result are never both resident.
+/// Concatenates the sources by rows and lays them out as `out` wants: out.format must be matrixFormat(ggmlId), out.n
+/// the sum of rows, and out.data have room for matrixBytes(). Works through the rows in ranges of some megabytes,
+/// spread over the pool; source pages behind the range can be dropped, so that source and result are never both
+/// resident.
 void packMatrix(uint32_t ggmlId, const std::vector<RowSource>& sources, const pw_matrix& out, ThreadPool& pool,
                 const PackOptions& options);
 

@@ -72,8 +72,8 @@ void quantizeGroups(void (*group)(const float*, uint8_t*), int64_t bytes, const 
 }  // namespace
 
 bool canQuantize(uint32_t ggmlId) {
-  return ggmlId == kGgmlF32 || ggmlId == kGgmlF16 || ggmlId == kGgmlBF16 || ggmlId == kGgmlQ4_0 || ggmlId == kGgmlQ4_1 ||
-         ggmlId == kGgmlQ8_0;
+  return ggmlId == kGgmlF32 || ggmlId == kGgmlF16 || ggmlId == kGgmlBF16 || ggmlId == kGgmlQ4_0 ||
+         ggmlId == kGgmlQ4_1 || ggmlId == kGgmlQ8_0;
 }
 
 void quantizeRow(uint32_t ggmlId, const float* x, int64_t k, uint8_t* out) {

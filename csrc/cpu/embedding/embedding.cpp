@@ -21,8 +21,8 @@ void roundRow(const float* from, int64_t count, void* to) {
 
 /// Calls copy(index, out row, worker) for each row of `out`; a row whose index is outside [0, limit) becomes zeros.
 template <class F>
-void gather(const pw_tensor& indices, int64_t limit, const pw_tensor& out, pw_status status, const char* what, Context& context,
-            F&& copy) {
+void gather(const pw_tensor& indices, int64_t limit, const pw_tensor& out, pw_status status, const char* what,
+            Context& context, F&& copy) {
   const int64_t length = rowLength(out);
   context.pool().forRange(indices.shape[0], 1 + 16384 / length, [&](int64_t begin, int64_t end, int worker) {
     for (int64_t i = begin; i < end; ++i) {

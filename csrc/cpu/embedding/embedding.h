@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file Gathers. They move memory and round once, exactly, so that one version serves every instruction set and is its own
-/// reference.
+/// @file Gathers. They move memory and round once, exactly, so that one version serves every instruction set and is its
+/// own reference.
 #pragma once
 #include "cpu/context.h"
 #include "pagewarp/embedding.h"

@@ -6,9 +6,9 @@
 
 namespace pw::cpu {
 
-/// 32 columns of one row of x: x ~ scale * codes. The integer sum of unsigned weight codes times `codes` starts at `start`,
-/// which takes off the weights' offset: -offset * sum(codes), over all columns in start[0], or, for formats whose scales
-/// cover 16 columns, over each half.
+/// 32 columns of one row of x: x ~ scale * codes. The integer sum of unsigned weight codes times `codes` starts at
+/// `start`, which takes off the weights' offset: -offset * sum(codes), over all columns in start[0], or, for formats
+/// whose scales cover 16 columns, over each half.
 struct Activations {
   int8_t codes[kGroup];
   float scale;

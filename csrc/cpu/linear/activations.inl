@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kVecs = kGroup / Vec::kLanes;
 
-/// A group that is not all finite becomes one that float arithmetic treats as it would the original: any NaN gives a NaN
-/// scale; else infinities become +-1 at an infinite scale and what is finite beside them 0.
+/// A group that is not all finite becomes one that float arithmetic treats as it would the original: any NaN gives a
+/// NaN scale; else infinities become +-1 at an infinite scale and what is finite beside them 0.
 inline void setNonFinite(const float* x, Activations* out, int* sums) {
   bool nan = false;
   sums[0] = sums[1] = 0;
@@ -58,7 +58,8 @@ inline void quantizeGroup(const Vec* v, int offset, bool halves, Activations* ou
 
 /// Quantises a row of k columns into records `stride` apart; groups from k to `groups` become zeros.
 template <class T>
-inline void quantizeRow(const T* x, int64_t k, int64_t groups, int offset, bool halves, Activations* out, int64_t stride) {
+inline void quantizeRow(const T* x, int64_t k, int64_t groups, int offset, bool halves, Activations* out,
+                        int64_t stride) {
   for (int64_t g = 0; g < k / kGroup; ++g) {
     Vec v[kVecs];
     for (int i = 0; i < kVecs; ++i) v[i] = load(x + g * kGroup + i * Vec::kLanes);

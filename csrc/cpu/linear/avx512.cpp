@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cpu/linear/linear.h"
 #include "cpu/linear/int_avx512.h"
-//
+#include "cpu/linear/linear.h"
+
+// The kernels are written over the integer vectors above.
 #include "cpu/linear/dense.inl"
 #include "cpu/linear/packed.inl"
 

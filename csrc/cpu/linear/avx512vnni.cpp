@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #define PW_USE_VNNI
-#include "cpu/linear/linear.h"
 #include "cpu/linear/int_avx512.h"
-//
+#include "cpu/linear/linear.h"
+
+// The kernels are written over the integer vectors above.
 #include "cpu/linear/packed.inl"
 
 namespace pw::cpu::avx512vnni {

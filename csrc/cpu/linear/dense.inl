@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Linear layers over F32, F16 and BF16 weights, row-major: f32 products and sums.
 ///
-/// An output element is one vector of partial sums over ascending columns, reduced at the end, whatever the tile is: a row's
-/// result does not depend on the batch around it. A tile of 4 weight rows x 4 tokens reads 8 vectors for 16 multiply-adds.
+/// An output element is one vector of partial sums over ascending columns, reduced at the end, whatever the tile is: a
+/// row's result does not depend on the batch around it. A tile of 4 weight rows x 4 tokens reads 8 vectors for 16
+/// multiply-adds.
 #pragma once
 #include "cpu/context.h"
 #include "cpu/linear/epilogue.inl"
@@ -19,9 +20,7 @@ constexpr int kDenseTokens = 4;
 template <class W, int R, int T>
 void multiplyDense(const W* weights, int64_t k, const float* const* x, float* sums) {
   Vec sum[R][T];
-  PW_UNROLL for (int r = 0; r < R; ++r) {
-    PW_UNROLL for (int t = 0; t < T; ++t) sum[r][t] = Vec(0.0f);
-  }
+  PW_UNROLL for (int r = 0; r < R; ++r) { PW_UNROLL for (int t = 0; t < T; ++t) sum[r][t] = Vec(0.0f); }
   int64_t i = 0;
   for (; i + Vec::kLanes <= k; i += Vec::kLanes) {
     Vec w[R];
@@ -69,7 +68,8 @@ const float** floatRows(const pw_linear_args& a, int64_t tokens, Context& contex
   const bool converts = a.x.dtype != PW_F32;
   const size_t rowBytes = converts ? static_cast<size_t>(stride) * sizeof(float) : 0;
   auto* converted = static_cast<float*>(context.shared(static_cast<size_t>(tokens) * (rowBytes + sizeof(float*))));
-  auto** rows = reinterpret_cast<const float**>(reinterpret_cast<char*>(converted) + static_cast<size_t>(tokens) * rowBytes);
+  auto** rows =
+      reinterpret_cast<const float**>(reinterpret_cast<char*>(converted) + static_cast<size_t>(tokens) * rowBytes);
   context.pool().forRange(tokens, converts ? 1 + 32768 / k : tokens, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       void* row = rowPointer(a.x, t);
@@ -86,10 +86,11 @@ void linearDenseOver(const pw_linear_args& a, Context& context) {
   const int64_t tokens = rowCount(a.x), k = a.weight.k, n = a.weight.n;
   const float** x = floatRows(a, tokens, context);
   const int64_t strips = stripCount(n);
-  const plan::LinearPlan plan =
-      plan::planLinear(tokens, kDenseTokens, strips, kStripRows * k * static_cast<int64_t>(sizeof(W)), k * 4, context.pool().size());
+  const plan::LinearPlan plan = plan::planLinear(
+      tokens, kDenseTokens, strips, kStripRows * k * static_cast<int64_t>(sizeof(W)), k * 4, context.pool().size());
   context.pool().run(plan.tasks(), [&](int64_t task, int) {
-    const int64_t firstToken = task / plan.stripTasks * plan.tokensPerBlock, firstStrip = task % plan.stripTasks * plan.stripsPerTask;
+    const int64_t firstToken = task / plan.stripTasks * plan.tokensPerBlock,
+                  firstStrip = task % plan.stripTasks * plan.stripsPerTask;
     const int64_t endToken = firstToken + plan.tokensPerBlock < tokens ? firstToken + plan.tokensPerBlock : tokens;
     const int64_t endStrip = firstStrip + plan.stripsPerTask < strips ? firstStrip + plan.stripsPerTask : strips;
     alignas(64) float sums[kDenseTokens * kStripRows];

@@ -31,14 +31,20 @@ struct NibbleFormat {
 
 struct W4 : NibbleFormat {
   static constexpr PackedLayout kLayout = packedLayout(PW_MATRIX_W4);
-  static Vec scale(const uint8_t* block, int group, int row) { return loadHalves(block + headerScale(group) + 2 * row); }
+  static Vec scale(const uint8_t* block, int group, int row) {
+    return loadHalves(block + headerScale(group) + 2 * row);
+  }
 };
 
 struct W4M : NibbleFormat {
   static constexpr PackedLayout kLayout = packedLayout(PW_MATRIX_W4M);
   static constexpr bool kHasMin = true;
-  static Vec scale(const uint8_t* block, int group, int row) { return loadHalves(block + headerScale(group) + 2 * row); }
-  static Vec minimum(const uint8_t* block, int group, int row) { return loadHalves(block + headerMin(group) + 2 * row); }
+  static Vec scale(const uint8_t* block, int group, int row) {
+    return loadHalves(block + headerScale(group) + 2 * row);
+  }
+  static Vec minimum(const uint8_t* block, int group, int row) {
+    return loadHalves(block + headerMin(group) + 2 * row);
+  }
 };
 
 struct W4K : NibbleFormat {
@@ -60,7 +66,9 @@ struct W8 {
   static void codes(const uint8_t* group, int row, Codes* out) {
     for (int i = 0; i < 8; ++i) out->v[i] = loadBytes(group + i * kVectorBytes + 4 * row);
   }
-  static Vec scale(const uint8_t* block, int group, int row) { return loadHalves(block + headerScale(group) + 2 * row); }
+  static Vec scale(const uint8_t* block, int group, int row) {
+    return loadHalves(block + headerScale(group) + 2 * row);
+  }
 };
 
 struct W6K {

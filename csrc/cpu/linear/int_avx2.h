@@ -26,7 +26,8 @@ inline Bytes highNibbles(Bytes b) { return {_mm256_and_si256(_mm256_srli_epi16(b
 /// low | (field `i` of `pairs`) << 4.
 template <int i>
 inline Bytes withHighPair(Bytes low, Bytes pairs) {
-  const __m256i shifted = i < 2 ? _mm256_slli_epi16(pairs.v, i < 2 ? 4 - 2 * i : 0) : _mm256_srli_epi16(pairs.v, i < 2 ? 0 : 2 * i - 4);
+  const __m256i shifted =
+      i < 2 ? _mm256_slli_epi16(pairs.v, i < 2 ? 4 - 2 * i : 0) : _mm256_srli_epi16(pairs.v, i < 2 ? 0 : 2 * i - 4);
   return {_mm256_or_si256(_mm256_and_si256(shifted, _mm256_set1_epi8(0x30)), low.v)};
 }
 
@@ -38,8 +39,8 @@ inline __m256i broadcastWord(const int8_t* x) {
 
 constexpr int kSideBySide = 1;
 
-/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens records;
-/// exact. `codes` are the group's vectors from column 16 * half on.
+/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens
+/// records; exact. `codes` are the group's vectors from column 16 * half on.
 template <int kMaxCode, int kCount, int kTokens>
 inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
   const __m256i ones = _mm256_set1_epi16(1);
@@ -51,8 +52,8 @@ inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) 
     if constexpr (kPairs > 0) {
       PW_UNROLL for (int i = 0; i < kCount; i += kPairs) {
         __m256i pairs = _mm256_maddubs_epi16(codes[i].v, broadcastWord(columns + 4 * i));
-        PW_UNROLL for (int j = 1; j < kPairs; ++j)
-          pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(codes[i + j].v, broadcastWord(columns + 4 * (i + j))));
+        PW_UNROLL for (int j = 1; j < kPairs; ++j) pairs =
+            _mm256_add_epi16(pairs, _mm256_maddubs_epi16(codes[i + j].v, broadcastWord(columns + 4 * (i + j))));
         sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
       }
     } else {

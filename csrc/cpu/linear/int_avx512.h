@@ -26,7 +26,8 @@ inline Bytes highNibbles(Bytes b) { return {_mm512_and_si512(_mm512_srli_epi16(b
 /// low | (field `i` of `pairs`) << 4.
 template <int i>
 inline Bytes withHighPair(Bytes low, Bytes pairs) {
-  const __m512i shifted = i < 2 ? _mm512_slli_epi16(pairs.v, i < 2 ? 4 - 2 * i : 0) : _mm512_srli_epi16(pairs.v, i < 2 ? 0 : 2 * i - 4);
+  const __m512i shifted =
+      i < 2 ? _mm512_slli_epi16(pairs.v, i < 2 ? 4 - 2 * i : 0) : _mm512_srli_epi16(pairs.v, i < 2 ? 0 : 2 * i - 4);
   return {_mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(0x30), low.v, 0xea)};  // (a & b) | c
 }
 
@@ -55,13 +56,14 @@ inline __m512i addProducts(__m512i sum, __m512i codes, const int8_t* x) {
 /// Tokens whose sums advance side by side: enough to cover the instruction's latency of five cycles.
 constexpr int kSideBySide = 4;
 
-/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens records;
-/// exact. `codes` are the group's vectors from column 16 * half on.
+/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens
+/// records; exact. `codes` are the group's vectors from column 16 * half on.
 template <int kMaxCode, int kCount, int kTokens>
 inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
   PW_UNROLL for (int t = 0; t < kTokens; ++t) out[t].v = _mm512_set1_epi32(x[t].start[half]);
   PW_UNROLL for (int i = 0; i < kCount; ++i) {
-    PW_UNROLL for (int t = 0; t < kTokens; ++t) out[t].v = addProducts(out[t].v, codes[i].v, x[t].codes + 16 * half + 4 * i);
+    PW_UNROLL for (int t = 0; t < kTokens; ++t) out[t].v =
+        addProducts(out[t].v, codes[i].v, x[t].codes + 16 * half + 4 * i);
   }
 }
 
@@ -69,8 +71,8 @@ inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) 
 
 constexpr int kSideBySide = 1;
 
-/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens records;
-/// exact. `codes` are the group's vectors from column 16 * half on.
+/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens
+/// records; exact. `codes` are the group's vectors from column 16 * half on.
 template <int kMaxCode, int kCount, int kTokens>
 inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
   const __m512i ones = _mm512_set1_epi16(1);
@@ -82,8 +84,8 @@ inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) 
     if constexpr (kPairs > 0) {
       PW_UNROLL for (int i = 0; i < kCount; i += kPairs) {
         __m512i pairs = _mm512_maddubs_epi16(codes[i].v, broadcastWord(columns + 4 * i));
-        PW_UNROLL for (int j = 1; j < kPairs; ++j)
-          pairs = _mm512_add_epi16(pairs, _mm512_maddubs_epi16(codes[i + j].v, broadcastWord(columns + 4 * (i + j))));
+        PW_UNROLL for (int j = 1; j < kPairs; ++j) pairs =
+            _mm512_add_epi16(pairs, _mm512_maddubs_epi16(codes[i + j].v, broadcastWord(columns + 4 * (i + j))));
         sum = _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, ones));
       }
     } else {

@@ -43,14 +43,15 @@ inline Bytes highNibbles(Bytes b) {
 /// low | (field `i` of `pairs`) << 4.
 template <int i>
 inline Bytes withHighPair(Bytes low, Bytes pairs) {
-  for (int l = 0; l < kByteLanes; ++l) low.lane[l] = static_cast<uint8_t>(low.lane[l] | (pairs.lane[l] >> (2 * i) & 3) << 4);
+  for (int l = 0; l < kByteLanes; ++l)
+    low.lane[l] = static_cast<uint8_t>(low.lane[l] | (pairs.lane[l] >> (2 * i) & 3) << 4);
   return low;
 }
 
 constexpr int kSideBySide = 1;
 
-/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens records;
-/// exact. `codes` are the group's vectors from column 16 * half on.
+/// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens
+/// records; exact. `codes` are the group's vectors from column 16 * half on.
 template <int kMaxCode, int kCount, int kTokens>
 PW_NO_INLINE void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
   for (int t = 0; t < kTokens; ++t) {
@@ -58,7 +59,8 @@ PW_NO_INLINE void dots(const Bytes* codes, const Activations* x, int half, Ints*
     const int8_t* columns = x[t].codes + 16 * half;
     for (int i = 0; i < kCount; ++i)
       for (int r = 0; r < Vec::kLanes; ++r)
-        for (int j = 0; j < 4; ++j) out[t].lane[r] += static_cast<int32_t>(codes[i].lane[4 * r + j]) * columns[4 * i + j];
+        for (int j = 0; j < 4; ++j)
+          out[t].lane[r] += static_cast<int32_t>(codes[i].lane[4 * r + j]) * columns[4 * i + j];
   }
 }
 

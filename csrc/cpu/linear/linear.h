@@ -7,7 +7,9 @@ namespace pw::cpu {
 
 PW_CPU_DECLARE(linear, pw_linear_args)
 #if defined(PW_CPU_X86)
-namespace avx512vnni { void linearPacked(const pw_linear_args&, Context&); }
+namespace avx512vnni {
+void linearPacked(const pw_linear_args&, Context&);
+}
 #endif
 void linear(const pw_linear_args& args, Context& context);
 

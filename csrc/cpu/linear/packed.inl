@@ -2,10 +2,11 @@
 /// @file Linear layers over packed weights: int8 activations, exact integer sums per group, f32 over groups.
 ///
 /// Roofline of 4-bit weights with one scale per 32 (W4), one strip of 16 rows x 32 columns and T tokens, AVX-512 VNNI:
-/// reads 288 bytes; 12 instructions unpack the nibbles, then each token costs 8 vpdpbusd (whose signed operand is a broadcast
-/// from memory) and 3 on floats (convert, scale product, multiply-add). T = 1: 25 instructions on two ports for 288
-/// bytes, some 22 bytes a cycle, several times what memory delivers to a core; T = 8: 102 for the same bytes, 5.6 bytes a
-/// cycle, near what memory delivers; T = 16: 190, of which 128 are vpdpbusd: two thirds of the integer peak at best.
+/// reads 288 bytes; 12 instructions unpack the nibbles, then each token costs 8 vpdpbusd (whose signed operand is a
+/// broadcast from memory) and 3 on floats (convert, scale product, multiply-add). T = 1: 25 instructions on two ports
+/// for 288 bytes, some 22 bytes a cycle, several times what memory delivers to a core; T = 8: 102 for the same
+/// bytes, 5.6 bytes a cycle, near what memory delivers; T = 16: 190, of which 128 are vpdpbusd: two thirds of the
+/// integer peak at best.
 ///
 /// Every output element is summed over the groups in ascending order by the same instructions whatever T is, so a row's
 /// result does not depend on the batch around it.
@@ -20,8 +21,8 @@
 namespace pw::cpu::PW_ISA {
 namespace {
 
-/// The tile that `token` belongs to. Tiles are the unit in which activations are stored: the records of a group, one for
-/// each of the tile's tokens, are contiguous, so that a kernel walks both its operands with one pointer each.
+/// The tile that `token` belongs to. Tiles are the unit in which activations are stored: the records of a group, one
+/// for each of the tile's tokens, are contiguous, so that a kernel walks both its operands with one pointer each.
 struct TokenTile {
   int64_t first;
   int tokens;
@@ -34,8 +35,9 @@ inline TokenTile tileOf(int64_t token, int64_t tokens) {
   return {first, static_cast<int>(tokens - first < kNarrowTile ? tokens - first : kNarrowTile)};
 }
 
-/// How far ahead of the multiplication weights are asked for. Hardware prefetch stops at page borders and reordering sees
-/// only a group or two ahead when many tokens share it; this distance covers the latency of memory at full bandwidth.
+/// How far ahead of the multiplication weights are asked for. Hardware prefetch stops at page borders and reordering
+/// sees only a group or two ahead when many tokens share it; this distance covers the latency of memory at full
+/// bandwidth.
 constexpr int kPrefetchBytes = 4096;
 
 /// Adds one group's products to the sums of N tokens.
@@ -47,8 +49,8 @@ inline void addGroup(const uint8_t* block, int group, const Codes& codes, const 
     dots<F::kMaxCode, 4, N>(codes.v, x, 0, products);
     dots<F::kMaxCode, 4, N>(codes.v + 4, x, 1, high);
     const Vec lowScale = F::scale(block, 2 * group, row), highScale = F::scale(block, 2 * group + 1, row);
-    PW_UNROLL for (int t = 0; t < N; ++t)
-      sum[t] = fma(fma(toVec(high[t]), highScale, toVec(products[t]) * lowScale), Vec(x[t].scale), sum[t]);
+    PW_UNROLL for (int t = 0; t < N; ++t) sum[t] =
+        fma(fma(toVec(high[t]), highScale, toVec(products[t]) * lowScale), Vec(x[t].scale), sum[t]);
   } else {
     dots<F::kMaxCode, 8, N>(codes.v, x, 0, products);
     const Vec scale = F::scale(block, group, row);
@@ -103,7 +105,8 @@ template <class F>
 void linearOver(const pw_linear_args& a, Context& context) {
   const int64_t tokens = rowCount(a.x), k = a.weight.k;
   const int64_t blocks = blockCount(F::kLayout, k), groups = blocks * F::kLayout.groupsPerBlock;
-  const int64_t bytesPerStrip = stripBytes(F::kLayout, k), tokenBytes = groups * static_cast<int64_t>(sizeof(Activations));
+  const int64_t bytesPerStrip = stripBytes(F::kLayout, k),
+                tokenBytes = groups * static_cast<int64_t>(sizeof(Activations));
   auto* activations = static_cast<Activations*>(context.shared(static_cast<size_t>(tokens * tokenBytes)));
 
   context.pool().forRange(tokens, 1 + 16384 / k, [&](int64_t begin, int64_t end, int) {
@@ -111,8 +114,8 @@ void linearOver(const pw_linear_args& a, Context& context) {
       const TokenTile tile = tileOf(token, tokens);
       Activations* to = activations + tile.first * groups + (token - tile.first);
       dispatchFloat(a.x.dtype, [&](auto* tag) {
-        quantizeRow(static_cast<decltype(tag)>(rowPointer(a.x, token)), k, groups, F::kLayout.offset, F::kHalfGroups, to,
-                    tile.tokens);
+        quantizeRow(static_cast<decltype(tag)>(rowPointer(a.x, token)), k, groups, F::kLayout.offset, F::kHalfGroups,
+                    to, tile.tokens);
       });
     }
   });

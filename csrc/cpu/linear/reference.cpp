@@ -16,7 +16,8 @@ void linear(const pw_linear_args& a, Context&) {
     for (int64_t r = 0; r < rows; ++r) {
       const void* x = rowPointer(a.x, r);
       double sum = 0;
-      for (int64_t i = 0; i < k; ++i) sum += readElement(x, a.x.dtype, i) * static_cast<double>(weight[static_cast<size_t>(i)]);
+      for (int64_t i = 0; i < k; ++i)
+        sum += readElement(x, a.x.dtype, i) * static_cast<double>(weight[static_cast<size_t>(i)]);
       if (a.bias.data) sum += readElement(a.bias.data, a.bias.dtype, n);
       if (a.residual.data) sum += readElement(rowPointer(a.residual, r), a.residual.dtype, n);
       writeElement(rowPointer(a.out, r), a.out.dtype, n, sum);

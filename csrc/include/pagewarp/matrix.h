@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file Weight matrices [n, k]: n output features, k input features. A matrix is not a tensor: its packed formats have no
-/// strides and cannot be sliced.
+/// @file Weight matrices [n, k]: n output features, k input features. A matrix is not a tensor: its packed formats have
+/// no strides and cannot be sliced.
 #pragma once
 #include <stdint.h>
 

@@ -2,21 +2,23 @@
 /// @file The CPU's packed weight layout, defined once. Packers, kernels and tests all go through these functions.
 ///
 /// A packed matrix is a sequence of strips of 16 rows, a strip a sequence of blocks along k, a block a header with the
-/// scales of its groups and then the codes of its groups, 32 columns each. A thread that computes a strip therefore reads
-/// memory in one ascending stream, and every 64-byte vector of it is aligned.
+/// scales of its groups and then the codes of its groups, 32 columns each. A thread that computes a strip therefore
+/// reads memory in one ascending stream, and every 64-byte vector of it is aligned.
 ///
 ///     block  = header | group 0 | group 1 | ...
 ///     group  = 16 rows x 32 columns of codes, as 64-byte vectors of 16 rows x 4 columns: byte 4 * row + column % 4
 ///       8 bits: 8 vectors, vector i holds columns 4i to 4i + 3
 ///       4 bits: 4 vectors, vector i holds columns 4i.. in the low nibbles and columns 16 + 4i.. in the high ones
-///       6 bits: the low 4 bits as above, then 2 vectors of 2-bit fields: vector i / 4, bits 2 * (i % 4), for columns 4i..
+///       6 bits: the low 4 bits as above, then 2 vectors of 2-bit fields: vector i / 4, bits 2 * (i % 4), for columns
+///       4i..
 ///     header = W4, W8:  f16 scale[group][row]
 ///              W4M:     f16 scale[group][row], f16 min[group][row]
 ///              W4K:     f16 d[row], f16 dmin[row], then per group u8 s[row], u8 m[row]
 ///              W6K:     f16 d[row], 32 bytes unused, then per half group i8 s[row]
 ///
-/// One such vector is the unsigned operand of one integer dot-product instruction (vpdpbusd; vpmaddubsw on halves of it),
-/// the four activations that it meets are one broadcast 32-bit word. Rows past n and groups past k have zero scales.
+/// One such vector is the unsigned operand of one integer dot-product instruction (vpdpbusd; vpmaddubsw on halves of
+/// it), the four activations that it meets are one broadcast 32-bit word. Rows past n and groups past k have zero
+/// scales.
 #pragma once
 #include <cstdint>
 
@@ -67,7 +69,9 @@ static constexpr int64_t stripCount(int64_t n) { return (n + kStripRows - 1) / k
 static constexpr int64_t blockCount(const PackedLayout& layout, int64_t k) {
   return (k + layout.blockColumns() - 1) / layout.blockColumns();
 }
-static constexpr int64_t stripBytes(const PackedLayout& layout, int64_t k) { return blockCount(layout, k) * layout.blockBytes(); }
+static constexpr int64_t stripBytes(const PackedLayout& layout, int64_t k) {
+  return blockCount(layout, k) * layout.blockBytes();
+}
 
 /// Bytes of one row-major element; 0 for packed formats.
 static constexpr int64_t elementBytes(pw_matrix_format format) {
@@ -114,16 +118,18 @@ static constexpr CodePosition highCodePosition(const PackedLayout& layout, int64
 }
 
 /// Byte offsets within a block's header, for row 0 of the strip; rows follow one another.
-static constexpr int headerScale(int group) { return group * kStripRows * 2; }             // W4, W4M, W8: f16
-static constexpr int headerMin(int group) { return 64 + group * kStripRows * 2; }          // W4M: f16
-constexpr int kHeaderD = 0;                                                         // W4K, W6K: f16
-constexpr int kHeaderDMin = kStripRows * 2;                                         // W4K: f16
-static constexpr int headerScaleK(int group) { return 64 + group * 2 * kStripRows; }       // W4K: u8
-static constexpr int headerMinK(int group) { return 64 + (group * 2 + 1) * kStripRows; }   // W4K: u8
-static constexpr int headerScale6(int half) { return 64 + half * kStripRows; }             // W6K: i8, half groups of 16 columns
+static constexpr int headerScale(int group) { return group * kStripRows * 2; }            // W4, W4M, W8: f16
+static constexpr int headerMin(int group) { return 64 + group * kStripRows * 2; }         // W4M: f16
+constexpr int kHeaderD = 0;                                                               // W4K, W6K: f16
+constexpr int kHeaderDMin = kStripRows * 2;                                               // W4K: f16
+static constexpr int headerScaleK(int group) { return 64 + group * 2 * kStripRows; }      // W4K: u8
+static constexpr int headerMinK(int group) { return 64 + (group * 2 + 1) * kStripRows; }  // W4K: u8
+static constexpr int headerScale6(int half) { return 64 + half * kStripRows; }  // W6K: i8, half groups of 16 columns
 
-static_assert(packedLayout(PW_MATRIX_W4).blockBytes() == 9 * 64 && packedLayout(PW_MATRIX_W4M).blockBytes() == 10 * 64 &&
-                  packedLayout(PW_MATRIX_W4K).blockBytes() == 37 * 64 && packedLayout(PW_MATRIX_W8).blockBytes() == 17 * 64 &&
+static_assert(packedLayout(PW_MATRIX_W4).blockBytes() == 9 * 64 &&
+                  packedLayout(PW_MATRIX_W4M).blockBytes() == 10 * 64 &&
+                  packedLayout(PW_MATRIX_W4K).blockBytes() == 37 * 64 &&
+                  packedLayout(PW_MATRIX_W8).blockBytes() == 17 * 64 &&
                   packedLayout(PW_MATRIX_W6K).blockBytes() == 53 * 64,
               "blocks are whole cache lines");
 
