@@ -39,7 +39,9 @@ int main(int, char** argv) {
   }
   for (int i = 0; i < n; ++i) report.near(result[i], values[i], 1e-6, "x", i);
   // A cooperative grid that cannot be resident is refused.
-  void* args[] = {nullptr, nullptr, nullptr, nullptr};
+  CUdeviceptr from = x.pointer(), to = y.pointer();
+  int length = n, rounds = steps;
+  void* args[] = {&from, &to, &length, &rounds};
   const CUresult refused = cuLaunchCooperativeKernel(program.kernel("relax"), 1 << 20, 1, 1, 64, 1, 1, 0, nullptr, args);
   report.equal(int(refused), int(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE), "oversized cooperative launch");
   return report.finish();

@@ -209,6 +209,7 @@ inline uint16_t toHalf(double value) {
   const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
   const double magnitude = std::abs(value);
   if (magnitude >= 65520.0) return sign | 0x7c00;
+  if (magnitude == 0) return sign;
   int exponent;
   std::frexp(magnitude, &exponent);
   const int step = std::max(exponent - 11, -24);

@@ -47,7 +47,8 @@ int main(int, char** argv) {
   harness::Launch{kernel, {1}, {256}, 1024}(x);
   const auto result = x.download();
   for (int i = 0; i < 256; ++i) report.equal(result[i], values[255 - i] + (values[255 - i] + 1), "x", i);
-  void* args[] = {nullptr};
+  CUdeviceptr pointer = x.pointer();
+  void* args[] = {&pointer};
   report.equal(int(cuLaunchKernel(kernel, 1, 1, 1, 512, 1, 1, 0, nullptr, args, nullptr)), int(CUDA_ERROR_INVALID_VALUE), "block above the launch bounds");
   return report.finish();
 }
