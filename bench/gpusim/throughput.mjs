@@ -21,15 +21,27 @@ const { values } = parseArgs({
   },
 });
 const repeats = Number(values.repeats);
-if (!Number.isInteger(repeats) || repeats < 1) throw new Error(`--repeats ${values.repeats}: give a whole number from 1`);
+if (!Number.isInteger(repeats) || repeats < 1)
+  throw new Error(`--repeats ${values.repeats}: give a whole number from 1`);
 const tool = join(resolve(values.build), 'gpusim');
 
 const THREADS = 64 * 256;
-const launch = (name, args) =>
-  [join(here, 'kernels', `${name}.ptx`), '--kernel', name, '--grid', '64', '--block', '256', ...args.flatMap((a) => ['--arg', a])];
+const launch = (name, args) => [
+  join(here, 'kernels', `${name}.ptx`),
+  '--kernel',
+  name,
+  '--grid',
+  '64',
+  '--block',
+  '256',
+  ...args.flatMap((a) => ['--arg', a]),
+];
 const kernels = [
   { name: 'arithmetic', words: launch('arithmetic', [`uninit:${THREADS * 4}`, 'u32:600']) },
-  { name: 'memory', words: launch('memory', [`zero:${1 << 21}`, `zero:${1 << 21}`, 'f32:1.5', `u32:${1 << 17}`, 'u32:8']) },
+  {
+    name: 'memory',
+    words: launch('memory', [`zero:${1 << 21}`, `zero:${1 << 21}`, 'f32:1.5', `u32:${1 << 17}`, 'u32:8']),
+  },
   { name: 'mma', words: launch('mma', [`uninit:${THREADS * 4}`, 'u32:200']) },
 ];
 
@@ -41,7 +53,10 @@ function laneInstructions(words) {
   const folder = mkdtempSync(join(tmpdir(), 'gpusim-bench-'));
   try {
     const profile = join(folder, 'profile.json');
-    const done = spawnSync(tool, ['run', ...words], { env: environment({ GPUSIM_PROFILE: profile }), encoding: 'utf8' });
+    const done = spawnSync(tool, ['run', ...words], {
+      env: environment({ GPUSIM_PROFILE: profile }),
+      encoding: 'utf8',
+    });
     if (done.error || done.status !== 0) throw new Error(`${tool}: ${done.error?.message ?? done.stderr}`);
     return JSON.parse(readFileSync(profile, 'utf8'))[0].threadInstructions;
   } finally {
@@ -103,7 +118,9 @@ if (values.json) {
   console.log(JSON.stringify({ what: 'simulator throughput, not GPU time', machine, results }, null, 2));
 } else {
   console.log('Simulator throughput (how fast PTX is interpreted on this machine; no GPU time)');
-  console.log(`${machine.cpu}, ${machine.cores} cores, load ${machine.load.toFixed(1)}; simulated device ${machine.device}; median of ${repeats}`);
+  console.log(
+    `${machine.cpu}, ${machine.cores} cores, load ${machine.load.toFixed(1)}; simulated device ${machine.device}; median of ${repeats}`,
+  );
   console.log('kernel       threads  checks   million lane-instructions/s   (slowest to fastest)');
   for (const r of results) {
     const range = `(${r.slowest.toFixed(0)} to ${r.fastest.toFixed(0)})`;

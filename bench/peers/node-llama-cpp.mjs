@@ -39,7 +39,11 @@ async function generate(ids, count) {
 }
 
 const operations = {
-  info: async () => ({ name: `node-llama-cpp 3.22.1 (${llama.buildType})`, loadMilliseconds, rss: process.memoryUsage().rss }),
+  info: async () => ({
+    name: `node-llama-cpp 3.22.1 (${llama.buildType})`,
+    loadMilliseconds,
+    rss: process.memoryUsage().rss,
+  }),
   greedy: async ({ ids, count }) => {
     await sequence.clearHistory();
     return generate(ids, count);

@@ -76,10 +76,7 @@ export class Device extends Resource<NativeDevice> {
     const features = isas.slice(1, isas.indexOf(cpu.isa) + 1) as string[];
     if (cpu.vnni) features.push('avx512vnni');
     if (cpu.bf16) features.push('avx512bf16');
-    return [
-      { kind: 'cpu', index: 0, name: cpu.name, available: true, reason: null, features },
-      ...listCuda(),
-    ];
+    return [{ kind: 'cpu', index: 0, name: cpu.name, available: true, reason: null, features }, ...listCuda()];
   }
 
   /** A new stream. Streams of one device order nothing among each other but through events. */

@@ -23,9 +23,7 @@ interface DTypeInfo {
   /** pw_dtype */
   readonly code: number;
   readonly bytes: number;
-  readonly array: new (
-    buffer: ArrayBuffer,
-  ) => AnyTypedArray;
+  readonly array: new (buffer: ArrayBuffer) => AnyTypedArray;
 }
 
 const table: Record<DType, DTypeInfo> = {

@@ -21,7 +21,8 @@ export class Event extends Resource<NativeEvent> {
    * @throws PagewarpError ERR_INVALID_ARGUMENT
    */
   since(start: Event): number {
-    if (!start.done || !this.done) throw invalidArgument('event', 'pending', 'reached: await stream.synchronize() first');
+    if (!start.done || !this.done)
+      throw invalidArgument('event', 'pending', 'reached: await stream.synchronize() first');
     return native().eventTime(this.native) - native().eventTime(start.native);
   }
 }

@@ -189,8 +189,7 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
   transpose(a: number, b: number): Tensor<D> {
     this.#dimension(a);
     this.#dimension(b);
-    const exchange = (list: readonly number[]): number[] =>
-      list.with(a, list[b] as number).with(b, list[a] as number);
+    const exchange = (list: readonly number[]): number[] => list.with(a, list[b] as number).with(b, list[a] as number);
     return this.#view(exchange(this.shape), exchange(this.strides), this.#offset);
   }
 

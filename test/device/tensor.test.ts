@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, describe, expect, it } from 'vitest';
-import { type DType, Device, PagewarpError, Tensor } from '../../lib/index.js';
+import { Device, type DType, PagewarpError, Tensor } from '../../lib/index.js';
 
 const device = Device.cpu({ threads: 1 });
 afterAll(() => device.dispose());
@@ -46,7 +46,9 @@ describe('Tensor', () => {
     using base = Tensor.from(device, [...Array(24).keys()], [2, 3, 4], 'i32');
     expect(await base.slice(2, 1, 3).readNumbers()).toEqual([1, 2, 5, 6, 9, 10, 13, 14, 17, 18, 21, 22]);
     expect(await base.select(1, 2).readNumbers()).toEqual([8, 9, 10, 11, 20, 21, 22, 23]);
-    expect(await base.select(0, 1).transpose(0, 1).readNumbers()).toEqual([12, 16, 20, 13, 17, 21, 14, 18, 22, 15, 19, 23]);
+    expect(await base.select(0, 1).transpose(0, 1).readNumbers()).toEqual([
+      12, 16, 20, 13, 17, 21, 14, 18, 22, 15, 19, 23,
+    ]);
     expect(base.reshape(-1, 8).shape).toEqual([3, 8]);
     base.slice(2, 1, 3).select(0, 0).fill(-1);
     expect((await base.readNumbers()).slice(0, 8)).toEqual([0, -1, -1, 3, 4, -1, -1, 7]);
