@@ -51,6 +51,7 @@ std::string Report::format() const {
     << "," << thread[1] << "," << thread[2] << ")\n";
   if (ptxLine) s << "    at PTX line " << ptxLine << ": " << ptxText << "\n";
   if (!sourceFile.empty()) s << "    at " << sourceFile << ":" << sourceLine << "\n";
+  for (const std::string& site : inlinedAt) s << "    inlined at " << site << "\n";
   if (count > 1) s << "    (" << count << " times)\n";
   return s.str();
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace gpusim {
 
@@ -46,6 +47,7 @@ struct Report {
   std::string ptxText;     ///< the instruction
   std::string sourceFile;  ///< with -lineinfo
   int sourceLine = 0;
+  std::vector<std::string> inlinedAt;  ///< call sites "file:line" of inlined code, innermost first
   uint64_t address = 0;
   uint64_t count = 1;  ///< how often the same finding was made at this instruction
 

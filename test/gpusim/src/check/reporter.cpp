@@ -26,8 +26,9 @@ std::string Reporter::where(uint32_t pc) const {
   if (pc == kNoPc || pc >= launch_.module->code.size()) return "";
   const Origin& o = launch_.module->origins[launch_.module->code[pc].origin];
   std::string s = " at PTX line " + std::to_string(o.line);
-  auto file = launch_.module->files.find(o.file);
-  if (file != launch_.module->files.end()) s += " (" + file->second + ":" + std::to_string(o.sourceLine) + ")";
+  const ptx::SourcePlace place = o.inlinedAt.empty() ? ptx::SourcePlace{o.file, o.sourceLine} : o.inlinedAt.back();
+  auto file = launch_.module->files.find(place.file);
+  if (file != launch_.module->files.end()) s += " (" + file->second + ":" + std::to_string(place.line) + ")";
   return s;
 }
 
@@ -55,6 +56,10 @@ void Reporter::addAt(ReportKind kind, const Origin* origin, uint64_t block, uint
     r.ptxText = origin->text;
     auto file = launch_.module->files.find(origin->file);
     if (file != launch_.module->files.end()) r.sourceFile = file->second, r.sourceLine = origin->sourceLine;
+    for (const ptx::SourcePlace& site : origin->inlinedAt) {
+      file = launch_.module->files.find(site.file);
+      if (file != launch_.module->files.end()) r.inlinedAt.push_back(file->second + ":" + std::to_string(site.line));
+    }
   }
   e.report = std::move(r);
   e.block = block;

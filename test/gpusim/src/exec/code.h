@@ -54,6 +54,7 @@ struct Instruction {
 struct Origin {
   int line = 0, file = 0, sourceLine = 0;
   std::string text;
+  std::vector<ptx::SourcePlace> inlinedAt;  ///< call sites of inlined code, innermost first
 };
 
 /// Memory operation of ld/st/atom and relatives.

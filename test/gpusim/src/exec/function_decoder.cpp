@@ -74,9 +74,9 @@ void ModuleBuilder::decodeFunction(ModuleCode& module, int function, FunctionCod
     d.origin = uint32_t(module.origins.size());
     if (i < f.statements.size()) {
       const Statement& s = f.statements[i];
-      module.origins.push_back({s.line, s.file, s.sourceLine, s.text});
+      module.origins.push_back({s.line, s.file, s.sourceLine, s.text, s.inlinedAt});
     } else {
-      module.origins.push_back({f.line, 0, 0, "end of " + f.name});
+      module.origins.push_back({f.line, 0, 0, "end of " + f.name, {}});
     }
     if (leader && an.cfg.blocks[an.cfg.blockOf[i]].joins) d.emit(d.helper(joinPoint));
     if (i < f.statements.size()) decodeStatement(d, f.statements[i], fixups);

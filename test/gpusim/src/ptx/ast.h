@@ -39,9 +39,15 @@ struct Operand {
   std::vector<Operand> elements;  ///< Vector; Address (base); Pair (d|p)
 };
 
+/// A place in a source file: its number in ModuleAst::files and its line.
+struct SourcePlace {
+  int file = 0, line = 0;
+};
+
 struct Statement {
   int line = 0;
-  int file = 0, sourceLine = 0;  ///< from .loc
+  int file = 0, sourceLine = 0;        ///< from .loc
+  std::vector<SourcePlace> inlinedAt;  ///< call sites of inlined code, innermost first
   int guard = -1;                ///< predicate register
   bool guardNegated = false;
   std::vector<std::string> op;  ///< opcode split at the dots: {"ld","global","f32"}

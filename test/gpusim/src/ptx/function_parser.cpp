@@ -50,16 +50,22 @@ void FunctionParser::directive() {
   if (p_.accept(".loc")) {
     file_ = int(p_.integer());
     sourceLine_ = int(p_.integer());
-    p_.integer();
+    const int column = int(p_.integer());
+    inlinedAt_.clear();
     while (p_.accept(",")) {
       if (p_.accept("inlined_at")) {
-        for (int i = 0; i < 3; ++i) p_.integer();
+        std::array<int, 3> site;
+        for (int& part : site) part = int(p_.integer());
+        inlinedAt_ = {{site[0], site[1]}};
+        const auto outer = callSites_.find(site);
+        if (outer != callSites_.end()) inlinedAt_.insert(inlinedAt_.end(), outer->second.begin(), outer->second.end());
       } else {
         p_.word();  // function_name $L__info_string+offset
         p_.word();
         if (p_.accept("+")) p_.integer();
       }
     }
+    callSites_[{file_, sourceLine_, column}] = inlinedAt_;
     return;
   }
   if (p_.accept(".pragma")) return p_.skipTo(";");
@@ -266,6 +272,7 @@ void FunctionParser::instruction() {
   s.line = p_.peek().line;
   s.file = file_;
   s.sourceLine = sourceLine_;
+  s.inlinedAt = inlinedAt_;
   s.scope = scopes_.back().id;
   const uint32_t begin = p_.peek().begin;
   if (p_.accept("@")) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -75,6 +76,9 @@ class FunctionParser {
   FunctionAst& f_;
   std::vector<Scope> scopes_;
   int file_ = 0, sourceLine_ = 0;
+  std::vector<SourcePlace> inlinedAt_;
+  /// Where the code of a .loc (file, line, column) was itself inlined; a later inlined_at refers to it.
+  std::map<std::array<int, 3>, std::vector<SourcePlace>> callSites_;
 };
 
 }  // namespace gpusim::ptx
