@@ -14,7 +14,7 @@ const folder = temporaryFolder();
 const models = goldenModels();
 
 function tokenizerOf(model: GoldenModel): Tokenizer | undefined {
-  const path = model.file('F32');
+  const path = model.file('Q4_0') ?? model.file('F32');
   if (!path) return undefined;
   using file = GgufFile.open(path);
   return tokenizerFromGguf(file);
