@@ -20,7 +20,10 @@ export interface Case {
   /** What is wrong with one thread's results, or undefined. */
   readonly judge?: (inputs: readonly bigint[], outputs: readonly bigint[]) => string | undefined;
   /** What is wrong with the results of one warp's 32 lanes. */
-  readonly judgeWarp?: (inputs: readonly (readonly bigint[])[], outputs: readonly (readonly bigint[])[]) => string | undefined;
+  readonly judgeWarp?: (
+    inputs: readonly (readonly bigint[])[],
+    outputs: readonly (readonly bigint[])[],
+  ) => string | undefined;
   /** Inputs that the manual leaves undefined are left out. */
   readonly accept?: (inputs: readonly bigint[]) => boolean;
   /** Replaces the generated inputs. */
@@ -50,7 +53,10 @@ function kernel(test: Case, name: string): string {
   const registers = ['%a', '%b', '%c', '%d'];
   const results = ['%x', '%y', '%z', '%w'];
   const register = (width: number): string => `.b${Math.max(16, width)}`;
-  const parameters = [...test.inputs.map((_, i) => `.param .u64 in${i}`), ...test.outputs.map((_, i) => `.param .u64 out${i}`)];
+  const parameters = [
+    ...test.inputs.map((_, i) => `.param .u64 in${i}`),
+    ...test.outputs.map((_, i) => `.param .u64 out${i}`),
+  ];
   const lines = [
     `.visible .entry ${name}(${parameters.join(', ')}, .param .u32 count)`,
     '{',
@@ -63,12 +69,16 @@ function kernel(test: Case, name: string): string {
   ];
   test.inputs.forEach((kind, i) => {
     const width = widthOf(kind);
-    lines.push(`ld.param.u64 %address, [in${i}]; mul.wide.u32 %offset, %index, ${width / 8}; add.u64 %address, %address, %offset;`);
+    lines.push(
+      `ld.param.u64 %address, [in${i}]; mul.wide.u32 %offset, %index, ${width / 8}; add.u64 %address, %address, %offset;`,
+    );
     lines.push(`ld.global.${width === 8 ? 'u8' : `b${width}`} ${registers[i]}, [%address];`);
   });
   lines.push(`{\n${test.body}\n}`);
   test.outputs.forEach((width, i) => {
-    lines.push(`ld.param.u64 %address, [out${i}]; mul.wide.u32 %offset, %index, ${width / 8}; add.u64 %address, %address, %offset;`);
+    lines.push(
+      `ld.param.u64 %address, [out${i}]; mul.wide.u32 %offset, %index, ${width / 8}; add.u64 %address, %address, %offset;`,
+    );
     lines.push(`st.global.${width === 8 ? 'u8' : `b${width}`} [%address], ${results[i]};`);
   });
   lines.push('finish: ret;', '}', '');
@@ -148,18 +158,35 @@ export function legality(target: Target, module: () => string): void {
 
 function launchOf(entry: Prepared, code: string): Launch {
   const count = entry.tuples.length;
-  const inputs = entry.test.inputs.map((kind, i) => ({ input: pack(entry.tuples.map((tuple) => tuple[i] as bigint), widthOf(kind)) }));
+  const inputs = entry.test.inputs.map((kind, i) => ({
+    input: pack(
+      entry.tuples.map((tuple) => tuple[i] as bigint),
+      widthOf(kind),
+    ),
+  }));
   const outputs = entry.test.outputs.map((width) => ({ output: (count * width) / 8 }));
-  return { code, kernel: entry.name, grid: String(Math.ceil(count / kBlock)), block: String(kBlock), args: [...inputs, ...outputs, `u32:${count}`] };
+  return {
+    code,
+    kernel: entry.name,
+    grid: String(Math.ceil(count / kBlock)),
+    block: String(kBlock),
+    args: [...inputs, ...outputs, `u32:${count}`],
+  };
 }
 
 /** All kernels as one module; when that does not load, each alone, so that one unknown instruction fails one case. */
 async function runEach(module: string, target: Target, entries: readonly Prepared[]): Promise<Outcome[]> {
   if (entries.length === 0) return [];
   const device = deviceOf(target);
-  const together = await runBatch(entries.map((entry) => launchOf(entry, module)), { device });
+  const together = await runBatch(
+    entries.map((entry) => launchOf(entry, module)),
+    { device },
+  );
   if (together.every((outcome) => !/PTX|IMAGE|NOT_FOUND/.test(outcome.error?.code ?? ''))) return together;
-  return runBatch(entries.map((entry) => launchOf(entry, header(target) + entry.kernel)), { device });
+  return runBatch(
+    entries.map((entry) => launchOf(entry, header(target) + entry.kernel)),
+    { device },
+  );
 }
 
 function complaints({ test, tuples }: Prepared, outcome: Outcome | undefined): string[] {
@@ -177,7 +204,9 @@ const byThread = (judge: Judge, inputs: Rows, outputs: Rows): string[] =>
   inputs.flatMap((tuple, row) => {
     const results = outputs[row] as readonly bigint[];
     const problem = judge(tuple, results);
-    return problem === undefined ? [] : [`(${tuple.map(hex).join(', ')}) gave ${results.map(hex).join(' ')}: ${problem}`];
+    return problem === undefined
+      ? []
+      : [`(${tuple.map(hex).join(', ')}) gave ${results.map(hex).join(' ')}: ${problem}`];
   });
 
 function byWarp(judge: NonNullable<Case['judgeWarp']>, inputs: Rows, outputs: Rows): string[] {

@@ -31,7 +31,8 @@ const warps = (test: Counted): number => ((test.grid ?? 1) * (test.block ?? 32))
 
 /** Address of a 4-byte element `expression` registers on: %d2 = buffer + %r1 * bytes. */
 const element = (bytes: number): string => `mul.wide.u32 %d1, %r1, ${bytes}; add.u64 %d2, %d0, %d1;`;
-const load = (index: string, type = 'u32', registers = '%r9'): string => `${index} ${element(4)} ld.global.${type} ${registers}, [%d2];`;
+const load = (index: string, type = 'u32', registers = '%r9'): string =>
+  `${index} ${element(4)} ld.global.${type} ${registers}, [%d2];`;
 
 const instructions: readonly Counted[] = [
   {
@@ -89,7 +90,12 @@ join: mov.u32 %r1, %r0; ${element(4)} st.global.u32 [%d2], %r2;`,
 const global = (name: string, body: string, sectors: number, ideal: number, touched: number): Counted => ({
   name,
   body,
-  counts: { globalLoadRequests: 1, globalLoadSectors: sectors, globalLoadIdealSectors: ideal, globalBytesTouched: touched * 32 },
+  counts: {
+    globalLoadRequests: 1,
+    globalLoadSectors: sectors,
+    globalLoadIdealSectors: ideal,
+    globalBytesTouched: touched * 32,
+  },
 });
 const coalescing: readonly Counted[] = [
   global('consecutive words', load('mov.u32 %r1, %r0;'), 4, 4, 4),
@@ -101,11 +107,24 @@ const coalescing: readonly Counted[] = [
   global('consecutive vectors of four', load('shl.b32 %r1, %r0, 2;', 'v4.u32', '{%r9, %r10, %r11, %r12}'), 16, 16, 16),
 ];
 
-const shared = (name: string, index: string, wavefronts: number, ideal: number, bytes = 4, type = 'u32', registers = '%r9'): Counted => ({
+const shared = (
+  name: string,
+  index: string,
+  wavefronts: number,
+  ideal: number,
+  bytes = 4,
+  type = 'u32',
+  registers = '%r9',
+): Counted => ({
   name,
   body: `${index} mul.wide.u32 %d1, %r1, ${bytes}; mov.u64 %d2, cells; add.u64 %d2, %d2, %d1; mov.u32 %r9, 1; mov.u32 %r10, 1; mov.u32 %r11, 1; mov.u32 %r12, 1;
     st.shared.${type} [%d2], ${registers}; ld.shared.${type} ${registers}, [%d2];`,
-  counts: { sharedLoadWavefronts: wavefronts, sharedLoadIdeal: ideal, sharedStoreWavefronts: wavefronts, sharedStoreIdeal: ideal },
+  counts: {
+    sharedLoadWavefronts: wavefronts,
+    sharedLoadIdeal: ideal,
+    sharedStoreWavefronts: wavefronts,
+    sharedStoreIdeal: ideal,
+  },
 });
 const banks: readonly Counted[] = [
   shared('stride 1', 'mov.u32 %r1, %r0;', 1, 1),
@@ -140,9 +159,17 @@ describe('counters', () => {
     const folder = mkdtempSync(join(tmpdir(), 'gpusim-profile-'));
     const file = join(folder, 'profile.json');
     const launches = everything.map(
-      (test): Launch => ({ code: module(test.body), kernel: 'test', grid: String(test.grid ?? 1), block: String(test.block ?? 32), args: ['zero:8192'] }),
+      (test): Launch => ({
+        code: module(test.body),
+        kernel: 'test',
+        grid: String(test.grid ?? 1),
+        block: String(test.block ?? 32),
+        args: ['zero:8192'],
+      }),
     );
-    const outcomes = await runBatch(launches, { environment: { GPUSIM_PROFILE: file, GPUSIM_CHECK: 'memcheck,synccheck' } });
+    const outcomes = await runBatch(launches, {
+      environment: { GPUSIM_PROFILE: file, GPUSIM_CHECK: 'memcheck,synccheck' },
+    });
     expect(outcomes.map((outcome) => outcome.error)).toEqual(everything.map(() => undefined));
     const list = JSON.parse(readFileSync(file, 'utf8')) as Record[];
     everything.forEach((test, i) => {
@@ -151,7 +178,8 @@ describe('counters', () => {
     rmSync(folder, { recursive: true });
   }, 120_000);
 
-  const read = (record: Record | undefined, path: string): unknown => path.split('.').reduce<unknown>((value, key) => (value as Record | undefined)?.[key], record);
+  const read = (record: Record | undefined, path: string): unknown =>
+    path.split('.').reduce<unknown>((value, key) => (value as Record | undefined)?.[key], record);
 
   it.each(everything.map((test) => [test.name, test] as const))('%s', (_, test) => {
     const record = records.get(test);

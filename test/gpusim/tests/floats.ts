@@ -39,11 +39,17 @@ export function allowed(fmt: Format, value: Exact, modifiers: EncodeOptions): (b
 }
 
 /** Judges a rounded operation on `inputs.length` operands of one format. */
-export function rounded(fmt: Format, operation: (mode: Rounding, ...values: Exact[]) => Exact, modifiers: Modifiers = {}): Judge {
+export function rounded(
+  fmt: Format,
+  operation: (mode: Rounding, ...values: Exact[]) => Exact,
+  modifiers: Modifiers = {},
+): Judge {
   return (inputs, [bits]) => {
     const values = inputs.map((input) => decode(fmt, modifiers.ftz ? flush(fmt, input) : input));
     const exact = operation(modifiers.mode ?? 'rn', ...values);
-    return allowed(fmt, exact, modifiers)(bits as bigint) ? undefined : `expected ${hex(encode(fmt, exact, modifiers))}`;
+    return allowed(fmt, exact, modifiers)(bits as bigint)
+      ? undefined
+      : `expected ${hex(encode(fmt, exact, modifiers))}`;
   };
 }
 
@@ -51,7 +57,12 @@ export function rounded(fmt: Format, operation: (mode: Rounding, ...values: Exac
 export function packed(judge: Judge): Judge {
   return (inputs, outputs) =>
     [0n, 16n]
-      .map((at) => judge(inputs.map((v) => (v >> at) & 0xffffn), outputs.map((v) => (v >> at) & 0xffffn)))
+      .map((at) =>
+        judge(
+          inputs.map((v) => (v >> at) & 0xffffn),
+          outputs.map((v) => (v >> at) & 0xffffn),
+        ),
+      )
       .find((problem) => problem !== undefined);
 }
 
@@ -75,9 +86,11 @@ export function approximates(fmt: Format, operation: (...values: number[]) => nu
     const largest = numberOf(fmt, encode(fmt, { kind: 'infinity', negative: false }, { satfinite: true }));
     const tolerance = Math.abs(wanted) * (bound.relative ?? 0) + (bound.absolute ?? 0) + (bound.ftz ? 0 : step);
     const fits = Object.is(Math.abs(wanted) > largest * (1 - (bound.relative ?? 0)), true);
-    if (fits && Math.abs(actual) === Number.POSITIVE_INFINITY && Math.sign(actual) === Math.sign(wanted)) return undefined;
+    if (fits && Math.abs(actual) === Number.POSITIVE_INFINITY && Math.sign(actual) === Math.sign(wanted))
+      return undefined;
     if (bound.ftz && Math.abs(wanted) < smallest * (1 + 2 ** -20) && actual === 0) return undefined;
-    if (wanted === 0 && bound.absolute === undefined) return Object.is(actual, wanted) ? undefined : `expected ${wanted}`;
+    if (wanted === 0 && bound.absolute === undefined)
+      return Object.is(actual, wanted) ? undefined : `expected ${wanted}`;
     return Math.abs(actual - wanted) <= tolerance ? undefined : `${actual} is not ${wanted} within the bound`;
   };
 }
@@ -87,5 +100,7 @@ export const roundings = ['rn', 'rz', 'rm', 'rp'] as const;
 /** Every combination of the optional modifiers, as text and as a judge's options. */
 export function variants(fmt: Format): { readonly text: string; readonly modifiers: Modifiers }[] {
   const flags = fmt === f32 ? [false, true] : [false];
-  return flags.flatMap((ftz) => flags.map((sat) => ({ text: `${ftz ? '.ftz' : ''}${sat ? '.sat' : ''}`, modifiers: { ftz, sat } })));
+  return flags.flatMap((ftz) =>
+    flags.map((sat) => ({ text: `${ftz ? '.ftz' : ''}${sat ? '.sat' : ''}`, modifiers: { ftz, sat } })),
+  );
 }

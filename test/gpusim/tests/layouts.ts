@@ -29,7 +29,9 @@ const integer = (name: string): Element => {
   };
 };
 export const elements: Record<string, Element> = Object.fromEntries(
-  [...[f16, bf16, tf32, f32, f64, e4m3, e5m2].map(float), ...['s8', 'u8', 's4', 'u4', 'b1', 's32'].map(integer)].map((e) => [e.name, e]),
+  [...[f16, bf16, tf32, f32, f64, e4m3, e5m2].map(float), ...['s8', 'u8', 's4', 'u4', 'b1', 's32'].map(integer)].map(
+    (e) => [e.name, e],
+  ),
 );
 
 export interface MmaLayout {
@@ -78,5 +80,7 @@ export function quadLayout(aLayout: 'row' | 'col', bLayout: 'row' | 'col', accum
 }
 
 /** ldmatrix and movmatrix: element i (0 or 1) of the lane's register of one 8x8 matrix of 16-bit elements. */
-export const matrix8x8 = (transposed: boolean): Place => (lane, i) =>
-  transposed ? [(lane & 3) * 2 + i, lane >> 2] : [lane >> 2, (lane & 3) * 2 + i];
+export const matrix8x8 =
+  (transposed: boolean): Place =>
+  (lane, i) =>
+    transposed ? [(lane & 3) * 2 + i, lane >> 2] : [lane >> 2, (lane & 3) * 2 + i];

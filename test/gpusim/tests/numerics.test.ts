@@ -11,10 +11,10 @@ import {
   e4m3,
   e5m2,
   encode,
+  type Format,
   f16,
   f32,
   f64,
-  type Format,
   flush,
   fromNumber,
   multiply,
@@ -26,9 +26,18 @@ import {
 import { Random } from './random.js';
 
 const view = new DataView(new ArrayBuffer(8));
-const doubleBits = (x: number): bigint => (view.setFloat64(0, x), view.getBigUint64(0));
-const floatBits = (x: number): bigint => (view.setFloat32(0, x), BigInt(view.getUint32(0)));
-const doubleOf = (bits: bigint): number => (view.setBigUint64(0, bits), view.getFloat64(0));
+const doubleBits = (x: number): bigint => {
+  view.setFloat64(0, x);
+  return view.getBigUint64(0);
+};
+const floatBits = (x: number): bigint => {
+  view.setFloat32(0, x);
+  return BigInt(view.getUint32(0));
+};
+const doubleOf = (bits: bigint): number => {
+  view.setBigUint64(0, bits);
+  return view.getFloat64(0);
+};
 
 describe('numerics', () => {
   it('agrees with host doubles on add, multiply, divide and square root', () => {

@@ -215,7 +215,8 @@ export function squareRoot(x: Exact): Exact {
 /** -1, 0, 1, or undefined when either is NaN. Zeros of both signs are equal. */
 export function compare(x: Exact, y: Exact): number | undefined {
   if (x.kind === 'nan' || y.kind === 'nan') return undefined;
-  const difference = x.kind === 'infinity' && y.kind === 'infinity' && x.negative === y.negative ? 0 : sign(add(x, negate(y)));
+  const difference =
+    x.kind === 'infinity' && y.kind === 'infinity' && x.negative === y.negative ? 0 : sign(add(x, negate(y)));
   return difference;
 }
 

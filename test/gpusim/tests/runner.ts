@@ -89,7 +89,9 @@ export async function runBatch(launches: readonly Launch[], options: BatchOption
     writeFileSync(list, `${lines.join('\n')}\n`);
     const answers = await answer(list, options);
     if (answers.length !== launches.length) {
-      throw new Error(`the simulator answered ${answers.length} of ${launches.length} launches:\n${answers.at(-1) ?? ''}`);
+      throw new Error(
+        `the simulator answered ${answers.length} of ${launches.length} launches:\n${answers.at(-1) ?? ''}`,
+      );
     }
     return answers.map((line, index) => {
       const failure = /^error (\S+) ?(.*)$/.exec(line);
@@ -147,13 +149,22 @@ export interface ProgramResult {
 }
 
 /** Runs a program of programs/ against the simulator's libcuda.so.1. */
-export function runProgram(name: string, args: readonly string[], environment: Readonly<Record<string, string>>): Promise<ProgramResult> {
+export function runProgram(
+  name: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<ProgramResult> {
   const paths = [buildFolder, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':');
   const env = { ...process.env, LD_LIBRARY_PATH: paths, ...environment };
   return new Promise((done) => {
-    execFile(join(programsBuild, name), args, { env, timeout: 120_000, maxBuffer: 1 << 26 }, (problem, stdout, stderr) => {
-      const code = problem ? (problem.signal ?? problem.code ?? 'failed') : 0;
-      done({ status: code, output: `${stdout}${stderr}` });
-    });
+    execFile(
+      join(programsBuild, name),
+      args,
+      { env, timeout: 120_000, maxBuffer: 1 << 26 },
+      (problem, stdout, stderr) => {
+        const code = problem ? (problem.signal ?? problem.code ?? 'failed') : 0;
+        done({ status: code, output: `${stdout}${stderr}` });
+      },
+    );
   });
 }

@@ -106,13 +106,13 @@ extern "C" __global__ void warp_barrier_ok(int* out) {
 }
 
 __device__ void product(float (&d)[4], unsigned x) {
-  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"  // BUG matrix
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(x), "r"(x), "r"(x));
 }
 extern "C" __global__ void matrix_bug(int* out) {
   float d[4] = {};
-  if (threadIdx.x % 32 != 9) product(d, 0x3c003c00);
+  if (threadIdx.x % 32 != 9) product(d, 0x3c003c00);  // BUG matrix
   out[threadIdx.x] = int(d[0]);
 }
 extern "C" __global__ void matrix_ok(int* out) {

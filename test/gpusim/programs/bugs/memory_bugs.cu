@@ -20,7 +20,7 @@ extern "C" __global__ void under_ok(const int* in, int* out, int n) {
 }
 
 extern "C" __global__ void null_bug(const int* in, int* out, int n) {
-  const int* p = threadIdx.x == 5 ? nullptr : in;
+  const int* p = threadIdx.x == 5 ? reinterpret_cast<const int*>(size_t(n - 32)) : in;
   out[threadIdx.x] = p[threadIdx.x % 4];  // BUG null
 }
 extern "C" __global__ void null_ok(const int* in, int* out, int n) {

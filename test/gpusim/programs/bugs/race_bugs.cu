@@ -17,13 +17,13 @@ extern "C" __global__ void write_write_ok(int* out) {
 extern "C" __global__ void read_after_write_bug(int* out) {
   __shared__ int cells[64];
   cells[threadIdx.x] = threadIdx.x;  // BUG read_after_write: one of the two accesses
-  out[blockIdx.x * 64 + threadIdx.x] = *(volatile int*)&cells[63 - threadIdx.x];  // BUG read_after_write
+  out[blockIdx.x * 64 + threadIdx.x] = cells[63 - threadIdx.x];  // BUG read_after_write
 }
 extern "C" __global__ void read_after_write_ok(int* out) {
   __shared__ int cells[64];
   cells[threadIdx.x] = threadIdx.x;
   __syncthreads();
-  out[blockIdx.x * 64 + threadIdx.x] = *(volatile int*)&cells[63 - threadIdx.x];
+  out[blockIdx.x * 64 + threadIdx.x] = cells[63 - threadIdx.x];
 }
 
 extern "C" __global__ void write_after_read_bug(int* out) {
@@ -32,9 +32,9 @@ extern "C" __global__ void write_after_read_bug(int* out) {
   int sum = 0;
   for (int round = 0; round < 3; ++round) {
     __syncthreads();
-    sum += *(volatile int*)&cells[(threadIdx.x + 32) % 64];  // BUG write_after_read
+    sum += cells[(threadIdx.x + 32) % 64];  // BUG write_after_read
     if (round == 2) break;
-    *(volatile int*)&cells[threadIdx.x] = round;  // BUG write_after_read
+    cells[threadIdx.x] = round;  // BUG write_after_read
   }
   out[blockIdx.x * 64 + threadIdx.x] = sum;
 }
@@ -44,10 +44,10 @@ extern "C" __global__ void write_after_read_ok(int* out) {
   int sum = 0;
   for (int round = 0; round < 3; ++round) {
     __syncthreads();
-    sum += *(volatile int*)&cells[(threadIdx.x + 32) % 64];
+    sum += cells[(threadIdx.x + 32) % 64];
     if (round == 2) break;
     __syncthreads();
-    *(volatile int*)&cells[threadIdx.x] = round;
+    cells[threadIdx.x] = round;
   }
   out[blockIdx.x * 64 + threadIdx.x] = sum;
 }
@@ -60,12 +60,12 @@ extern "C" __global__ void global_write_ok(int* out) { atomicMax(&out[threadIdx.
 extern "C" __global__ void global_read_bug(int* out) {
   out[blockIdx.x * 64 + threadIdx.x] = 1;  // BUG global_read
   __syncthreads();
-  out[256 + blockIdx.x * 64 + threadIdx.x] = *(volatile int*)&out[(blockIdx.x ^ 1) * 64 + threadIdx.x];  // BUG global_read
+  out[256 + blockIdx.x * 64 + threadIdx.x] = out[(blockIdx.x ^ 1) * 64 + threadIdx.x];  // BUG global_read
 }
 extern "C" __global__ void global_read_ok(int* out) {
   out[blockIdx.x * 64 + threadIdx.x] = 1;
   __syncthreads();
-  out[256 + blockIdx.x * 64 + threadIdx.x] = *(volatile int*)&out[blockIdx.x * 64 + (threadIdx.x ^ 1)];
+  out[256 + blockIdx.x * 64 + threadIdx.x] = out[blockIdx.x * 64 + (threadIdx.x ^ 1)];
 }
 
 // A shared counter that is read and written without an atomic.

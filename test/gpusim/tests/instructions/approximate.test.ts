@@ -24,7 +24,8 @@ function unary(instruction: string, fmt: Format, operation: Function1, bound: Bo
 const random = new Random(5);
 const range = (fmt: Format, low: number, high: number): bigint[][] =>
   Array.from({ length: 1024 }, () => [bitsOf(fmt, low + (high - low) * random.uniform())]);
-const special = (fmt: Format): bigint[][] => [0, -0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN].map((x) => [bitsOf(fmt, x)]);
+const special = (fmt: Format): bigint[][] =>
+  [0, -0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN].map((x) => [bitsOf(fmt, x)]);
 const circle = [...range(f32, -2 * Math.PI, 2 * Math.PI), ...special(f32)];
 const exponents = [...range(f32, -150, 130), ...range(f32, -1, 1), ...special(f32)];
 
@@ -46,13 +47,19 @@ const logarithm = (ftz: string): Case[] => {
 const singles: Case[] = ['', '.ftz'].flatMap((ftz) => [
   unary(`rcp.approx${ftz}.f32`, f32, (x) => 1 / x, { relative: 2 ** -23 }),
   unary(`sqrt.approx${ftz}.f32`, f32, Math.sqrt, { relative: 2 ** -23 }),
-  unary(`rsqrt.approx${ftz}.f32`, f32, (x) => (Object.is(x, -0) ? Number.NEGATIVE_INFINITY : 1 / Math.sqrt(x)), { relative: 2 ** -22.9 }),
+  unary(`rsqrt.approx${ftz}.f32`, f32, (x) => (Object.is(x, -0) ? Number.NEGATIVE_INFINITY : 1 / Math.sqrt(x)), {
+    relative: 2 ** -22.9,
+  }),
   unary(`sin.approx${ftz}.f32`, f32, Math.sin, { absolute: 2 ** -20.5 }, circle),
   unary(`cos.approx${ftz}.f32`, f32, Math.cos, { absolute: 2 ** -20.5 }, circle),
   unary(`ex2.approx${ftz}.f32`, f32, (x) => 2 ** x, { relative: 2 ** -22 }, exponents),
   ...logarithm(ftz),
 ]);
-const hyperbolic = unary('tanh.approx.f32', f32, Math.tanh, { relative: 2 ** -11 }, [...range(f32, -10, 10), ...range(f32, -0.1, 0.1), ...special(f32)]);
+const hyperbolic = unary('tanh.approx.f32', f32, Math.tanh, { relative: 2 ** -11 }, [
+  ...range(f32, -10, 10),
+  ...range(f32, -0.1, 0.1),
+  ...special(f32),
+]);
 
 const quotient = (instruction: string, accept: Case['accept']): Case => ({
   name: instruction,
@@ -67,7 +74,10 @@ const moderate: Case['accept'] = ([, b]) => {
   const y = Math.abs(numberOf(f32, b as bigint));
   return !(y > 2 ** 126 && y < Number.POSITIVE_INFINITY) && !(y > 0 && y < 2 ** -126);
 };
-const quotients = ['', '.ftz'].flatMap((ftz) => [quotient(`div.approx${ftz}.f32`, moderate), quotient(`div.full${ftz}.f32`, undefined)]);
+const quotients = ['', '.ftz'].flatMap((ftz) => [
+  quotient(`div.approx${ftz}.f32`, moderate),
+  quotient(`div.full${ftz}.f32`, undefined),
+]);
 
 /** The f64 forms work on the upper 32 bits and give zeros below. */
 const gross = (instruction: string, operation: Function1): Case => {

@@ -12,8 +12,12 @@ const wrap = (type: string, update: Update): Update => {
   const read = (v: bigint): bigint => (type.startsWith('s') ? BigInt.asIntN(w, v) : v);
   return (x, y) => BigInt.asUintN(w, update(read(x), read(y)));
 };
-const sum = (fmt: Format): Update => (x, y) => encode(fmt, add(decode(fmt, x), decode(fmt, y)));
-const packedSum: Update = (x, y) => [0n, 16n].reduce((bits, at) => bits | (sum(f16)((x >> at) & 0xffffn, (y >> at) & 0xffffn) << at), 0n);
+const sum =
+  (fmt: Format): Update =>
+  (x, y) =>
+    encode(fmt, add(decode(fmt, x), decode(fmt, y)));
+const packedSum: Update = (x, y) =>
+  [0n, 16n].reduce((bits, at) => bits | (sum(f16)((x >> at) & 0xffffn, (y >> at) & 0xffffn) << at), 0n);
 
 const updates: readonly (readonly [string, Update])[] = [
   ...['u32', 's32', 'u64'].map((t) => [`add.${t}`, wrap(t, (x, y) => x + y)] as const),
@@ -95,15 +99,17 @@ const cases: Case[] = ['global', 'shared', ''].flatMap((space) =>
 );
 
 const compareAndSwap: Case[] = ['global', 'shared'].flatMap((space) =>
-  [16, 32, 64].map((w): Case => ({
-    name: `atom.${space}.cas.b${w}`,
-    inputs: [`b${w}` as Kind, `b${w}` as Kind, `b${w}` as Kind, 'b32'],
-    outputs: [w, w],
-    // A negative last operand makes the comparison succeed.
-    body: `${cell(space, w)} setp.lt.s32 %p, %d, 0; selp.b${w} %b, %a, %b, %p;
+  [16, 32, 64].map(
+    (w): Case => ({
+      name: `atom.${space}.cas.b${w}`,
+      inputs: [`b${w}` as Kind, `b${w}` as Kind, `b${w}` as Kind, 'b32'],
+      outputs: [w, w],
+      // A negative last operand makes the comparison succeed.
+      body: `${cell(space, w)} setp.lt.s32 %p, %d, 0; selp.b${w} %b, %a, %b, %p;
       atom.${space}.cas.b${w} %x, [%u0], %b, %c; ld.${space}.b${w} %y, [%u0];`,
-    judge: exactly((a, b, c, d) => [a, d >> 31n === 1n || a === b ? c : a]),
-  })),
+      judge: exactly((a, b, c, d) => [a, d >> 31n === 1n || a === b ? c : a]),
+    }),
+  ),
 );
 
 suite('atomics on private cells', [...cases, ...compareAndSwap]);
@@ -128,7 +134,11 @@ kernelSuite('atomics on one cell', [
     judge: ([cells, claims]) => {
       const [count, most] = unpack(cells as Uint8Array, 32);
       const tickets = new Set(unpack(claims as Uint8Array, 32));
-      return [...(count === 1024n ? [] : [`count ${count}`]), ...(most === 255n ? [] : [`max ${most}`]), ...(tickets.size === threads ? [] : [`${tickets.size} tickets`])];
+      return [
+        ...(count === 1024n ? [] : [`count ${count}`]),
+        ...(most === 255n ? [] : [`max ${most}`]),
+        ...(tickets.size === threads ? [] : [`${tickets.size} tickets`]),
+      ];
     },
   },
   {
@@ -139,7 +149,10 @@ kernelSuite('atomics on one cell', [
       const tickets = unpack(claims as Uint8Array, 32);
       const perBlock = [0, 1, 2, 3].map((block) => new Set(tickets.slice(block * 256, block * 256 + 256)).size);
       const wrong = unpack(cells as Uint8Array, 32).filter((value, i) => value !== (i % 2 === 0 ? 256n : 255n));
-      return [...wrong.map(String), ...perBlock.filter((size) => size !== 256).map((size) => `${size} tickets in a block`)];
+      return [
+        ...wrong.map(String),
+        ...perBlock.filter((size) => size !== 256).map((size) => `${size} tickets in a block`),
+      ];
     },
   },
   {

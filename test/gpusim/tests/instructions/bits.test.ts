@@ -11,7 +11,13 @@ const kind = (width: number): Kind => `b${width}` as Kind;
 
 function make(name: string, inputs: readonly Kind[], width: number, expected: (...v: bigint[]) => bigint): Case {
   const operands = ['%a', '%b', '%c', '%d'].slice(0, inputs.length).join(', ');
-  return { name, inputs, outputs: [width], body: `${name} %x, ${operands};`, judge: exactly((...v) => u(width, expected(...v))) };
+  return {
+    name,
+    inputs,
+    outputs: [width],
+    body: `${name} %x, ${operands};`,
+    judge: exactly((...v) => u(width, expected(...v))),
+  };
 }
 
 const logic: Case[] = [16, 32, 64].flatMap((w): Case[] => [
@@ -43,14 +49,18 @@ const predicates: Case = {
 
 const popcount = (x: bigint): bigint => BigInt(x.toString(2).replaceAll('0', '').length);
 const leading = (x: bigint, w: number): bigint => BigInt(x === 0n ? w : w - x.toString(2).length);
-const topBit = (w: number, signed: boolean) => (a: bigint): bigint => {
-  const x = signed && a >> BigInt(w - 1) === 1n ? u(w, ~a) : a;
-  return x === 0n ? 0xffffffffn : BigInt(x.toString(2).length - 1);
-};
-const shiftAmount = (w: number, signed: boolean) => (a: bigint): bigint => {
-  const at = topBit(w, signed)(a);
-  return at === 0xffffffffn ? at : BigInt(w - 1) - at;
-};
+const topBit =
+  (w: number, signed: boolean) =>
+  (a: bigint): bigint => {
+    const x = signed && a >> BigInt(w - 1) === 1n ? u(w, ~a) : a;
+    return x === 0n ? 0xffffffffn : BigInt(x.toString(2).length - 1);
+  };
+const shiftAmount =
+  (w: number, signed: boolean) =>
+  (a: bigint): bigint => {
+    const at = topBit(w, signed)(a);
+    return at === 0xffffffffn ? at : BigInt(w - 1) - at;
+  };
 
 function extract(w: number, signed: boolean) {
   return (a: bigint, b: bigint, c: bigint): bigint => {
@@ -84,11 +94,13 @@ const fields: Case[] = [32, 64].flatMap((w): Case[] => [
   make(`bfi.b${w}`, [kind(w), kind(w), 'count', 'count'], w, insert(w)),
 ]);
 
-const shiftPair = (left: boolean, clamp: boolean) => (a: bigint, b: bigint, c: bigint): bigint => {
-  const n = clamp ? low(c, 32n) : c & 31n;
-  const both = (b << 32n) | a;
-  return left ? (both << n) >> 32n : both >> n;
-};
+const shiftPair =
+  (left: boolean, clamp: boolean) =>
+  (a: bigint, b: bigint, c: bigint): bigint => {
+    const n = clamp ? low(c, 32n) : c & 31n;
+    const both = (b << 32n) | a;
+    return left ? (both << n) >> 32n : both >> n;
+  };
 
 function mask(clamp: boolean) {
   return (a: bigint, b: bigint): bigint => {
@@ -120,7 +132,9 @@ function nth(value: bigint, base: bigint, offset: bigint): bigint {
 const random = new Random(11);
 const words: Case[] = [
   ...(['l', 'r'] as const).flatMap((side) =>
-    (['clamp', 'wrap'] as const).map((mode) => make(`shf.${side}.${mode}.b32`, ['b32', 'b32', 'count'], 32, shiftPair(side === 'l', mode === 'clamp'))),
+    (['clamp', 'wrap'] as const).map((mode) =>
+      make(`shf.${side}.${mode}.b32`, ['b32', 'b32', 'count'], 32, shiftPair(side === 'l', mode === 'clamp')),
+    ),
   ),
   ...(['clamp', 'wrap'] as const).flatMap((mode) => [
     make(`bmsk.${mode}.b32`, ['count', 'count'], 32, mask(mode === 'clamp')),
@@ -129,7 +143,11 @@ const words: Case[] = [
   ]),
   {
     ...make('fns.b32', ['b32', 'b32', 'b32'], 32, nth),
-    tuples: Array.from({ length: 1024 }, (_, i) => [random.bits(32) & random.bits(32), random.bits(5), u(32, BigInt(i % 13) - 6n)]),
+    tuples: Array.from({ length: 1024 }, (_, i) => [
+      random.bits(32) & random.bits(32),
+      random.bits(5),
+      u(32, BigInt(i % 13) - 6n),
+    ]),
   },
 ];
 
@@ -144,7 +162,9 @@ const tables: Case[] = Array.from({ length: 16 }, (_, group): Case => {
     return u(32, result);
   };
   // All sixteen results in one word: each is rotated in, so that any wrong bit changes it.
-  const body = luts.map((lut) => `lop3.b32 %t0, %a, %b, %c, ${lut}; shf.l.wrap.b32 %x, %x, %x, 5; xor.b32 %x, %x, %t0;`);
+  const body = luts.map(
+    (lut) => `lop3.b32 %t0, %a, %b, %c, ${lut}; shf.l.wrap.b32 %x, %x, %x, 5; xor.b32 %x, %x, %t0;`,
+  );
   return {
     name: `lop3.b32 tables ${luts[0]} to ${luts.at(-1)}`,
     inputs: ['b32', 'b32', 'b32'],
@@ -168,7 +188,8 @@ const lop3Predicate: Case = {
 };
 
 const byteOf = (a: bigint, b: bigint, index: bigint): bigint => (((b << 32n) | a) >> (8n * (index & 7n))) & 0xffn;
-const assembleBytes = (values: readonly bigint[]): bigint => values.reduce((word, value, i) => word | (value << BigInt(8 * i)), 0n);
+const assembleBytes = (values: readonly bigint[]): bigint =>
+  values.reduce((word, value, i) => word | (value << BigInt(8 * i)), 0n);
 const lanes = [0n, 1n, 2n, 3n];
 const permuteModes: Record<string, (n: bigint) => readonly bigint[]> = {
   f4e: (n) => lanes.map((i) => n + i),
@@ -189,7 +210,9 @@ const permutes: Case[] = [
     ),
   ),
   ...Object.entries(permuteModes).map(([mode, select]) =>
-    make(`prmt.b32.${mode}`, ['b32', 'b32', 'b32'], 32, (a, b, c) => assembleBytes(select(c & 3n).map((i) => byteOf(a, b, i)))),
+    make(`prmt.b32.${mode}`, ['b32', 'b32', 'b32'], 32, (a, b, c) =>
+      assembleBytes(select(c & 3n).map((i) => byteOf(a, b, i))),
+    ),
   ),
 ];
 
@@ -206,7 +229,10 @@ const moves: Case[] = [
     inputs: ['b64'],
     outputs: [64, 16],
     body: `mov.b64 {%h0, %h1, %h2, %h3}, %a; mov.b64 %x, {%h3, %h2, %h1, %h0}; mov.b64 {_, _, %y, _}, %a;`,
-    judge: exactly((a) => [lanes.reduce((x, i) => x | (((a >> (16n * i)) & 0xffffn) << (16n * (3n - i))), 0n), (a >> 32n) & 0xffffn]),
+    judge: exactly((a) => [
+      lanes.reduce((x, i) => x | (((a >> (16n * i)) & 0xffffn) << (16n * (3n - i))), 0n),
+      (a >> 32n) & 0xffffn,
+    ]),
   },
   {
     name: 'mov.b16 pack and unpack of bytes',

@@ -46,7 +46,22 @@ const operatorsOf = (type: string): string[] => {
   if (type.startsWith('b')) return ['eq', 'ne'];
   return ['eq', 'ne', 'lt', 'le', 'gt', 'ge', ...(type.startsWith('u') ? ['lo', 'ls', 'hi', 'hs'] : [])];
 };
-const types = ['b16', 'b32', 'b64', 's16', 'u16', 's32', 'u32', 's64', 'u64', 'f16', 'f32', 'f64', 'f32.ftz', 'f16.ftz'];
+const types = [
+  'b16',
+  'b32',
+  'b64',
+  's16',
+  'u16',
+  's32',
+  'u32',
+  's64',
+  'u64',
+  'f16',
+  'f32',
+  'f64',
+  'f32.ftz',
+  'f16.ftz',
+];
 
 /** All comparisons of one type, one bit each. */
 const comparisons: Case[] = types.map((entry): Case => {
@@ -59,26 +74,36 @@ const comparisons: Case[] = types.map((entry): Case => {
     inputs: [kindOf(type), kindOf(type)],
     outputs: [32],
     body: `mov.u32 %x, 0;\n${operators
-      .map((operator, i) => `setp.${operator}${flag}.${type} %p, %a, %b; selp.u32 %t0, ${1 << i}, 0, %p; or.b32 %x, %x, %t0;`)
+      .map(
+        (operator, i) =>
+          `setp.${operator}${flag}.${type} %p, %a, %b; selp.u32 %t0, ${1 << i}, 0, %p; or.b32 %x, %x, %t0;`,
+      )
       .join('\n')}`,
-    judge: exactly((a, b) => operators.reduce((bits, operator, i) => bits | (holds(operator, order(a, b)) ? 1n << BigInt(i) : 0n), 0n)),
+    judge: exactly((a, b) =>
+      operators.reduce((bits, operator, i) => bits | (holds(operator, order(a, b)) ? 1n << BigInt(i) : 0n), 0n),
+    ),
   };
 });
 
-const combinations: Case[] = ['and', 'or', 'xor'].map((operator): Case => ({
-  name: `setp with two results and .${operator}, plain and negated`,
-  inputs: ['b32', 'b32', 'b32'],
-  outputs: [32],
-  body: `setp.lt.s32 %q, %c, 0;
+const combinations: Case[] = ['and', 'or', 'xor'].map(
+  (operator): Case => ({
+    name: `setp with two results and .${operator}, plain and negated`,
+    inputs: ['b32', 'b32', 'b32'],
+    outputs: [32],
+    body: `setp.lt.s32 %q, %c, 0;
     setp.lt.${operator}.s32 %p|%r, %a, %b, %q; selp.u32 %x, 1, 0, %p; selp.u32 %t0, 2, 0, %r; or.b32 %x, %x, %t0;
     setp.lt.${operator}.s32 %p|%r, %a, %b, !%q; selp.u32 %t0, 4, 0, %p; or.b32 %x, %x, %t0; selp.u32 %t0, 8, 0, %r; or.b32 %x, %x, %t0;`,
-  judge: exactly((a, b, c) => {
-    const less = BigInt.asIntN(32, a) < BigInt.asIntN(32, b);
-    const guard = c >> 31n === 1n;
-    const apply = (x: boolean, y: boolean): bigint => ((operator === 'and' ? x && y : operator === 'or' ? x || y : x !== y) ? 1n : 0n);
-    return apply(less, guard) | (apply(!less, guard) << 1n) | (apply(less, !guard) << 2n) | (apply(!less, !guard) << 3n);
+    judge: exactly((a, b, c) => {
+      const less = BigInt.asIntN(32, a) < BigInt.asIntN(32, b);
+      const guard = c >> 31n === 1n;
+      const apply = (x: boolean, y: boolean): bigint =>
+        (operator === 'and' ? x && y : operator === 'or' ? x || y : x !== y) ? 1n : 0n;
+      return (
+        apply(less, guard) | (apply(!less, guard) << 1n) | (apply(less, !guard) << 2n) | (apply(!less, !guard) << 3n)
+      );
+    }),
   }),
-}));
+);
 
 const pairwise: Case = {
   name: 'setp.{lt neu}.f16x2 p|q',
@@ -89,7 +114,10 @@ const pairwise: Case = {
   judge: exactly((a, b) => {
     const order = (at: bigint): Ordering => compare(decode(f16, (a >> at) & 0xffffn), decode(f16, (b >> at) & 0xffffn));
     return ['lt', 'neu'].reduce(
-      (bits, operator, i) => bits | (holds(operator, order(0n)) ? 1n << BigInt(2 * i) : 0n) | (holds(operator, order(16n)) ? 2n << BigInt(2 * i) : 0n),
+      (bits, operator, i) =>
+        bits |
+        (holds(operator, order(0n)) ? 1n << BigInt(2 * i) : 0n) |
+        (holds(operator, order(16n)) ? 2n << BigInt(2 * i) : 0n),
       0n,
     );
   }),
@@ -109,7 +137,9 @@ const sets: Case[] = types
           inputs: [kindOf(type), kindOf(type)],
           outputs: [32],
           body: `${instruction} %x, %a, %b;`,
-          judge: exactly((a, b) => (holds(operator, order(a, b)) ? (result === 'f32' ? 0x3f800000n : 0xffffffffn) : 0n)),
+          judge: exactly((a, b) =>
+            holds(operator, order(a, b)) ? (result === 'f32' ? 0x3f800000n : 0xffffffffn) : 0n,
+          ),
         };
       }),
     );
@@ -132,20 +162,25 @@ const halfSets: Case[] = [
     outputs: [32, 32],
     body: 'set.le.f16x2.f16x2 %x, %a, %b; set.geu.f16x2.f16x2 %y, %a, %b;',
     judge: exactly((a, b) => {
-      const order = (at: bigint): Ordering => compare(decode(f16, (a >> at) & 0xffffn), decode(f16, (b >> at) & 0xffffn));
-      return ['le', 'geu'].map((operator) => [0n, 16n].reduce((bits, at) => bits | (holds(operator, order(at)) ? 0x3c00n << at : 0n), 0n));
+      const order = (at: bigint): Ordering =>
+        compare(decode(f16, (a >> at) & 0xffffn), decode(f16, (b >> at) & 0xffffn));
+      return ['le', 'geu'].map((operator) =>
+        [0n, 16n].reduce((bits, at) => bits | (holds(operator, order(at)) ? 0x3c00n << at : 0n), 0n),
+      );
     }),
   },
 ];
 
 const selections: Case[] = [
-  ...['b16', 'b32', 'b64', 'u16', 's32', 'u64', 'f32', 'f64'].map((type): Case => ({
-    name: `selp.${type}`,
-    inputs: [`b${widthOf(type)}` as Kind, `b${widthOf(type)}` as Kind, 'b32'],
-    outputs: [widthOf(type), widthOf(type)],
-    body: `setp.lt.s32 %p, %c, 0; selp.${type} %x, %a, %b, %p; not.pred %q, %p; selp.${type} %y, %a, %b, %q;`,
-    judge: exactly((a, b, c) => (c >> 31n === 1n ? [a, b] : [b, a])),
-  })),
+  ...['b16', 'b32', 'b64', 'u16', 's32', 'u64', 'f32', 'f64'].map(
+    (type): Case => ({
+      name: `selp.${type}`,
+      inputs: [`b${widthOf(type)}` as Kind, `b${widthOf(type)}` as Kind, 'b32'],
+      outputs: [widthOf(type), widthOf(type)],
+      body: `setp.lt.s32 %p, %c, 0; selp.${type} %x, %a, %b, %p; not.pred %q, %p; selp.${type} %y, %a, %b, %q;`,
+      judge: exactly((a, b, c) => (c >> 31n === 1n ? [a, b] : [b, a])),
+    }),
+  ),
   ...['b16', 'u32', 's64', 'f32', 'f64'].flatMap((type): Case[] => [
     {
       name: `slct.${type}.s32`,
@@ -154,17 +189,19 @@ const selections: Case[] = [
       body: `slct.${type}.s32 %x, %a, %b, %c;`,
       judge: exactly((a, b, c) => (c >> 31n === 0n ? a : b)),
     },
-    ...['', '.ftz'].map((ftz): Case => ({
-      name: `slct${ftz}.${type}.f32`,
-      inputs: [`b${widthOf(type)}` as Kind, `b${widthOf(type)}` as Kind, 'f32'],
-      outputs: [widthOf(type)],
-      body: `slct${ftz}.${type}.f32 %x, %a, %b, %c;`,
-      // NaN chooses the second operand, and -0 the first.
-      judge: exactly((a, b, c) => {
-        const order = compare(decode(f32, ftz ? flush(f32, c) : c), decode(f32, 0n));
-        return order !== undefined && order >= 0 ? a : b;
+    ...['', '.ftz'].map(
+      (ftz): Case => ({
+        name: `slct${ftz}.${type}.f32`,
+        inputs: [`b${widthOf(type)}` as Kind, `b${widthOf(type)}` as Kind, 'f32'],
+        outputs: [widthOf(type)],
+        body: `slct${ftz}.${type}.f32 %x, %a, %b, %c;`,
+        // NaN chooses the second operand, and -0 the first.
+        judge: exactly((a, b, c) => {
+          const order = compare(decode(f32, ftz ? flush(f32, c) : c), decode(f32, 0n));
+          return order !== undefined && order >= 0 ? a : b;
+        }),
       }),
-    })),
+    ),
   ]),
 ];
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Branches, divergence, calls, barriers and special registers.
-import { kernelSuite, type KernelCase, unpack } from '../cases.js';
+import { type KernelCase, kernelSuite, unpack } from '../cases.js';
 
 /** One 32-bit result per thread of the whole grid, from what `expected` gives for its global index. */
 function threads(name: string, ptx: string, expected: (index: number) => number, grid = 2, block = 96): KernelCase {
@@ -10,7 +10,9 @@ function threads(name: string, ptx: string, expected: (index: number) => number,
     launch: { grid: String(grid), block: String(block), args: [{ output: grid * block * 4 }] },
     judge: ([bytes]) => {
       const values = unpack(bytes as Uint8Array, 32).map(Number);
-      const wrong = values.flatMap((value, i) => (value === expected(i) >>> 0 ? [] : [`thread ${i} gave ${value}, expected ${expected(i) >>> 0}`]));
+      const wrong = values.flatMap((value, i) =>
+        value === expected(i) >>> 0 ? [] : [`thread ${i} gave ${value}, expected ${expected(i) >>> 0}`],
+      );
       return wrong.slice(0, 4);
     },
   };
@@ -50,7 +52,12 @@ done: shfl.sync.idx.b32 %r11, %r10, 5, 31, -1; add.u32 %r10, %r10, %r11;`),
     (i) => {
       const run = (lane: number): number => {
         let sum = 0;
-        for (let a = 1; a <= 8; ++a) for (let b = 1; b <= (a & lane); ++b) if ((sum += b) > 40) return sum;
+        for (let a = 1; a <= 8; ++a) {
+          for (let b = 1; b <= (a & lane); ++b) {
+            sum += b;
+            if (sum > 40) return sum;
+          }
+        }
         return sum;
       };
       return run(i % 32) + run(5);
@@ -65,7 +72,7 @@ one: add.u32 %r10, %r10, 10;
 two: add.u32 %r10, %r10, 100; bra.uni join;
 three: add.u32 %r10, %r10, 1000;
 join: add.u32 %r10, %r10, %r3;`),
-    (i) => [1, 110, 100, 1000][(i % 96) % 4] as number + i,
+    (i) => ([1, 110, 100, 1000][(i % 96) % 4] as number) + i,
   ),
   threads(
     'guards and negated guards on arithmetic, memory, mov and selp',
@@ -120,7 +127,7 @@ done: st.param.b32 [result], %r5; ret; }`,
     (i) => (i % 2 === 0 ? i * 2 : i * i),
   ),
   threads(
-    'a struct by value through a call, and a pointer to the caller\'s local memory',
+    "a struct by value through a call, and a pointer to the caller's local memory",
     entry(
       `.local .align 8 .b8 frame[16]; mov.u64 %d2, frame; cvta.local.u64 %d3, %d2; st.local.u32 [%d2+4], 5;
   { .param .align 8 .b8 s[16]; .param .align 8 .b8 result[8]; st.param.u32 [s], %r3; st.param.b64 [s+8], %d3; call.uni (result), touch, (s); ld.param.v2.u32 {%r5, %r6}, [result]; }
@@ -138,7 +145,7 @@ const barriers: KernelCase[] = [
     entry(`mov.u64 %d2, cells; mul.wide.u32 %d3, %r0, 4; add.u64 %d3, %d2, %d3; st.shared.u32 [%d3], %r3; mov.u32 %r4, 64;
 loop: bar.sync 0; setp.ge.u32 %p0, %r0, %r4; @%p0 bra skip; mul.wide.u32 %d4, %r4, 4; add.u64 %d4, %d3, %d4; ld.shared.u32 %r5, [%d4]; ld.shared.u32 %r6, [%d3]; add.u32 %r6, %r6, %r5; st.shared.u32 [%d3], %r6;
 skip: shr.u32 %r4, %r4, 1; setp.ne.u32 %p1, %r4, 0; @%p1 bra loop; bar.sync 0; ld.shared.u32 %r10, [%d2];`),
-    (i) => (Math.floor(i / 128) * 128 * 128 + (127 * 128) / 2),
+    (i) => Math.floor(i / 128) * 128 * 128 + (127 * 128) / 2,
     2,
     128,
   ),
@@ -153,7 +160,7 @@ skip: shr.u32 %r4, %r4, 1; setp.ne.u32 %p1, %r4, 0; @%p1 bra loop; bar.sync 0; l
     entry(`mov.u64 %d2, cells; mul.wide.u32 %d3, %r0, 4; add.u64 %d3, %d2, %d3; setp.ge.u32 %p0, %r0, 64; @%p0 bra consume; mul.lo.u32 %r4, %r0, 3; st.shared.u32 [%d3], %r4; bar.arrive 1, 96; mov.u32 %r10, %r4; bra.uni join;
 consume: bar.sync 1, 96; ld.shared.u32 %r5, [%d3+-256]; ld.shared.u32 %r6, [%d3+-128]; add.u32 %r10, %r5, %r6;
 join:`),
-    (i) => (i % 96 < 64 ? (i % 96) * 3 : (i % 96 - 64) * 3 + (i % 96 - 32) * 3),
+    (i) => (i % 96 < 64 ? (i % 96) * 3 : ((i % 96) - 64) * 3 + ((i % 96) - 32) * 3),
   ),
   threads(
     'two named barriers for two halves of a block; barrier.sync, barrier.cta.sync.aligned',
@@ -180,7 +187,9 @@ const special: KernelCase[] = [
       return Array.from({ length: 720 }, (_, i) => {
         const thread = i % 60;
         const wanted = [thread, Math.floor(i / 60), 60, (thread % 32) | (Math.floor(thread / 32) << 8)];
-        return wanted.every((value, j) => value === words[i * 4 + j]) ? '' : `thread ${i}: ${words.slice(i * 4, i * 4 + 4)}`;
+        return wanted.every((value, j) => value === words[i * 4 + j])
+          ? ''
+          : `thread ${i}: ${words.slice(i * 4, i * 4 + 4)}`;
       }).filter((text) => text !== '');
     },
   },

@@ -2,14 +2,33 @@
 // cvt between every pair of types, in every rounding that the manual allows for sm_80 and sm_89.
 import { type Case, exactly, type Judge, suite } from '../cases.js';
 import { allowed } from '../floats.js';
-import { bf16, decode, e4m3, e5m2, type Exact, encode, type Format, f16, f32, f64, finite, flush, integer, type Rounding, roundShift, tf32, toInteger } from '../numerics.js';
+import {
+  bf16,
+  decode,
+  type Exact,
+  e4m3,
+  e5m2,
+  encode,
+  type Format,
+  f16,
+  f32,
+  f64,
+  finite,
+  flush,
+  integer,
+  type Rounding,
+  roundShift,
+  tf32,
+  toInteger,
+} from '../numerics.js';
 import type { Kind } from '../samples.js';
 
 const formats: Record<string, Format> = { f16, bf16, f32, f64 };
 const widthOf = (type: string): number => Number(type.replace(/\D/g, ''));
 const isFloat = (type: string): boolean => !/^[su]/.test(type);
 const kindOf = (type: string): Kind => (isFloat(type) ? (type as Kind) : (`b${widthOf(type)}` as Kind));
-const readInteger = (type: string, bits: bigint): bigint => (type.startsWith('s') ? BigInt.asIntN(widthOf(type), bits) : bits);
+const readInteger = (type: string, bits: bigint): bigint =>
+  type.startsWith('s') ? BigInt.asIntN(widthOf(type), bits) : bits;
 
 function limits(type: string): readonly [bigint, bigint] {
   const w = BigInt(widthOf(type));
@@ -21,7 +40,13 @@ const clampTo = (type: string, value: bigint): bigint => {
 };
 
 /** Small results are judged in their own width: an 8-bit destination lives in a wider register, whose upper bits are tested apart. */
-const convert = (instruction: string, from: string, to: string, judge: Judge, target: 'sm_80' | 'sm_89' = 'sm_80'): Case => ({
+const convert = (
+  instruction: string,
+  from: string,
+  to: string,
+  judge: Judge,
+  target: 'sm_80' | 'sm_89' = 'sm_80',
+): Case => ({
   name: instruction,
   target,
   inputs: [kindOf(from)],
@@ -41,10 +66,15 @@ const saturations = (from: string, to: string): string[] => {
 const betweenIntegers: Case[] = integers.flatMap((to) =>
   integers.flatMap((from) =>
     saturations(from, to).map((sat) =>
-      convert(`cvt${sat}.${to}.${from}`, from, to, exactly((a) => {
-        const value = readInteger(from, a);
-        return BigInt.asUintN(widthOf(to), sat ? clampTo(to, value) : value);
-      })),
+      convert(
+        `cvt${sat}.${to}.${from}`,
+        from,
+        to,
+        exactly((a) => {
+          const value = readInteger(from, a);
+          return BigInt.asUintN(widthOf(to), sat ? clampTo(to, value) : value);
+        }),
+      ),
     ),
   ),
 );
@@ -55,13 +85,20 @@ const extensions: Case[] = ['s8', 'u8', 's16', 'u16'].map((to) => ({
   inputs: ['b32'],
   outputs: [32],
   body: `cvt.${to}.s32 %h0, %a; cvt.${to.startsWith('s') ? 's32' : 'u32'}.${to} %x, %h0;`,
-  judge: exactly((a) => BigInt.asUintN(32, to.startsWith('s') ? BigInt.asIntN(widthOf(to), a) : BigInt.asUintN(widthOf(to), a))),
+  judge: exactly((a) =>
+    BigInt.asUintN(32, to.startsWith('s') ? BigInt.asIntN(widthOf(to), a) : BigInt.asUintN(widthOf(to), a)),
+  ),
 }));
 
 const fromInteger: Case[] = integers.flatMap((from) =>
   ['f16', 'f32', 'f64'].flatMap((to) =>
     (['rn', 'rz', 'rm', 'rp'] as const).map((mode) =>
-      convert(`cvt.${mode}.${to}.${from}`, from, to, exactly((a) => encode(formats[to] as Format, integer(readInteger(from, a)), { mode }))),
+      convert(
+        `cvt.${mode}.${to}.${from}`,
+        from,
+        to,
+        exactly((a) => encode(formats[to] as Format, integer(readInteger(from, a)), { mode })),
+      ),
     ),
   ),
 );
@@ -81,7 +118,8 @@ const toIntegers: Case[] = ['f16', 'f32', 'f64'].flatMap((from) =>
         return convert(`cvt.${name}${ftz}.${to}.${from}`, from, to, ([a], [bits]) => {
           const value = decode(fmt, ftz ? flush(fmt, a as bigint) : (a as bigint));
           const [low, high] = limits(to);
-          if (value.kind === 'nan') return bits === fromNan(from, to) ? undefined : `expected 0x${fromNan(from, to).toString(16)}`;
+          if (value.kind === 'nan')
+            return bits === fromNan(from, to) ? undefined : `expected 0x${fromNan(from, to).toString(16)}`;
           const exact = value.kind === 'infinity' ? (value.negative ? low : high) : clampTo(to, toInteger(value, mode));
           const wanted = BigInt.asUintN(widthOf(to), exact);
           return wanted === bits ? undefined : `expected 0x${wanted.toString(16)}`;
@@ -97,8 +135,15 @@ function toFloat(from: string, to: string, mode: string, flags: string): Case {
   return convert(instruction, from, to, ([a], [bits]) => {
     const read = flags.includes('ftz') && from === 'f32' ? flush(source, a as bigint) : (a as bigint);
     const value = decode(source, read);
-    const options = { mode: (mode || 'rn') as Rounding, sat: flags.includes('sat'), relu: flags.includes('relu'), ftz: flags.includes('ftz') && to === 'f32' };
-    return allowed(result, value, options)(bits as bigint) ? undefined : `expected 0x${encode(result, value, options).toString(16)}`;
+    const options = {
+      mode: (mode || 'rn') as Rounding,
+      sat: flags.includes('sat'),
+      relu: flags.includes('relu'),
+      ftz: flags.includes('ftz') && to === 'f32',
+    };
+    return allowed(result, value, options)(bits as bigint)
+      ? undefined
+      : `expected 0x${encode(result, value, options).toString(16)}`;
   });
 }
 
@@ -121,7 +166,12 @@ const betweenFloats: Case[] = [
     toFloat('f32', 'f16', mode, '.sat'),
     toFloat('f64', 'f16', mode, ''),
   ]),
-  ...['rn', 'rz'].flatMap((mode) => ['', '.relu'].flatMap((flags) => [toFloat('f32', 'bf16', mode, flags), ...(flags ? [toFloat('f32', 'f16', mode, flags)] : [])])),
+  ...['rn', 'rz'].flatMap((mode) =>
+    ['', '.relu'].flatMap((flags) => [
+      toFloat('f32', 'bf16', mode, flags),
+      ...(flags ? [toFloat('f32', 'f16', mode, flags)] : []),
+    ]),
+  ),
 ];
 
 const integral = (from: string): Case[] => {
@@ -130,8 +180,13 @@ const integral = (from: string): Case[] => {
     (from === 'f32' ? ['', '.ftz', '.sat'] : ['']).map((flags) =>
       convert(`cvt.${name}${flags}.${from}.${from}`, from, from, ([a], [bits]) => {
         const value = decode(fmt, flags === '.ftz' ? flush(fmt, a as bigint) : (a as bigint));
-        const exact: Exact = value.kind === 'finite' ? finite(value.negative, roundShift(value.magnitude, -value.exponent, mode, value.negative)) : value;
-        return allowed(fmt, exact, { sat: flags === '.sat' })(bits as bigint) ? undefined : `expected 0x${encode(fmt, exact).toString(16)}`;
+        const exact: Exact =
+          value.kind === 'finite'
+            ? finite(value.negative, roundShift(value.magnitude, -value.exponent, mode, value.negative))
+            : value;
+        return allowed(fmt, exact, { sat: flags === '.sat' })(bits as bigint)
+          ? undefined
+          : `expected 0x${encode(fmt, exact).toString(16)}`;
       }),
     ),
   );
@@ -144,7 +199,13 @@ const pairs: Case[] = ['f16x2', 'bf16x2'].flatMap((type) =>
       const fmt = type === 'f16x2' ? f16 : bf16;
       const instruction = `cvt.${mode}${relu}.${type}.f32`;
       const half = (bits: bigint): bigint => encode(fmt, decode(f32, bits), { mode, relu: relu !== '' });
-      return { name: instruction, inputs: ['f32', 'f32'], outputs: [32], body: `${instruction} %x, %a, %b;`, judge: exactly((a, b) => (half(a) << 16n) | half(b)) };
+      return {
+        name: instruction,
+        inputs: ['f32', 'f32'],
+        outputs: [32],
+        body: `${instruction} %x, %a, %b;`,
+        judge: exactly((a, b) => (half(a) << 16n) | half(b)),
+      };
     }),
   ),
 );

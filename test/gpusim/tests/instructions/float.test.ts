@@ -1,8 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // f32 and f64 arithmetic in every rounding, with and without .ftz and .sat.
 import { type Case, suite } from '../cases.js';
-import { roundings, rounded, variants } from '../floats.js';
-import { add, compare, decode, divide, type Exact, type Format, f32, f64, finite, flush, isNan, multiply, negate, type Rounding, squareRoot } from '../numerics.js';
+import { rounded, roundings, variants } from '../floats.js';
+import {
+  add,
+  compare,
+  decode,
+  divide,
+  type Exact,
+  type Format,
+  f32,
+  f64,
+  finite,
+  flush,
+  isNan,
+  multiply,
+  negate,
+  type Rounding,
+  squareRoot,
+} from '../numerics.js';
 
 const one = finite(false, 1n);
 type Operation = (mode: Rounding, ...values: Exact[]) => Exact;
@@ -69,15 +85,23 @@ function extremes(fmt: Format): Case[] {
             return flag.includes('xorsign') ? read & ~sign : read;
           };
           const [left, right] = [prepare(a as bigint), prepare(b as bigint)];
-          const restore = (v: bigint): bigint => (flag.includes('xorsign') ? (v & ~sign) | (((a as bigint) ^ (b as bigint)) & sign) : v);
-          if ((flag.includes('NaN') && (isNan(fmt, left) || isNan(fmt, right))) || (isNan(fmt, left) && isNan(fmt, right))) {
+          const restore = (v: bigint): bigint =>
+            flag.includes('xorsign') ? (v & ~sign) | (((a as bigint) ^ (b as bigint)) & sign) : v;
+          if (
+            (flag.includes('NaN') && (isNan(fmt, left) || isNan(fmt, right))) ||
+            (isNan(fmt, left) && isNan(fmt, right))
+          ) {
             return isNan(fmt, bits as bigint) ? undefined : 'expected NaN';
           }
-          if (isNan(fmt, left) || isNan(fmt, right)) return restore(isNan(fmt, left) ? right : left) === bits ? undefined : 'expected the number';
+          if (isNan(fmt, left) || isNan(fmt, right))
+            return restore(isNan(fmt, left) ? right : left) === bits ? undefined : 'expected the number';
           const [x, y] = [decode(fmt, left), decode(fmt, right)];
           // Which of two zeros of different sign comes back is not specified.
-          if (compare(x, y) === 0) return bits === restore(left) || bits === restore(right) ? undefined : 'expected either operand';
-          return restore(smaller(x, y) === (name === 'min') ? left : right) === bits ? undefined : 'expected the other operand';
+          if (compare(x, y) === 0)
+            return bits === restore(left) || bits === restore(right) ? undefined : 'expected either operand';
+          return restore(smaller(x, y) === (name === 'min') ? left : right) === bits
+            ? undefined
+            : 'expected the other operand';
         },
       };
     }),
@@ -101,12 +125,15 @@ function signs(fmt: Format): Case[] {
     make(`abs.${fmt.name}`, 1, (a) => a & ~sign),
     make(`neg.${fmt.name}`, 1, (a) => a ^ sign),
     make(`copysign.${fmt.name}`, 2, (a, b) => (a & sign) | (b & ~sign)),
-    ...(fmt === f32 ? [make('abs.ftz.f32', 1, (a) => a & ~sign, true), make('neg.ftz.f32', 1, (a) => a ^ sign, true)] : []),
+    ...(fmt === f32
+      ? [make('abs.ftz.f32', 1, (a) => a & ~sign, true), make('neg.ftz.f32', 1, (a) => a ^ sign, true)]
+      : []),
   ];
 }
 
 function properties(fmt: Format): Case[] {
-  const subnormal = (v: Exact): boolean => v.kind === 'finite' && v.magnitude !== 0n && v.magnitude < 1n << BigInt(fmt.fractionBits);
+  const subnormal = (v: Exact): boolean =>
+    v.kind === 'finite' && v.magnitude !== 0n && v.magnitude < 1n << BigInt(fmt.fractionBits);
   const tests: Record<string, (v: Exact) => boolean> = {
     finite: (v) => v.kind === 'finite',
     infinite: (v) => v.kind === 'infinity',
@@ -115,15 +142,21 @@ function properties(fmt: Format): Case[] {
     normal: (v) => v.kind === 'finite' && !subnormal(v),
     subnormal,
   };
-  return Object.entries(tests).map(([name, holds]): Case => ({
-    name: `testp.${name}.${fmt.name}`,
-    inputs: [fmt.name as 'f32'],
-    outputs: [32],
-    body: `testp.${name}.${fmt.name} %p, %a; selp.u32 %x, 1, 0, %p;`,
-    judge: ([a], [bits]) => (bits === (holds(decode(fmt, a as bigint)) ? 1n : 0n) ? undefined : 'the property is the other way'),
-  }));
+  return Object.entries(tests).map(
+    ([name, holds]): Case => ({
+      name: `testp.${name}.${fmt.name}`,
+      inputs: [fmt.name as 'f32'],
+      outputs: [32],
+      body: `testp.${name}.${fmt.name} %p, %a; selp.u32 %x, 1, 0, %p;`,
+      judge: ([a], [bits]) =>
+        bits === (holds(decode(fmt, a as bigint)) ? 1n : 0n) ? undefined : 'the property is the other way',
+    }),
+  );
 }
 
 suite('f32 arithmetic', arithmetic(f32));
 suite('f64 arithmetic', arithmetic(f64));
-suite('float defaults, extremes and signs', [...defaults, ...[f32, f64].flatMap((fmt) => [...extremes(fmt), ...signs(fmt), ...properties(fmt)])]);
+suite('float defaults, extremes and signs', [
+  ...defaults,
+  ...[f32, f64].flatMap((fmt) => [...extremes(fmt), ...signs(fmt), ...properties(fmt)]),
+]);

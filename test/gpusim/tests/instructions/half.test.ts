@@ -2,7 +2,20 @@
 // f16, f16x2, bf16 and bf16x2 arithmetic of sm_80.
 import { type Case, exactly, type Judge, suite } from '../cases.js';
 import { packed, rounded } from '../floats.js';
-import { add, bf16, compare, decode, type Exact, type Format, f16, flush, isNan, multiply, negate, type Rounding } from '../numerics.js';
+import {
+  add,
+  bf16,
+  compare,
+  decode,
+  type Exact,
+  type Format,
+  f16,
+  flush,
+  isNan,
+  multiply,
+  negate,
+  type Rounding,
+} from '../numerics.js';
 import type { Kind } from '../samples.js';
 
 type Operation = (mode: Rounding, ...values: Exact[]) => Exact;
@@ -17,11 +30,19 @@ function arithmetic(name: string, flags: string, type: string): Case {
   const [arity, run] = operations[name] as readonly [number, Operation];
   const fmt = type.startsWith('bf') ? bf16 : f16;
   const instruction = `${name}${flags}.${type}`;
-  const judge = rounded(fmt, run, { ftz: flags.includes('ftz'), sat: flags.includes('sat'), relu: flags.includes('relu') });
+  const judge = rounded(fmt, run, {
+    ftz: flags.includes('ftz'),
+    sat: flags.includes('sat'),
+    relu: flags.includes('relu'),
+  });
   const relu: Judge = (inputs, outputs) => {
     // .relu clamps negative results to zero and makes NaN canonical.
     const values = inputs.map((v) => decode(fmt, flags.includes('ftz') ? flush(fmt, v) : v));
-    return run('rn', ...values).kind === 'nan' ? (outputs[0] === fmt.nan ? undefined : 'expected canonical NaN') : judge(inputs, outputs);
+    return run('rn', ...values).kind === 'nan'
+      ? outputs[0] === fmt.nan
+        ? undefined
+        : 'expected canonical NaN'
+      : judge(inputs, outputs);
   };
   const chosen = flags.includes('relu') ? relu : judge;
   return {
@@ -35,8 +56,12 @@ function arithmetic(name: string, flags: string, type: string): Case {
 
 const sums: Case[] = [
   ...['f16', 'f16x2'].flatMap((type) => [
-    ...['add', 'sub', 'mul'].flatMap((name) => ['', '.rn', '.ftz', '.sat', '.rn.ftz.sat'].map((flags) => arithmetic(name, flags, type))),
-    ...['.rn', '.rn.ftz', '.rn.sat', '.rn.ftz.sat', '.rn.relu', '.rn.ftz.relu'].map((flags) => arithmetic('fma', flags, type)),
+    ...['add', 'sub', 'mul'].flatMap((name) =>
+      ['', '.rn', '.ftz', '.sat', '.rn.ftz.sat'].map((flags) => arithmetic(name, flags, type)),
+    ),
+    ...['.rn', '.rn.ftz', '.rn.sat', '.rn.ftz.sat', '.rn.relu', '.rn.ftz.relu'].map((flags) =>
+      arithmetic('fma', flags, type),
+    ),
   ]),
   ...['bf16', 'bf16x2'].flatMap((type) => ['.rn', '.rn.relu'].map((flags) => arithmetic('fma', flags, type))),
 ];
@@ -86,7 +111,10 @@ function extreme(name: 'min' | 'max', flags: string, type: string): Case {
     return flags.includes('xorsign') ? (chosen & 0x7fffn) | ((a ^ b) & 0x8000n) : chosen;
   });
   const judged: Judge = flags.includes('xorsign')
-    ? (inputs, outputs) => (outputs.every((bits) => isNan(fmt, bits)) && judge(inputs, [fmt.nan]) === undefined ? undefined : judge(inputs, outputs))
+    ? (inputs, outputs) =>
+        outputs.every((bits) => isNan(fmt, bits)) && judge(inputs, [fmt.nan]) === undefined
+          ? undefined
+          : judge(inputs, outputs)
     : judge;
   return {
     name: instruction,
@@ -99,8 +127,12 @@ function extreme(name: 'min' | 'max', flags: string, type: string): Case {
 }
 
 const extremes: Case[] = (['min', 'max'] as const).flatMap((name) => [
-  ...['f16', 'f16x2'].flatMap((type) => ['', '.ftz', '.NaN', '.ftz.NaN', '.xorsign.abs', '.NaN.xorsign.abs'].map((flags) => extreme(name, flags, type))),
-  ...['bf16', 'bf16x2'].flatMap((type) => ['', '.NaN', '.xorsign.abs', '.NaN.xorsign.abs'].map((flags) => extreme(name, flags, type))),
+  ...['f16', 'f16x2'].flatMap((type) =>
+    ['', '.ftz', '.NaN', '.ftz.NaN', '.xorsign.abs', '.NaN.xorsign.abs'].map((flags) => extreme(name, flags, type)),
+  ),
+  ...['bf16', 'bf16x2'].flatMap((type) =>
+    ['', '.NaN', '.xorsign.abs', '.NaN.xorsign.abs'].map((flags) => extreme(name, flags, type)),
+  ),
 ]);
 
 suite('16-bit float arithmetic', [...sums, ...signs, ...extremes]);

@@ -8,7 +8,9 @@ type Binary = (x: bigint, y: bigint) => bigint;
 const kind = (width: number): Kind => `b${width}` as Kind;
 const reader = (type: string) => {
   const width = Number(type.slice(1));
-  return type.startsWith('s') ? (bits: bigint) => BigInt.asIntN(width, bits) : (bits: bigint) => BigInt.asUintN(width, bits);
+  return type.startsWith('s')
+    ? (bits: bigint) => BigInt.asIntN(width, bits)
+    : (bits: bigint) => BigInt.asUintN(width, bits);
 };
 const clampTo = (type: string, value: bigint): bigint => {
   const width = BigInt(type.slice(1));
@@ -64,7 +66,10 @@ function ternary(instruction: string, third: number, operation: (x: bigint, y: b
 const all = ['s16', 'u16', 's32', 'u32', 's64', 'u64'];
 const magnitude = (x: bigint): bigint => (x < 0n ? -x : x);
 const widthOf = (type: string): bigint => BigInt(type.slice(1));
-const high = (type: string) => (x: bigint): bigint => x >> widthOf(type);
+const high =
+  (type: string) =>
+  (x: bigint): bigint =>
+    x >> widthOf(type);
 const low24 = (type: string, x: bigint): bigint => (type === 's32' ? BigInt.asIntN(24, x) : BigInt.asUintN(24, x));
 
 const arithmetic: Case[] = [
@@ -87,8 +92,22 @@ const arithmetic: Case[] = [
   ]),
   ternary('mad24.hi.sat.s32', 32, (x, y, z) => clampTo('s32', ((low24('s32', x) * low24('s32', y)) >> 16n) + z)),
   ...all.map((t) => ternary(`sad.${t}`, Number(t.slice(1)), (x, y, z) => z + magnitude(x - y))),
-  ...all.map((t) => binary(`div.${t}`, (x, y) => x / y, undefined, ([, y]) => y !== 0n)),
-  ...all.map((t) => binary(`rem.${t}`, (x, y) => x % y, undefined, ([, y]) => y !== 0n)),
+  ...all.map((t) =>
+    binary(
+      `div.${t}`,
+      (x, y) => x / y,
+      undefined,
+      ([, y]) => y !== 0n,
+    ),
+  ),
+  ...all.map((t) =>
+    binary(
+      `rem.${t}`,
+      (x, y) => x % y,
+      undefined,
+      ([, y]) => y !== 0n,
+    ),
+  ),
   ...['s16', 's32', 's64'].flatMap((t) => [unary(`abs.${t}`, magnitude), unary(`neg.${t}`, (x) => -x)]),
   ...all.map((t) => binary(`min.${t}`, (x, y) => (x < y ? x : y))),
   ...all.map((t) => binary(`max.${t}`, (x, y) => (x > y ? x : y))),
@@ -100,7 +119,11 @@ const chains: Case[] = [32, 64].flatMap((width): Case[] => {
   const w = BigInt(width);
   const t = `u${width}`;
   const words: Kind[] = [kind(width), kind(width), kind(width), kind(width)];
-  const split = (value: bigint): bigint[] => [BigInt.asUintN(width, value), BigInt.asUintN(width, value >> w), BigInt.asUintN(width, value >> (2n * w))];
+  const split = (value: bigint): bigint[] => [
+    BigInt.asUintN(width, value),
+    BigInt.asUintN(width, value >> w),
+    BigInt.asUintN(width, value >> (2n * w)),
+  ];
   return [
     {
       name: `add.cc / addc.cc / addc .${t}`,
@@ -147,7 +170,8 @@ const bytes = (bits: bigint, signed: boolean): bigint[] =>
   [0n, 8n, 16n, 24n].map((at) => (signed ? BigInt.asIntN(8, bits >> at) : BigInt.asUintN(8, bits >> at)));
 const halves = (bits: bigint, signed: boolean): bigint[] =>
   [0n, 16n].map((at) => (signed ? BigInt.asIntN(16, bits >> at) : BigInt.asUintN(16, bits >> at)));
-const dot = (x: readonly bigint[], y: readonly bigint[]): bigint => x.reduce((sum, value, i) => sum + value * (y[i] as bigint), 0n);
+const dot = (x: readonly bigint[], y: readonly bigint[]): bigint =>
+  x.reduce((sum, value, i) => sum + value * (y[i] as bigint), 0n);
 
 const dots: Case[] = ['u32', 's32'].flatMap((at) =>
   ['u32', 's32'].flatMap((bt): Case[] => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ldmatrix and movmatrix by the manual's layout, and wmma end to end (load, multiply, store) in every shape, type and layout.
-import { kernelSuite, type KernelCase, pack, unpack } from '../cases.js';
+import { type KernelCase, kernelSuite, pack, unpack } from '../cases.js';
 import { type Element, elements, matrix8x8 } from '../layouts.js';
 import { Random } from '../random.js';
 
@@ -21,12 +21,16 @@ function load(count: 1 | 2 | 4, transposed: boolean): KernelCase {
     judge: ([bytes]) => {
       const values = unpack(bytes as Uint8Array, 16);
       const place = matrix8x8(transposed);
-      return values.flatMap((value, at) => {
-        const [lane, register, i] = [Math.floor(at / (2 * count)), Math.floor(at / 2) % count, at % 2];
-        const [row, column] = place(lane, i);
-        const wanted = halves[rowOf(register * 8 + row) * 8 + column];
-        return value === wanted ? [] : [`lane ${lane} register ${register} element ${i} is ${value}, expected ${wanted}`];
-      }).slice(0, 4);
+      return values
+        .flatMap((value, at) => {
+          const [lane, register, i] = [Math.floor(at / (2 * count)), Math.floor(at / 2) % count, at % 2];
+          const [row, column] = place(lane, i);
+          const wanted = halves[rowOf(register * 8 + row) * 8 + column];
+          return value === wanted
+            ? []
+            : [`lane ${lane} register ${register} element ${i} is ${value}, expected ${wanted}`];
+        })
+        .slice(0, 4);
     },
   };
 }
@@ -38,8 +42,21 @@ const move: KernelCase = {
   ptx: `.visible .entry test(.param .u64 in, .param .u64 out)
 { .reg .u32 %r<4>; .reg .u64 %d<4>; ld.param.u64 %d0, [in]; ld.param.u64 %d1, [out]; mov.u32 %r0, %tid.x; mul.wide.u32 %d2, %r0, 4; add.u64 %d0, %d0, %d2; add.u64 %d1, %d1, %d2;
   ld.global.u32 %r1, [%d0]; movmatrix.sync.aligned.m8n8.trans.b16 %r2, %r1; st.global.u32 [%d1], %r2; ret; }`,
-  launch: { args: [{ input: pack(Array.from({ length: 64 }, (_, i) => BigInt(i + 1)), 16) }, { output: 128 }] },
-  judge: ([bytes]) => unpack(bytes as Uint8Array, 16).flatMap((value, at) => (value === BigInt((at % 8) * 8 + Math.floor(at / 8) + 1) ? [] : [`element ${at} is ${value}`])),
+  launch: {
+    args: [
+      {
+        input: pack(
+          Array.from({ length: 64 }, (_, i) => BigInt(i + 1)),
+          16,
+        ),
+      },
+      { output: 128 },
+    ],
+  },
+  judge: ([bytes]) =>
+    unpack(bytes as Uint8Array, 16).flatMap((value, at) =>
+      value === BigInt((at % 8) * 8 + Math.floor(at / 8) + 1) ? [] : [`element ${at} is ${value}`],
+    ),
 };
 
 type Order = 'row' | 'col';
@@ -69,7 +86,7 @@ function bytesOf(values: readonly number[], type: Element): Uint8Array {
 }
 
 function wmma(v: Wmma, index: number): KernelCase {
-  const [, m, n, k] = /m(\d+)n(\d+)k(\d+)/.exec(v.shape)?.map(Number) as [number, number, number, number];
+  const [, m, n, k] = (v.shape.match(/m(\d+)n(\d+)k(\d+)/) ?? []).map(Number) as [number, number, number, number];
   const random = new Random(300 + index);
   const pick = (name: string): number => {
     if (name === 'b1') return random.below(2);
@@ -81,10 +98,14 @@ function wmma(v: Wmma, index: number): KernelCase {
   const c = Array.from({ length: m * n }, () => random.below(200) - 100);
   const [orderA, orderB, orderC] = v.orders;
   const order = (values: readonly number[], rows: number, columns: number, layout: Order): number[] =>
-    layout === 'row' ? [...values] : Array.from({ length: rows * columns }, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)] as number);
+    layout === 'row'
+      ? [...values]
+      : Array.from({ length: rows * columns }, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)] as number);
   const name = (e: string): string => e;
-  const registers = (letter: string, count: number): string => `{${Array.from({ length: count }, (_, i) => `%${letter}${i}`).join(', ')}}`;
-  const declare = (letter: string, e: string): string => `.reg .${e === 'f32' || e === 'f64' ? e : 'b32'} %${letter}<8>;`;
+  const registers = (letter: string, count: number): string =>
+    `{${Array.from({ length: count }, (_, i) => `%${letter}${i}`).join(', ')}}`;
+  const declare = (letter: string, e: string): string =>
+    `.reg .${e === 'f32' || e === 'f64' ? e : 'b32'} %${letter}<8>;`;
   const stride = (layout: Order, rows: number, columns: number): number => (layout === 'row' ? columns : rows);
   const [ra, rb, rc, rd] = v.registers;
   // Integer and f64 accumulate forms name their types once; 16-bit and tf32 inputs name them all but f16, which names only d and c.
@@ -111,7 +132,12 @@ wmma.store.d.sync.aligned.${orderC}.${v.shape}.global.${v.d} [%p3], ${registers(
       ],
     },
     judge: ([bytes]) => {
-      const combine = v.suffix === 'xor.popc' ? (x: number, y: number) => x ^ y : v.suffix === 'and.popc' ? (x: number, y: number) => x & y : (x: number, y: number) => x * y;
+      const combine =
+        v.suffix === 'xor.popc'
+          ? (x: number, y: number) => x ^ y
+          : v.suffix === 'and.popc'
+            ? (x: number, y: number) => x & y
+            : (x: number, y: number) => x * y;
       const wanted = Array.from({ length: m * n }, (_, at) => {
         const [row, column] = [Math.floor(at / n), at % n];
         let sum = c[at] as number;
@@ -119,7 +145,9 @@ wmma.store.d.sync.aligned.${orderC}.${v.shape}.global.${v.d} [%p3], ${registers(
         return sum;
       });
       const expected = order(wanted, m, n, orderC);
-      const found = unpack(bytes as Uint8Array, d.bits).flatMap((bits, at) => (d.decode(bits) === expected[at] ? [] : [`element ${at} is ${d.decode(bits)}, expected ${expected[at]}`]));
+      const found = unpack(bytes as Uint8Array, d.bits).flatMap((bits, at) =>
+        d.decode(bits) === expected[at] ? [] : [`element ${at} is ${d.decode(bits)}, expected ${expected[at]}`],
+      );
       return found.length > 3 ? [...found.slice(0, 3), `${found.length} are wrong`] : found;
     },
   };
@@ -136,13 +164,27 @@ const counts: Record<string, readonly [number, number]> = { m16n16k16: [4, 4], m
 
 const products: Wmma[] = [
   ...shapes16.flatMap((shape) =>
-    orders.flatMap((o) => (['f16', 'f32'] as const).map((acc): Wmma => ({ shape, a: 'f16', b: 'f16', c: acc, d: acc, registers: acc === 'f16' ? [8, 8, 4, 4] : [8, 8, 8, 8], orders: o }))),
+    orders.flatMap((o) =>
+      (['f16', 'f32'] as const).map(
+        (acc): Wmma => ({
+          shape,
+          a: 'f16',
+          b: 'f16',
+          c: acc,
+          d: acc,
+          registers: acc === 'f16' ? [8, 8, 4, 4] : [8, 8, 8, 8],
+          orders: o,
+        }),
+      ),
+    ),
   ),
   ...shapes16.flatMap((shape) => {
     const [ra, rb] = counts[shape] as readonly [number, number];
     return orders.flatMap((o): Wmma[] => [
       { shape, a: 'bf16', b: 'bf16', c: 'f32', d: 'f32', registers: [ra, rb, 8, 8], orders: o },
-      ...['s8', 'u8'].map((t): Wmma => ({ shape, a: t, b: t, c: 's32', d: 's32', registers: [ra / 2, rb / 2, 8, 8], orders: o })),
+      ...['s8', 'u8'].map(
+        (t): Wmma => ({ shape, a: t, b: t, c: 's32', d: 's32', registers: [ra / 2, rb / 2, 8, 8], orders: o }),
+      ),
     ]);
   }),
   ...orders.flatMap((o): Wmma[] => [
@@ -150,8 +192,29 @@ const products: Wmma[] = [
     { shape: 'm8n8k4', a: 'f64', b: 'f64', c: 'f64', d: 'f64', registers: [1, 1, 2, 2], orders: o },
   ]),
   ...(['row', 'col'] as const).flatMap((c): Wmma[] => [
-    ...['s4', 'u4'].map((t): Wmma => ({ shape: 'm8n8k32', a: t, b: t, c: 's32', d: 's32', registers: [1, 1, 2, 2], orders: ['row', 'col', c] })),
-    ...['xor.popc', 'and.popc'].map((suffix): Wmma => ({ shape: 'm8n8k128', a: 'b1', b: 'b1', c: 's32', d: 's32', registers: [1, 1, 2, 2], orders: ['row', 'col', c], suffix })),
+    ...['s4', 'u4'].map(
+      (t): Wmma => ({
+        shape: 'm8n8k32',
+        a: t,
+        b: t,
+        c: 's32',
+        d: 's32',
+        registers: [1, 1, 2, 2],
+        orders: ['row', 'col', c],
+      }),
+    ),
+    ...['xor.popc', 'and.popc'].map(
+      (suffix): Wmma => ({
+        shape: 'm8n8k128',
+        a: 'b1',
+        b: 'b1',
+        c: 's32',
+        d: 's32',
+        registers: [1, 1, 2, 2],
+        orders: ['row', 'col', c],
+        suffix,
+      }),
+    ),
   ]),
 ];
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads and stores of every width and space, vectors, generic addresses, module variables, parameters and asynchronous copies.
-import { type Case, exactly, kernelSuite, type KernelCase, pack, suite, unpack } from '../cases.js';
+import { type Case, exactly, type KernelCase, kernelSuite, pack, suite, unpack } from '../cases.js';
 import type { Kind } from '../samples.js';
 
 const ptxType = (signed: boolean, width: number): string => `${signed ? 's' : 'u'}${width}`;
@@ -15,7 +15,8 @@ const extending: Case[] = [8, 16, 32].flatMap((width) =>
           const type = ptxType(signed, width);
           const place = {
             global: `ld.param.u64 %u0, [out0]; mul.wide.u32 %u1, %index, ${register / 8}; add.u64 %u0, %u0, %u1;`,
-            shared: '.shared .align 8 .b8 cells[1024]; mov.u64 %u0, cells; mov.u32 %t0, %tid.x; mul.wide.u32 %u1, %t0, 8; add.u64 %u0, %u0, %u1;',
+            shared:
+              '.shared .align 8 .b8 cells[1024]; mov.u64 %u0, cells; mov.u32 %t0, %tid.x; mul.wide.u32 %u1, %t0, 8; add.u64 %u0, %u0, %u1;',
             local: '.local .align 8 .b8 cells[8]; mov.u64 %u0, cells;',
           }[space];
           return {
@@ -23,7 +24,9 @@ const extending: Case[] = [8, 16, 32].flatMap((width) =>
             inputs: [`b${register}` as Kind],
             outputs: [register],
             body: `${place} st.${space}.${type} [%u0], %a; ld.${space}.${type} %x, [%u0];`,
-            judge: exactly((a) => BigInt.asUintN(register, signed ? BigInt.asIntN(width, a) : BigInt.asUintN(width, a))),
+            judge: exactly((a) =>
+              BigInt.asUintN(register, signed ? BigInt.asIntN(width, a) : BigInt.asUintN(width, a)),
+            ),
           };
         }),
       ),
@@ -87,7 +90,18 @@ const qualifiers: Case[] = [
   };
 });
 
-const storing: Case[] = ['st.global.wb', 'st.global.cg', 'st.global.cs', 'st.global.wt', 'st.volatile.global', 'st.relaxed.gpu.global', 'st.release.gpu.global', 'st.release.sys.global', 'st.relaxed.cta.global', 'st.weak.global'].map(
+const storing: Case[] = [
+  'st.global.wb',
+  'st.global.cg',
+  'st.global.cs',
+  'st.global.wt',
+  'st.volatile.global',
+  'st.relaxed.gpu.global',
+  'st.release.gpu.global',
+  'st.release.sys.global',
+  'st.relaxed.cta.global',
+  'st.weak.global',
+].map(
   (instruction): Case => ({
     name: `${instruction}.b32`,
     inputs: ['b32'],
@@ -111,32 +125,41 @@ const policies: Case[] = [
 ];
 
 const generic: Case[] = [
-  ...['global', 'shared', 'local'].map((space): Case => ({
-    name: `generic ld and st on ${space} memory, cvta both ways, isspacep`,
-    inputs: ['b32', 'b32'],
-    outputs: [32, 32, 32],
-    body: `${
-      {
-        global: 'ld.param.u64 %u0, [out0]; mul.wide.u32 %u1, %index, 4; add.u64 %u0, %u0, %u1; cvta.global.u64 %u2, %u0;',
-        shared: '.shared .align 4 .b8 cells[512]; mov.u64 %u0, cells; mov.u32 %t0, %tid.x; mul.wide.u32 %u1, %t0, 4; add.u64 %u0, %u0, %u1; cvta.shared.u64 %u2, %u0;',
-        local: '.local .align 4 .b8 cells[4]; mov.u64 %u0, cells; cvta.local.u64 %u2, %u0;',
-      }[space]
-    }
+  ...['global', 'shared', 'local'].map(
+    (space): Case => ({
+      name: `generic ld and st on ${space} memory, cvta both ways, isspacep`,
+      inputs: ['b32', 'b32'],
+      outputs: [32, 32, 32],
+      body: `${
+        {
+          global:
+            'ld.param.u64 %u0, [out0]; mul.wide.u32 %u1, %index, 4; add.u64 %u0, %u0, %u1; cvta.global.u64 %u2, %u0;',
+          shared:
+            '.shared .align 4 .b8 cells[512]; mov.u64 %u0, cells; mov.u32 %t0, %tid.x; mul.wide.u32 %u1, %t0, 4; add.u64 %u0, %u0, %u1; cvta.shared.u64 %u2, %u0;',
+          local: '.local .align 4 .b8 cells[4]; mov.u64 %u0, cells; cvta.local.u64 %u2, %u0;',
+        }[space]
+      }
       st.u32 [%u2], %a; cvta.to.${space}.u64 %u3, %u2; ld.${space}.u32 %x, [%u3]; st.${space}.u32 [%u0], %b; ld.u32 %y, [%u2];
       mov.u32 %z, 0; isspacep.global %p, %u2; selp.u32 %t1, 1, 0, %p; or.b32 %z, %z, %t1; isspacep.shared %p, %u2; selp.u32 %t1, 2, 0, %p; or.b32 %z, %z, %t1;
       isspacep.local %p, %u2; selp.u32 %t1, 4, 0, %p; or.b32 %z, %z, %t1;`,
-    judge: exactly((a, b) => [a, b, { global: 1n, shared: 2n, local: 4n }[space] as bigint]),
-  })),
+      judge: exactly((a, b) => [a, b, { global: 1n, shared: 2n, local: 4n }[space] as bigint]),
+    }),
+  ),
 ];
 
 suite('loads and stores', [...extending, ...vectors, ...qualifiers, ...storing, ...policies, ...generic]);
 
-const wordsAre = (wanted: readonly bigint[], width = 32): KernelCase['judge'] => ([bytes]) => {
-  const actual = unpack(bytes as Uint8Array, width);
-  return wanted.flatMap((value, i) => (value === actual[i] ? [] : [`word ${i} is 0x${actual[i]?.toString(16)}, expected 0x${value.toString(16)}`]));
-};
+const wordsAre =
+  (wanted: readonly bigint[], width = 32): KernelCase['judge'] =>
+  ([bytes]) => {
+    const actual = unpack(bytes as Uint8Array, width);
+    return wanted.flatMap((value, i) =>
+      value === actual[i] ? [] : [`word ${i} is 0x${actual[i]?.toString(16)}, expected 0x${value.toString(16)}`],
+    );
+  };
 
-const range = (count: number, f: (i: bigint) => bigint): bigint[] => Array.from({ length: count }, (_, i) => f(BigInt(i)));
+const range = (count: number, f: (i: bigint) => bigint): bigint[] =>
+  Array.from({ length: count }, (_, i) => f(BigInt(i)));
 
 const variables: KernelCase[] = [
   {
@@ -160,9 +183,29 @@ const variables: KernelCase[] = [
   st.global.v4.u32 [%d0], {%r0, %r1, %r2, %r3}; st.global.v4.u32 [%d0+16], {%r4, %r5, %r6, %r7}; st.global.v2.u32 [%d0+32], {%r8, %r9}; st.global.u64 [%d0+40], %d1; ret; }`,
     launch: {
       block: '1',
-      args: [{ output: 48 }, 'u8:254', 'u16:65535', 'u32:0xdeadbeef', 'bytes:01000000020000000300000004000000aabbfeff78563412', 'f64:1.5'],
+      args: [
+        { output: 48 },
+        'u8:254',
+        'u16:65535',
+        'u32:0xdeadbeef',
+        'bytes:01000000020000000300000004000000aabbfeff78563412',
+        'f64:1.5',
+      ],
     },
-    judge: wordsAre([0xfffffffen, 0xffffn, 0xdeadbeefn, 1n, 2n, 3n, 4n, 0xbbn, 0xfffffffen, 0x12345678n, 0n, 0x3ff80000n]),
+    judge: wordsAre([
+      0xfffffffen,
+      0xffffn,
+      0xdeadbeefn,
+      1n,
+      2n,
+      3n,
+      4n,
+      0xbbn,
+      0xfffffffen,
+      0x12345678n,
+      0n,
+      0x3ff80000n,
+    ]),
   },
   {
     name: 'static and dynamic shared memory do not overlap; reversal across a barrier',
@@ -208,7 +251,11 @@ function copy(instruction: string, size: number, operands: string, kept: number)
   };
 }
 const copies: KernelCase[] = [
-  ...[4, 8, 16].flatMap((size) => [copy('cp.async.ca.shared.global', size, '', size), copy('cp.async.ca.shared.global', size, ', %r2', 2), copy('cp.async.ca.shared.global', size, ', 0', 0)]),
+  ...[4, 8, 16].flatMap((size) => [
+    copy('cp.async.ca.shared.global', size, '', size),
+    copy('cp.async.ca.shared.global', size, ', %r2', 2),
+    copy('cp.async.ca.shared.global', size, ', 0', 0),
+  ]),
   copy('cp.async.cg.shared.global', 16, '', 16),
   copy('cp.async.cg.shared.global.L2::128B', 16, '', 16),
   copy('cp.async.cg.shared.global', 16, ', %r2', 2),
@@ -223,7 +270,17 @@ const groups: KernelCase = {
   cp.async.ca.shared.global [%d3], [%d0], 4; cp.async.commit_group; cp.async.ca.shared.global [%d3+128], [%d0+128], 4; cp.async.commit_group; cp.async.ca.shared.global [%d3+256], [%d0+256], 4; cp.async.commit_group; cp.async.commit_group;
   cp.async.wait_group 3; ld.shared.u32 %r1, [%d3]; cp.async.wait_group 2; ld.shared.u32 %r2, [%d3+128]; cp.async.wait_group 0; ld.shared.u32 %r3, [%d3+256];
   st.global.u32 [%d1], %r1; st.global.u32 [%d1+128], %r2; st.global.u32 [%d1+256], %r3; ret; }`,
-  launch: { args: [{ input: pack(range(96, (i) => i * 3n), 32) }, { output: 384 }] },
+  launch: {
+    args: [
+      {
+        input: pack(
+          range(96, (i) => i * 3n),
+          32,
+        ),
+      },
+      { output: 384 },
+    ],
+  },
   judge: wordsAre(range(96, (i) => i * 3n)),
 };
 

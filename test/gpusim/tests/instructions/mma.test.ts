@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // mma.sync in every shape and type of sm_80 and sm_89, against the manual's fragment layouts: products with one-hot
 // matrices for every position of A and of B, dense products that are exact, and dense products within rounding.
-import { kernelSuite, type KernelCase, pack, type Target, unpack } from '../cases.js';
-import { elements, type Element, type MmaLayout, mmaLayout, quadLayout } from '../layouts.js';
+import { type KernelCase, kernelSuite, pack, type Target, unpack } from '../cases.js';
+import { type Element, elements, type MmaLayout, mmaLayout, quadLayout } from '../layouts.js';
 import { Random } from '../random.js';
 
 interface Variant {
@@ -50,7 +50,10 @@ function full(name: string, random: Random): number {
 function problems(v: Variant, random: Random): { readonly exact: boolean; readonly problem: Problem }[] {
   const [m, n, k] = v.shape;
   const zero = matrix(m, n, () => 0);
-  const cell = (index: number, columns: number): readonly [number, number] => [Math.floor(index / columns), index % columns];
+  const cell = (index: number, columns: number): readonly [number, number] => [
+    Math.floor(index / columns),
+    index % columns,
+  ];
   const hot = (rows: number, columns: number, at: number): Matrix => {
     const [row, column] = cell(at, columns);
     return matrix(rows, columns, (i, j) => (i === row && j === column ? 1 : 0));
@@ -58,14 +61,26 @@ function problems(v: Variant, random: Random): { readonly exact: boolean; readon
   const step = m * k > 1024 ? 7 : 1;
   const positions = (count: number): number[] => Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
   const list = [
-    ...positions(m * k).map((at) => ({ exact: true, problem: { a: hot(m, k, at), b: matrix(k, n, () => small(v.b, random)), c: zero } })),
-    ...positions(k * n).map((at) => ({ exact: true, problem: { a: matrix(m, k, () => small(v.a, random)), b: hot(k, n, at), c: zero } })),
+    ...positions(m * k).map((at) => ({
+      exact: true,
+      problem: { a: hot(m, k, at), b: matrix(k, n, () => small(v.b, random)), c: zero },
+    })),
+    ...positions(k * n).map((at) => ({
+      exact: true,
+      problem: { a: matrix(m, k, () => small(v.a, random)), b: hot(k, n, at), c: zero },
+    })),
   ];
   for (let i = 0; i < 8; ++i) {
     const c = matrix(m, n, () => (v.c === 's32' ? Number(BigInt.asIntN(32, random.bits(32))) : random.below(64) - 32));
-    list.push({ exact: true, problem: { a: matrix(m, k, () => small(v.a, random)), b: matrix(k, n, () => small(v.b, random)), c } });
+    list.push({
+      exact: true,
+      problem: { a: matrix(m, k, () => small(v.a, random)), b: matrix(k, n, () => small(v.b, random)), c },
+    });
     const reals = v.c === 's32' ? c : matrix(m, n, () => full(v.c, random));
-    list.push({ exact: v.c === 's32', problem: { a: matrix(m, k, () => full(v.a, random)), b: matrix(k, n, () => full(v.b, random)), c: reals } });
+    list.push({
+      exact: v.c === 's32',
+      problem: { a: matrix(m, k, () => full(v.a, random)), b: matrix(k, n, () => full(v.b, random)), c: reals },
+    });
   }
   return list;
 }
@@ -93,10 +108,16 @@ const wordsPerLane = (type: Element, size: number): number => (size * type.bits)
 
 function ptx(v: Variant): string {
   const [a, b, c, d] = [v.a, v.b, v.c, v.d].map(element) as [Element, Element, Element, Element];
-  const counts = [wordsPerLane(a, v.layout.sizes[0]), wordsPerLane(b, v.layout.sizes[1]), wordsPerLane(c, v.layout.sizes[2]), wordsPerLane(d, v.layout.sizes[2])];
+  const counts = [
+    wordsPerLane(a, v.layout.sizes[0]),
+    wordsPerLane(b, v.layout.sizes[1]),
+    wordsPerLane(c, v.layout.sizes[2]),
+    wordsPerLane(d, v.layout.sizes[2]),
+  ];
   const width = a.bits === 64 ? 64 : 32;
   const type = (e: Element): string => (e.name === 'f32' || e.name === 'f64' ? e.name : `b${width}`);
-  const list = (name: string, count: number): string => Array.from({ length: count }, (_, i) => `%${name}${i}`).join(', ');
+  const list = (name: string, count: number): string =>
+    Array.from({ length: count }, (_, i) => `%${name}${i}`).join(', ');
   const load = (name: string, pointer: string, count: number, e: Element): string =>
     `ld.param.u64 %p, [${pointer}]; mad.wide.u32 %p, %index, ${(count * width) / 8}, %p;\n` +
     Array.from({ length: count }, (_, i) => `ld.global.${type(e)} %${name}${i}, [%p+${(i * width) / 8}];`).join(' ');
@@ -124,10 +145,24 @@ function reference(v: Variant, p: Problem, row: number, column: number): readonl
   return [sum, magnitude];
 }
 
-function wrong(v: Variant, exact: boolean, problem: Problem, row: number, column: number, actual: number): string | undefined {
+function wrong(
+  v: Variant,
+  exact: boolean,
+  problem: Problem,
+  row: number,
+  column: number,
+  actual: number,
+): string | undefined {
   const [sum, magnitude] = reference(v, problem, row, column);
-  const wanted = v.d === 's32' ? (v.saturate ? Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, sum)) : Number(BigInt.asIntN(32, BigInt(sum)))) : sum;
-  const tolerance = exact ? 0 : magnitude * (v.d === 'f16' || v.c === 'f16' ? 2 ** -9 : v.d === 'f64' ? 2 ** -50 : 2 ** -20);
+  const wanted =
+    v.d === 's32'
+      ? v.saturate
+        ? Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, sum))
+        : Number(BigInt.asIntN(32, BigInt(sum)))
+      : sum;
+  const tolerance = exact
+    ? 0
+    : magnitude * (v.d === 'f16' || v.c === 'f16' ? 2 ** -9 : v.d === 'f64' ? 2 ** -50 : 2 ** -20);
   return Math.abs(actual - wanted) <= tolerance ? undefined : `(${row}, ${column}) is ${actual}, expected ${wanted}`;
 }
 
@@ -139,7 +174,17 @@ function caseOf(v: Variant, index: number): KernelCase {
   const warps = Array.from({ length: list.length / products }, (_, i) => list.slice(i * products, (i + 1) * products));
   const width = element(v.a).bits === 64 ? 64 : 32;
   const operand = (key: 'a' | 'b' | 'c', size: number): Uint8Array =>
-    pack(warps.flatMap((group) => fragments(group.map(({ problem }) => problem[key]), element(v[key]), v.layout[key], size)), width);
+    pack(
+      warps.flatMap((group) =>
+        fragments(
+          group.map(({ problem }) => problem[key]),
+          element(v[key]),
+          v.layout[key],
+          size,
+        ),
+      ),
+      width,
+    );
   const d = element(v.d);
   const words = wordsPerLane(d, v.layout.sizes[2]);
   const place = v.d !== v.c && products === 4 ? quadLayout('row', 'col', v.d as 'f16').c : v.layout.c;
@@ -150,7 +195,12 @@ function caseOf(v: Variant, index: number): KernelCase {
     launch: {
       grid: String(warps.length),
       block: '32',
-      args: [{ input: operand('a', v.layout.sizes[0]) }, { input: operand('b', v.layout.sizes[1]) }, { input: operand('c', v.layout.sizes[2]) }, { output: (warps.length * 32 * words * width) / 8 }],
+      args: [
+        { input: operand('a', v.layout.sizes[0]) },
+        { input: operand('b', v.layout.sizes[1]) },
+        { input: operand('c', v.layout.sizes[2]) },
+        { output: (warps.length * 32 * words * width) / 8 },
+      ],
     },
     judge: ([bytes]) => {
       const values = unpack(bytes as Uint8Array, width);
@@ -182,7 +232,14 @@ const shapeOf = (text: string): readonly [number, number, number] => {
   return [Number(m), Number(n), Number(k)];
 };
 
-function variant(shape: string, d: string, a: string, b: string, c: string, extra: Partial<Variant> & { readonly suffix?: string } = {}): Variant {
+function variant(
+  shape: string,
+  d: string,
+  a: string,
+  b: string,
+  c: string,
+  extra: Partial<Variant> & { readonly suffix?: string } = {},
+): Variant {
   const { suffix = '', ...rest } = extra;
   const [m, n, k] = shapeOf(shape);
   return {
@@ -199,16 +256,24 @@ function variant(shape: string, d: string, a: string, b: string, c: string, extr
 
 const quads: Variant[] = (['row', 'col'] as const).flatMap((a) =>
   (['row', 'col'] as const).flatMap((b) =>
-    ([['f16', 'f16'], ['f32', 'f16'], ['f32', 'f32']] as const).map(([d, c]): Variant => ({
-      instruction: `mma.sync.aligned.m8n8k4.${a}.${b}.${d}.f16.f16.${c}`,
-      shape: [8, 8, 4],
-      a: 'f16',
-      b: 'f16',
-      c,
-      d,
-      layout: quadLayout(a, b, c),
-      products: 4,
-    })),
+    (
+      [
+        ['f16', 'f16'],
+        ['f32', 'f16'],
+        ['f32', 'f32'],
+      ] as const
+    ).map(
+      ([d, c]): Variant => ({
+        instruction: `mma.sync.aligned.m8n8k4.${a}.${b}.${d}.f16.f16.${c}`,
+        shape: [8, 8, 4],
+        a: 'f16',
+        b: 'f16',
+        c,
+        d,
+        layout: quadLayout(a, b, c),
+        products: 4,
+      }),
+    ),
   ),
 );
 
@@ -218,18 +283,26 @@ const floats: Variant[] = [
   ...['m16n8k4', 'm16n8k8'].map((shape) => variant(shape, 'f32', 'tf32', 'tf32', 'f32')),
   variant('m8n8k4', 'f64', 'f64', 'f64', 'f64'),
   ...['m16n8k16', 'm16n8k32'].flatMap((shape) =>
-    ['e4m3', 'e5m2'].flatMap((a) => ['e4m3', 'e5m2'].flatMap((b) => ['f16', 'f32'].map((acc) => variant(shape, acc, a, b, acc, { target: 'sm_89' })))),
+    ['e4m3', 'e5m2'].flatMap((a) =>
+      ['e4m3', 'e5m2'].flatMap((b) => ['f16', 'f32'].map((acc) => variant(shape, acc, a, b, acc, { target: 'sm_89' }))),
+    ),
   ),
 ];
 
 const integersOf = (shapes: readonly string[], types: readonly string[]): Variant[] =>
-  shapes.flatMap((shape) => types.flatMap((a) => types.flatMap((b) => [false, true].map((saturate) => variant(shape, 's32', a, b, 's32', { saturate })))));
+  shapes.flatMap((shape) =>
+    types.flatMap((a) =>
+      types.flatMap((b) => [false, true].map((saturate) => variant(shape, 's32', a, b, 's32', { saturate }))),
+    ),
+  );
 const popcount: Record<string, (a: number, b: number) => number> = { xor: (a, b) => a ^ b, and: (a, b) => a & b };
 const integers: Variant[] = [
   ...integersOf(['m8n8k16', 'm16n8k16', 'm16n8k32'], ['s8', 'u8']),
   ...integersOf(['m8n8k32', 'm16n8k32', 'm16n8k64'], ['s4', 'u4']),
   ...['m8n8k128', 'm16n8k128', 'm16n8k256'].flatMap((shape) =>
-    Object.entries(popcount).map(([name, combine]) => variant(shape, 's32', 'b1', 'b1', 's32', { combine, suffix: `.${name}.popc` })),
+    Object.entries(popcount).map(([name, combine]) =>
+      variant(shape, 's32', 'b1', 'b1', 's32', { combine, suffix: `.${name}.popc` }),
+    ),
   ),
 ];
 

@@ -8,19 +8,22 @@ const lanes = Array.from({ length: 32 }, (_, lane) => lane);
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
 /** Judges by what `expected` gives for every lane of the warp. */
-function warpwise(expected: (inputs: readonly Lane[], lane: number) => readonly (bigint | undefined)[]): NonNullable<Case['judgeWarp']> {
+function warpwise(
+  expected: (inputs: readonly Lane[], lane: number) => readonly (bigint | undefined)[],
+): NonNullable<Case['judgeWarp']> {
   return (inputs, outputs) => {
     for (const lane of lanes) {
       const wanted = expected(inputs, lane);
       const actual = outputs[lane] as Lane;
       const wrong = wanted.findIndex((value, i) => value !== undefined && value !== actual[i]);
-      if (wrong >= 0) return `lane ${lane} gave ${actual.map(hex).join(' ')}, expected ${wanted.map((v) => (v === undefined ? '-' : hex(v))).join(' ')}`;
+      if (wrong >= 0)
+        return `lane ${lane} gave ${actual.map(hex).join(' ')}, expected ${wanted.map((v) => (v === undefined ? '-' : hex(v))).join(' ')}`;
     }
     return undefined;
   };
 }
 
-const valueOf = (inputs: readonly Lane[], lane: number, column = 0): bigint => (inputs[lane] as Lane)[column] as bigint;
+const valueAt = (inputs: readonly Lane[], lane: number, column = 0): bigint => (inputs[lane] as Lane)[column] as bigint;
 
 type Mode = 'up' | 'down' | 'bfly' | 'idx';
 
@@ -28,7 +31,9 @@ type Mode = 'up' | 'down' | 'bfly' | 'idx';
 function source(mode: Mode, lane: number, b: number, c: number): readonly [number, boolean] {
   const [offset, clamp, mask] = [b & 31, c & 31, (c >> 8) & 31];
   const most = (lane & mask) | (clamp & ~mask);
-  const j = { up: lane - offset, down: lane + offset, bfly: lane ^ offset, idx: (lane & mask) | (offset & ~mask) }[mode];
+  const j = { up: lane - offset, down: lane + offset, bfly: lane ^ offset, idx: (lane & mask) | (offset & ~mask) }[
+    mode
+  ];
   const inRange = mode === 'up' ? j >= most : j <= most;
   return inRange ? [j, true] : [lane, false];
 }
@@ -42,23 +47,25 @@ const shuffles: Case[] = (['up', 'down', 'bfly', 'idx'] as const).flatMap((mode)
       outputs: [32, 32],
       body: `shfl.sync.${mode}.b32 %x|%p, %a, %b, ${c}, 0xffffffff; selp.u32 %y, 1, 0, %p;`,
       judgeWarp: warpwise((inputs, lane) => {
-        const [from, inRange] = source(mode, lane, Number(valueOf(inputs, lane, 1) & 31n), c);
-        return [valueOf(inputs, from), inRange ? 1n : 0n];
+        const [from, inRange] = source(mode, lane, Number(valueAt(inputs, lane, 1) & 31n), c);
+        return [valueAt(inputs, from), inRange ? 1n : 0n];
       }),
     };
   }),
 );
 
-const clamped: Case[] = (['down', 'bfly', 'idx', 'up'] as const).map((mode): Case => ({
-  name: `shfl.sync.${mode}.b32 with a clamp inside the segment`,
-  inputs: ['b32'],
-  outputs: [32, 32],
-  body: `shfl.sync.${mode}.b32 %x|%p, %a, 3, ${(24 << 8) | 5}, -1; selp.u32 %y, 1, 0, %p;`,
-  judgeWarp: warpwise((inputs, lane) => {
-    const [from, inRange] = source(mode, lane, 3, (24 << 8) | 5);
-    return [valueOf(inputs, from), inRange ? 1n : 0n];
+const clamped: Case[] = (['down', 'bfly', 'idx', 'up'] as const).map(
+  (mode): Case => ({
+    name: `shfl.sync.${mode}.b32 with a clamp inside the segment`,
+    inputs: ['b32'],
+    outputs: [32, 32],
+    body: `shfl.sync.${mode}.b32 %x|%p, %a, 3, ${(24 << 8) | 5}, -1; selp.u32 %y, 1, 0, %p;`,
+    judgeWarp: warpwise((inputs, lane) => {
+      const [from, inRange] = source(mode, lane, 3, (24 << 8) | 5);
+      return [valueAt(inputs, from), inRange ? 1n : 0n];
+    }),
   }),
-}));
+);
 
 const partial: Case = {
   name: 'shfl.sync.bfly.b32 in each half of the warp under a branch, with that half as the mask',
@@ -68,11 +75,11 @@ const partial: Case = {
     shfl.sync.bfly.b32 %x, %a, 7, 31, 0xffff0000; bra.uni join;
     low: shfl.sync.bfly.b32 %x, %a, 9, 31, 0x0000ffff;
     join: bar.warp.sync 0xffffffff;`,
-  judgeWarp: warpwise((inputs, lane) => [valueOf(inputs, lane ^ (lane < 16 ? 9 : 7))]),
+  judgeWarp: warpwise((inputs, lane) => [valueAt(inputs, lane ^ (lane < 16 ? 9 : 7))]),
 };
 
 const ballot = (inputs: readonly Lane[], test: (value: bigint) => boolean): bigint =>
-  lanes.reduce((mask, lane) => mask | (test(valueOf(inputs, lane)) ? 1n << BigInt(lane) : 0n), 0n);
+  lanes.reduce((mask, lane) => mask | (test(valueAt(inputs, lane)) ? 1n << BigInt(lane) : 0n), 0n);
 const negative = (value: bigint): boolean => value >> 31n === 1n;
 const everyLane = 0xffffffffn;
 const bit = (value: boolean, at: bigint): bigint => (value ? 1n << at : 0n);
@@ -118,7 +125,7 @@ const matches: Case[] = [32, 64].flatMap((width): Case[] => {
   const low = width === 32 ? 'and.b32 %t0, %a, 3;' : 'and.b64 %u0, %a, 0x8000000000000001;';
   const register = width === 32 ? '%t0' : '%u0';
   const mask = width === 32 ? 3n : 0x8000000000000001n;
-  const value = (inputs: readonly Lane[], lane: number): bigint => valueOf(inputs, lane) & mask;
+  const value = (inputs: readonly Lane[], lane: number): bigint => valueAt(inputs, lane) & mask;
   const values = Array.from({ length: 1024 }, (_, i) => [(i >> 5) % 3 === 0 ? 5n : random.bits(width)]);
   return [
     {
@@ -127,7 +134,9 @@ const matches: Case[] = [32, 64].flatMap((width): Case[] => {
       outputs: [32],
       tuples: values,
       body: `${low} match.any.sync.b${width} %x, ${register}, 0xffffffff;`,
-      judgeWarp: warpwise((inputs, lane) => [lanes.reduce((set, other) => set | bit(value(inputs, other) === value(inputs, lane), BigInt(other)), 0n)]),
+      judgeWarp: warpwise((inputs, lane) => [
+        lanes.reduce((set, other) => set | bit(value(inputs, other) === value(inputs, lane), BigInt(other)), 0n),
+      ]),
     },
     {
       name: `match.all.sync.b${width} with predicate`,
@@ -135,7 +144,9 @@ const matches: Case[] = [32, 64].flatMap((width): Case[] => {
       outputs: [32, 32],
       tuples: values,
       body: `${low} match.all.sync.b${width} %x|%p, ${register}, 0xffffffff; selp.u32 %y, 1, 0, %p;`,
-      judgeWarp: warpwise((inputs) => (lanes.every((lane) => value(inputs, lane) === value(inputs, 0)) ? [everyLane, 1n] : [0n, 0n])),
+      judgeWarp: warpwise((inputs) =>
+        lanes.every((lane) => value(inputs, lane) === value(inputs, 0)) ? [everyLane, 1n] : [0n, 0n],
+      ),
     },
   ];
 });
@@ -160,7 +171,7 @@ const reduxes: Case[] = reductions.flatMap(([operation, reduce]): Case[] => [
     inputs: ['b32'],
     outputs: [32],
     body: `redux.sync.${operation} %x, %a, 0xffffffff;`,
-    judgeWarp: warpwise((inputs) => [BigInt.asUintN(32, reduce(lanes.map((lane) => valueOf(inputs, lane))))]),
+    judgeWarp: warpwise((inputs) => [BigInt.asUintN(32, reduce(lanes.map((lane) => valueAt(inputs, lane))))]),
   },
   {
     name: `redux.sync.${operation} over odd lanes`,
@@ -170,7 +181,7 @@ const reduxes: Case[] = reductions.flatMap(([operation, reduce]): Case[] => [
       redux.sync.${operation} %x, %a, 0xaaaaaaaa; join: bar.warp.sync 0xffffffff;`,
     judgeWarp: warpwise((inputs, lane) => {
       const odd = lanes.filter((other) => other % 2 === 1);
-      return [lane % 2 === 0 ? 7n : BigInt.asUintN(32, reduce(odd.map((other) => valueOf(inputs, other))))];
+      return [lane % 2 === 0 ? 7n : BigInt.asUintN(32, reduce(odd.map((other) => valueAt(inputs, other))))];
     }),
   },
 ]);
@@ -188,7 +199,7 @@ const active: Case = {
     mov.u32 %t1, %lanemask_gt; popc.b32 %t0, %t1; mov.u32 %t1, %laneid; add.u32 %t0, %t0, %t1; setp.eq.u32 %q, %t0, 31; selp.u32 %t0, 8, 0, %q; or.b32 %y, %y, %t0;`,
   judgeWarp: warpwise((inputs, lane) => {
     const set = ballot(inputs, negative);
-    return [negative(valueOf(inputs, lane)) ? set : everyLane & ~set, 15n];
+    return [negative(valueAt(inputs, lane)) ? set : everyLane & ~set, 15n];
   }),
 };
 
