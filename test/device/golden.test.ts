@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { load, promptLookup } from '../../lib/index.js';
+import { temporaryFolder } from '../support/folder.js';
+import { ggufFromFolder } from '../support/hf-to-gguf.js';
 import { availableIsas } from '../support/isa.js';
-import { goldenModels } from '../support/models.js';
+import { type GoldenCase, goldenModels, modelPath } from '../support/models.js';
 import { nmse } from '../support/tolerance.js';
 
+const temporary = temporaryFolder();
 const models = goldenModels();
 const runs = availableIsas().flatMap((isa) => [1, 2].map((threads) => ({ isa, threads })));
 
@@ -37,6 +42,28 @@ describe.each(models)('golden tokens of $name', (golden) => {
       checked++;
     }
     expect(checked).toBe(golden.cases.length);
+  });
+});
+
+// What a bare clone has: the demo models as Hugging Face folders, whose f16 weights give the same greedy tokens.
+describe.each(['target', 'draft'])('golden tokens of the demo %s, from its Hugging Face folder', (name) => {
+  it.each(runs)('on $isa, $threads thread(s)', async (device) => {
+    const golden = modelPath('demo', `golden-${name}.json`);
+    const folder = modelPath('demo', `${name}-hf`);
+    if (!golden || !folder) return;
+    const path = join(temporary, `${name}.gguf`);
+    ggufFromFolder(folder).write(path);
+    const { cases } = JSON.parse(readFileSync(golden, 'utf8')) as { cases: GoldenCase[] };
+    await using model = await load(path, { device, cacheDType: 'f32' });
+    expect(cases.length).toBeGreaterThan(0);
+    for (const { prompt, greedy } of cases) {
+      for (const speculate of ['off', promptLookup()] as const) {
+        const result = await model
+          .generate(prompt, { maxTokens: greedy.length, ignoreEnd: true, speculate })
+          .complete();
+        expect(result.tokens).toEqual(greedy);
+      }
+    }
   });
 });
 
