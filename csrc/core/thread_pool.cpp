@@ -42,10 +42,16 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::work(int worker) {
+  uint64_t ticket = ticket_.load(std::memory_order_acquire);
   for (;;) {
-    const int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= tasks_) return;
-    fn_(self_, task, worker);
+    const auto task = static_cast<int64_t>(ticket & 0xffffffffu);
+    const Function fn = fn_.load(std::memory_order_acquire);
+    void* self = self_.load(std::memory_order_acquire);
+    if (task >= tasks_.load(std::memory_order_acquire)) return;
+    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    fn(self, task, worker);
+    finished_.fetch_add(1, std::memory_order_release);
+    ticket = ticket_.load(std::memory_order_acquire);
   }
 }
 
@@ -54,16 +60,19 @@ void ThreadPool::dispatch(int64_t tasks, Function fn, void* self) {
     for (int64_t task = 0; task < tasks; ++task) fn(self, task, 0);
     return;
   }
-  fn_ = fn;
-  self_ = self;
-  tasks_ = tasks;
-  next_.store(0, std::memory_order_relaxed);
-  running_.store(size_ - 1, std::memory_order_relaxed);
+  // First the new job number with no task to claim: whoever sees one of the fields stored below (with release order) also
+  // sees that number, and cannot claim a task of the job before with it.
+  const uint64_t job = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
+  ticket_.store(job << 32 | 0xffffffffu, std::memory_order_relaxed);
+  finished_.store(0, std::memory_order_relaxed);
+  fn_.store(fn, std::memory_order_release);
+  self_.store(self, std::memory_order_release);
+  tasks_.store(tasks, std::memory_order_release);
+  ticket_.store(job << 32, std::memory_order_release);
   generation_.fetch_add(1, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) > 0) generation_.notify_all();
   work(0);
-  // Every worker checks in, even one that found nothing left: the job's fields may then be reused.
-  for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins) {
+  for (int spins = 0; finished_.load(std::memory_order_acquire) != tasks; ++spins) {
     if (spins < 4096)
       pause();
     else
@@ -87,7 +96,6 @@ void ThreadPool::loop(int worker) {
     seen = generation_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_relaxed)) return;
     work(worker);
-    running_.fetch_sub(1, std::memory_order_acq_rel);
   }
 }
 

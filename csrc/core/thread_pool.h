@@ -54,11 +54,13 @@ class ThreadPool {
 
   const int size_;
   std::vector<std::thread> threads_;
-  Function fn_ = nullptr;
-  void* self_ = nullptr;
-  int64_t tasks_ = 0;
-  alignas(64) std::atomic<int64_t> next_{0};
-  alignas(64) std::atomic<int> running_{0};          // workers still in the current job
+  // The current job. A worker that read these fields may use them if it then claims a task: the claim fails when another
+  // job has begun in between. So nobody has to wait for workers that slept through a job, only for claimed tasks.
+  std::atomic<Function> fn_{nullptr};
+  std::atomic<void*> self_{nullptr};
+  std::atomic<int64_t> tasks_{0};
+  alignas(64) std::atomic<uint64_t> ticket_{0};      // job number in the high half, next unclaimed task in the low
+  alignas(64) std::atomic<int64_t> finished_{0};     // tasks of the current job that are done
   alignas(64) std::atomic<uint32_t> generation_{0};  // changes when a job starts or the pool stops
   std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};
