@@ -33,7 +33,7 @@ const meaning = args.filter((argument, i) => {
 const folder = path.join(
   cache,
   createHash('sha256')
-    .update(JSON.stringify([compiler, source, ...meaning]))
+    .update(JSON.stringify([path.basename(compiler), source, ...meaning]))
     .digest('hex'),
 );
 
