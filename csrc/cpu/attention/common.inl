@@ -5,11 +5,19 @@
 #include <limits>
 
 #include "cpu/attention/attention.h"
+#include "cpu/linear/unroll.h"
 #include "cpu/rows.h"
 #include "cpu/simd/vec.h"
 
 #if defined(_MSC_VER)
 #include <intrin.h>
+#endif
+
+/// In front of a loop over an array that must stay in registers. Portable vectors are arrays themselves, too long for that.
+#if defined(__AVX2__)
+#define PW_IN_REGISTERS PW_UNROLL
+#else
+#define PW_IN_REGISTERS
 #endif
 
 namespace pw::cpu::PW_ISA {

@@ -24,8 +24,9 @@ void prefetchRow(const char* row, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) prefetch(row + i);
 }
 
-/// logits[r][i] = q[r] . k[i]: kLanes dot products at a time, so that their horizontal sums are taken together.
-template <class T, int RB>
+/// logits[r][i] = q[r] . k[i]: kLanes dot products at a time, so that their horizontal sums are taken together. kPartial:
+/// the head dimension is no multiple of the lanes.
+template <class T, int RB, bool kPartial>
 void scoreBlock(const FewRows& f, const KvBlock& block, int32_t n, int64_t dim) {
   constexpr int kKeys = kLanes / RB;
   const int64_t whole = dim / kLanes * kLanes, rowBytes = dim * static_cast<int64_t>(sizeof(T));
@@ -37,15 +38,20 @@ void scoreBlock(const FewRows& f, const KvBlock& block, int32_t n, int64_t dim) 
       prefetchRow(block.v[key], rowBytes);
     }
     Vec dot[kLanes];
+    PW_IN_REGISTERS
     for (int i = 0; i < kLanes; ++i) dot[i] = Vec(0.0f);
     for (int64_t d = 0; d < whole; d += kLanes)
+      PW_IN_REGISTERS
       for (int i = 0; i < kKeys; ++i) {
         const Vec key = load(k[i] + d);
+        PW_IN_REGISTERS
         for (int r = 0; r < RB; ++r) dot[r * kKeys + i] = fma(key, load(f.q + r * f.padded + d), dot[r * kKeys + i]);
       }
-    if (whole < dim)
+    if (kPartial)
+      PW_IN_REGISTERS
       for (int i = 0; i < kKeys; ++i) {
         const Vec key = loadPartial(k[i] + whole, dim - whole);
+        PW_IN_REGISTERS
         for (int r = 0; r < RB; ++r) dot[r * kKeys + i] = fma(key, load(f.q + r * f.padded + whole), dot[r * kKeys + i]);
       }
     float sums[kLanes];
@@ -80,19 +86,26 @@ void softmaxRow(FewRows& f, int r, int32_t n) {
 template <class T, int RB, int DV, bool kSelect, bool kPartial>
 void accumulateColumns(const FewRows& f, const KvBlock& block, int32_t n, int64_t d, int64_t width) {
   Vec sum[RB][DV];
+  PW_IN_REGISTERS
   for (int r = 0; r < RB; ++r)
+    PW_IN_REGISTERS
     for (int j = 0; j < DV; ++j) sum[r][j] = load(f.sum + r * f.padded + d + j * kLanes) * Vec(f.rescale[r]);
   for (int32_t i = 0; i < n; ++i) {
     const T* v = reinterpret_cast<const T*>(block.v[i]) + d;
     Vec value[DV];
+    PW_IN_REGISTERS
     for (int j = 0; j < DV; ++j) value[j] = kPartial ? loadPartial(v, width) : load(v + j * kLanes);
+    PW_IN_REGISTERS
     for (int r = 0; r < RB; ++r) {
       const float w = f.logits[r * kLogitStride + i];
       if (kSelect && w == 0.0f) continue;
+      PW_IN_REGISTERS
       for (int j = 0; j < DV; ++j) sum[r][j] = fma(Vec(w), value[j], sum[r][j]);
     }
   }
+  PW_IN_REGISTERS
   for (int r = 0; r < RB; ++r)
+    PW_IN_REGISTERS
     for (int j = 0; j < DV; ++j) store(f.sum + r * f.padded + d + j * kLanes, sum[r][j]);
 }
 
@@ -123,7 +136,10 @@ void fewRowsPass(const Task& t, FewRows& f) {
     int32_t nextKey = k + n;
     const int32_t nextCount = nextBlock(t, &nextKey);
     if (nextCount > 0) locate(t, nextKey, nextCount, following);
-    scoreBlock<T, RB>(f, *block, n, t.dim);
+    if (t.dim % kLanes == 0)
+      scoreBlock<T, RB, false>(f, *block, n, t.dim);
+    else
+      scoreBlock<T, RB, true>(f, *block, n, t.dim);
     const bool unmasked = everyRowSees(t, k, n);
     for (int r = 0; r < RB; ++r) {
       float* logits = f.logits + r * kLogitStride;

@@ -37,17 +37,24 @@ void widenRow(const char* from, float scale, float* to, int64_t dim, int64_t pad
 template <int KEYS, int RV>
 void scoreStep(const float* key, int64_t keyStride, const float* q, int64_t rows, int64_t dim, float* out) {
   Vec acc[KEYS][RV];
+  PW_IN_REGISTERS
   for (int i = 0; i < KEYS; ++i)
+    PW_IN_REGISTERS
     for (int j = 0; j < RV; ++j) acc[i][j] = Vec(0.0f);
   for (int64_t d = 0; d < dim; ++d) {
     Vec column[RV];
+    PW_IN_REGISTERS
     for (int j = 0; j < RV; ++j) column[j] = load(q + d * rows + j * kLanes);
+    PW_IN_REGISTERS
     for (int i = 0; i < KEYS; ++i) {
       const Vec element(key[i * keyStride + d]);
+      PW_IN_REGISTERS
       for (int j = 0; j < RV; ++j) acc[i][j] = fma(element, column[j], acc[i][j]);
     }
   }
+  PW_IN_REGISTERS
   for (int i = 0; i < KEYS; ++i)
+    PW_IN_REGISTERS
     for (int j = 0; j < RV; ++j) store(out + i * rows + j * kLanes, acc[i][j]);
 }
 
@@ -56,20 +63,27 @@ template <int COLUMNS, int RV, bool kSelect>
 void accumulateStep(const float* v, int64_t valueStride, const float* weights, const float* rescale, int64_t rows, int32_t n,
                     float* sum) {
   Vec acc[COLUMNS][RV];
+  PW_IN_REGISTERS
   for (int c = 0; c < COLUMNS; ++c)
+    PW_IN_REGISTERS
     for (int j = 0; j < RV; ++j) acc[c][j] = load(sum + c * rows + j * kLanes) * load(rescale + j * kLanes);
   for (int32_t i = 0; i < n; ++i) {
     Vec weight[RV];
+    PW_IN_REGISTERS
     for (int j = 0; j < RV; ++j) weight[j] = load(weights + i * rows + j * kLanes);
+    PW_IN_REGISTERS
     for (int c = 0; c < COLUMNS; ++c) {
       const Vec value(v[i * valueStride + c]);
+      PW_IN_REGISTERS
       for (int j = 0; j < RV; ++j) {
         const Vec next = fma(value, weight[j], acc[c][j]);
         acc[c][j] = kSelect ? select(lessThan(Vec(0.0f), weight[j]), next, select(isNaN(weight[j]), next, acc[c][j])) : next;
       }
     }
   }
+  PW_IN_REGISTERS
   for (int c = 0; c < COLUMNS; ++c)
+    PW_IN_REGISTERS
     for (int j = 0; j < RV; ++j) store(sum + c * rows + j * kLanes, acc[c][j]);
 }
 
