@@ -3,6 +3,10 @@
 # csrc/gpu/embedded_modules.h). nvcc runs as a custom command, not as a CMake language: a machine without a toolkit
 # configures as well, and no CUDA runtime is linked.
 
+if(UNIX AND NOT APPLE)
+  enable_language(ASM)  # embeds the fatbins; a language can only be enabled outside of functions
+endif()
+
 function(pagewarp_write_module_table target names)
   set(declarations "")
   set(rows "")
@@ -65,7 +69,6 @@ function(pagewarp_embed_device_code target)
     list(APPEND gencode -gencode "arch=compute_${arch},code=compute_${arch}")
   endforeach()
 
-  enable_language(ASM)
   set(assembly "  .section .rodata\n")
   set(names)
   set(fatbins)
