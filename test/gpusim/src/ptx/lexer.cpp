@@ -98,7 +98,7 @@ class Scanner {
       t.value = std::strtoull(text_.c_str() + pos_, &end, 0);
     }
     pos_ = size_t(end - text_.c_str());
-    const bool fraction = at(pos_) == '.' && std::isdigit(static_cast<unsigned char>(at(pos_ + 1)));
+    const bool fraction = at(pos_) == '.' && second != 'x';  // the digits after the point may be missing: 0.
     const bool exponent = (at(pos_) == 'e' || at(pos_) == 'E') && second != 'x';
     if (fraction || exponent) {
       t.kind = Token::Kind::Float64;
