@@ -5,7 +5,8 @@
 ///     probe [threads] [repeats]
 ///
 /// Each figure is the median of `repeats` runs. Read bandwidth counts bytes loaded from a buffer of 512 MiB (huge pages
-/// where the system gives them); int8 counts two operations a multiply-add (vpdpbusd, else vpmaddubsw + vpmaddwd + add).
+/// where the system gives them); int8 counts two operations a multiply-add (vpdpbusd, else vpmaddubsw + vpmaddwd +
+/// add).
 #include <algorithm>
 #include <atomic>
 #include <chrono>

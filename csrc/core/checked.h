@@ -9,7 +9,8 @@ namespace pw {
 /// *out = a * b; false (and *out untouched) on overflow.
 inline bool checkedMultiply(int64_t a, int64_t b, int64_t* out) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max(), kMin = std::numeric_limits<int64_t>::min();
-  if (a > 0 ? (b > kMax / a || b < kMin / a) : a < 0 ? (b > 0 ? a < kMin / b : (b < 0 && a < kMax / b)) : false) return false;
+  if (a > 0 ? (b > kMax / a || b < kMin / a) : a < 0 ? (b > 0 ? a < kMin / b : (b < 0 && a < kMax / b)) : false)
+    return false;
   *out = a * b;
   return true;
 }

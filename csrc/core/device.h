@@ -20,7 +20,9 @@ class Device : public RefCounted {
 
  protected:
   Device(std::string name, std::unique_ptr<Executor> executor, const char* threadName)
-      : name_(std::move(name)), used_(std::make_shared<std::atomic<int64_t>>(0)), engine_(makeRef<Engine>(std::move(executor), threadName)) {}
+      : name_(std::move(name)),
+        used_(std::make_shared<std::atomic<int64_t>>(0)),
+        engine_(makeRef<Engine>(std::move(executor), threadName)) {}
 
   std::string name_;
   std::shared_ptr<std::atomic<int64_t>> used_;

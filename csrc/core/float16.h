@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file Scalar conversions between f32 and the 16-bit formats, round to nearest even. `static`, so that each instruction
-/// set's translation unit has its own copy.
+/// @file Scalar conversions between f32 and the 16-bit formats, round to nearest even. `static`, so that each
+/// instruction set's translation unit has its own copy.
 #pragma once
 #include <cstdint>
 #include <cstring>

@@ -17,7 +17,8 @@ HostStorage::~HostStorage() {
   if (used_) used_->fetch_sub(static_cast<int64_t>(bytes_), std::memory_order_relaxed);
 }
 
-Tensor::Tensor(Ref<Storage> storage, const pw_tensor& view, int64_t offset) : storage_(std::move(storage)), view_(view) {
+Tensor::Tensor(Ref<Storage> storage, const pw_tensor& view, int64_t offset)
+    : storage_(std::move(storage)), view_(view) {
   if (view.rank < 1 || view.rank > PW_MAX_RANK) throw Error(PW_INVALID_ARGUMENT, "tensor rank must be 1 to 6");
   const int64_t size = pw_dtype_size(view.dtype);
   int64_t low = offset, high = offset;
@@ -34,7 +35,8 @@ Tensor::Tensor(Ref<Storage> storage, const pw_tensor& view, int64_t offset) : st
       throw Error(PW_INVALID_ARGUMENT, "tensor extent overflows 64 bits");
   }
   const int64_t elements = static_cast<int64_t>(storage_->bytes()) / size;
-  if (!empty && (low < 0 || high >= elements)) throw Error(PW_INVALID_ARGUMENT, "tensor view reaches outside its storage");
+  if (!empty && (low < 0 || high >= elements))
+    throw Error(PW_INVALID_ARGUMENT, "tensor view reaches outside its storage");
   view_.data = static_cast<char*>(storage_->data()) + offset * size;
 }
 

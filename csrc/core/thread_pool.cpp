@@ -48,7 +48,8 @@ void ThreadPool::work(int worker) {
     const Function fn = fn_.load(std::memory_order_acquire);
     void* self = self_.load(std::memory_order_acquire);
     if (task >= tasks_.load(std::memory_order_acquire)) return;
-    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+      continue;
     fn(self, task, worker);
     finished_.fetch_add(1, std::memory_order_release);
     ticket = ticket_.load(std::memory_order_acquire);
@@ -60,8 +61,8 @@ void ThreadPool::dispatch(int64_t tasks, Function fn, void* self) {
     for (int64_t task = 0; task < tasks; ++task) fn(self, task, 0);
     return;
   }
-  // First the new job number with no task to claim: whoever sees one of the fields stored below (with release order) also
-  // sees that number, and cannot claim a task of the job before with it.
+  // First the new job number with no task to claim: whoever sees one of the fields stored below (with release order)
+  // also sees that number, and cannot claim a task of the job before with it.
   const uint64_t job = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
   ticket_.store(job << 32 | 0xffffffffu, std::memory_order_relaxed);
   finished_.store(0, std::memory_order_relaxed);

@@ -8,8 +8,8 @@
 
 namespace pw {
 
-/// A fork-join pool. The calling thread is worker 0 and works too; the others spin for some microseconds between jobs, then
-/// sleep, so that a decode step of microseconds finds them awake and an idle process burns nothing.
+/// A fork-join pool. The calling thread is worker 0 and works too; the others spin for some microseconds between jobs,
+/// then sleep, so that a decode step of microseconds finds them awake and an idle process burns nothing.
 ///
 /// One job at a time, from one thread at a time (the engine thread). Functions must not throw; they report through
 /// cpu::Context::fail.
@@ -28,8 +28,9 @@ class ThreadPool {
   template <class F>
   void run(int64_t tasks, F&& fn) {
     using Fn = std::remove_reference_t<F>;
-    dispatch(tasks, [](void* self, int64_t task, int worker) { (*static_cast<Fn*>(self))(task, worker); },
-             const_cast<void*>(static_cast<const void*>(&fn)));
+    dispatch(
+        tasks, [](void* self, int64_t task, int worker) { (*static_cast<Fn*>(self))(task, worker); },
+        const_cast<void*>(static_cast<const void*>(&fn)));
   }
 
   /// Calls fn(begin, end, worker) over [0, count) in chunks of at least `grain`, about four chunks a worker.
@@ -54,8 +55,9 @@ class ThreadPool {
 
   const int size_;
   std::vector<std::thread> threads_;
-  // The current job. A worker that read these fields may use them if it then claims a task: the claim fails when another
-  // job has begun in between. So nobody has to wait for workers that slept through a job, only for claimed tasks.
+  // The current job. A worker that read these fields may use them if it then claims a task: the claim fails when
+  // another job has begun in between. So nobody has to wait for workers that slept through a job, only for claimed
+  // tasks.
   std::atomic<Function> fn_{nullptr};
   std::atomic<void*> self_{nullptr};
   std::atomic<int64_t> tasks_{0};

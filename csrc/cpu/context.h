@@ -41,8 +41,8 @@ class Context {
   /// Memory shared by all workers of a command. To be asked for outside pool().run.
   void* shared(size_t bytes) { return shared_.get(bytes); }
 
-  /// Reports a data error found while running (a bad token id, NaN logits). Any worker may call it; the first one wins and
-  /// surfaces at the stream's next synchronisation.
+  /// Reports a data error found while running (a bad token id, NaN logits). Any worker may call it; the first one wins
+  /// and surfaces at the stream's next synchronisation.
   void fail(pw_status status, const std::string& message);
   /// Takes the pending error. Returns PW_OK when there is none.
   pw_status takeError(std::string* message);

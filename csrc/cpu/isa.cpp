@@ -58,9 +58,11 @@ Isa detectIsa() {
   const uint64_t state = enabledState();
   if (cpuid(0, 0).eax < 7) return Isa::kPortable;
   const Registers one = cpuid(1, 0), seven = cpuid(7, 0);
-  const bool avx2 = bit(one.ecx, 12) && bit(one.ecx, 29) && bit(seven.ebx, 5) && bit(seven.ebx, 8);  // FMA F16C AVX2 BMI2
+  const bool avx2 =
+      bit(one.ecx, 12) && bit(one.ecx, 29) && bit(seven.ebx, 5) && bit(seven.ebx, 8);  // FMA F16C AVX2 BMI2
   if (!avx2 || (state & kYmm) != kYmm) return Isa::kPortable;
-  const bool avx512 = bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) && bit(seven.ebx, 31);  // F DQ BW VL
+  const bool avx512 =
+      bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) && bit(seven.ebx, 31);  // F DQ BW VL
   return avx512 && (state & kZmm) == kZmm ? Isa::kAvx512 : Isa::kAvx2;
 #else
   return Isa::kPortable;
@@ -96,9 +98,8 @@ Isa parseIsa(const std::string& name) {
   for (Isa isa : {Isa::kReference, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
     if (name != isaName(isa)) continue;
     if (isa > detectIsa())
-      throw Error(PW_DEVICE_UNAVAILABLE,
-                  "instruction set \"" + name + "\" was asked for, but this processor (" + cpuName() + ") offers at most \"" +
-                      isaName(detectIsa()) + "\"");
+      throw Error(PW_DEVICE_UNAVAILABLE, "instruction set \"" + name + "\" was asked for, but this processor (" +
+                                             cpuName() + ") offers at most \"" + isaName(detectIsa()) + "\"");
     return isa;
   }
   throw Error(PW_INVALID_ARGUMENT,

@@ -4,8 +4,8 @@
 
 namespace pw::cpu {
 
-/// Instruction sets that a kernel may have a version for, in rising order. `kReference` is the naive float64 contract of
-/// each op, run through the same API; tests compare every other level with it.
+/// Instruction sets that a kernel may have a version for, in rising order. `kReference` is the naive float64 contract
+/// of each op, run through the same API; tests compare every other level with it.
 enum class Isa { kReference = 0, kPortable = 1, kAvx2 = 2, kAvx512 = 3 };
 
 /// Optional extensions above kAvx512.

@@ -37,11 +37,11 @@ Driver load() {
 #endif
   void* library = openLibrary(&d.reason);
   if (!library) return d;
-#define PW_LOAD(member, symbol, parameters)                                          \
-  d.member = reinterpret_cast<decltype(d.member)>(findSymbol(library, symbol));      \
-  if (!d.member) {                                                                   \
+#define PW_LOAD(member, symbol, parameters)                                         \
+  d.member = reinterpret_cast<decltype(d.member)>(findSymbol(library, symbol));     \
+  if (!d.member) {                                                                  \
     d.reason = std::string("the CUDA driver has no ") + symbol + ": it is too old"; \
-    return d;                                                                        \
+    return d;                                                                       \
   }
   PW_CUDA_DRIVER_FUNCTIONS(PW_LOAD)
 #undef PW_LOAD

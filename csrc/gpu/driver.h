@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file The part of the CUDA driver API that pagewarp calls, loaded when it is first asked for: no toolkit is needed to
-/// build, and no driver to load the addon.
+/// @file The part of the CUDA driver API that pagewarp calls, loaded when it is first asked for: no toolkit is needed
+/// to build, and no driver to load the addon.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -22,15 +22,15 @@ constexpr CUresult kCudaSuccess = 0;
 constexpr CUdevice_attribute kMultiprocessorCount = 16, kCapabilityMajor = 75, kCapabilityMinor = 76;
 
 /// X(member, exported symbol, parameters)
-#define PW_CUDA_DRIVER_FUNCTIONS(X)                                           \
-  X(init, "cuInit", (unsigned int))                                           \
-  X(driverGetVersion, "cuDriverGetVersion", (int*))                           \
-  X(getErrorName, "cuGetErrorName", (CUresult, const char**))                 \
-  X(getErrorString, "cuGetErrorString", (CUresult, const char**))             \
-  X(deviceGetCount, "cuDeviceGetCount", (int*))                               \
-  X(deviceGet, "cuDeviceGet", (CUdevice*, int))                               \
-  X(deviceGetName, "cuDeviceGetName", (char*, int, CUdevice))                 \
-  X(deviceTotalMem, "cuDeviceTotalMem_v2", (size_t*, CUdevice))               \
+#define PW_CUDA_DRIVER_FUNCTIONS(X)                               \
+  X(init, "cuInit", (unsigned int))                               \
+  X(driverGetVersion, "cuDriverGetVersion", (int*))               \
+  X(getErrorName, "cuGetErrorName", (CUresult, const char**))     \
+  X(getErrorString, "cuGetErrorString", (CUresult, const char**)) \
+  X(deviceGetCount, "cuDeviceGetCount", (int*))                   \
+  X(deviceGet, "cuDeviceGet", (CUdevice*, int))                   \
+  X(deviceGetName, "cuDeviceGetName", (char*, int, CUdevice))     \
+  X(deviceTotalMem, "cuDeviceTotalMem_v2", (size_t*, CUdevice))   \
   X(deviceGetAttribute, "cuDeviceGetAttribute", (int*, CUdevice_attribute, CUdevice))
 
 /// The loaded driver. `reason` says why there is none when `usable` is false.

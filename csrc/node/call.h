@@ -60,8 +60,8 @@ class Call {
   std::vector<Ref<RefCounted>> holds_;
 };
 
-/// Enqueues `command` and returns a promise. It settles when the stream has got that far: rejected with the stream's first
-/// unreported error if there is one, else resolved with `value` (kept alive until then).
+/// Enqueues `command` and returns a promise. It settles when the stream has got that far: rejected with the stream's
+/// first unreported error if there is one, else resolved with `value` (kept alive until then).
 Napi::Value enqueueWithPromise(Napi::Env env, StreamObject& stream, Command command, Napi::Value value);
 
 }  // namespace pw::node

@@ -12,9 +12,9 @@ namespace pw::node {
 
 /// State of one JavaScript environment (the main thread or a worker): its engines, and the way back from their threads.
 ///
-/// Shutdown order is what keeps worker.terminate() and process.exit() safe: environment clean-up hooks run last in, first
-/// out, and ours is added after the thread-safe function was made, so every engine thread is joined before that function
-/// goes away. Nothing is ever detached.
+/// Shutdown order is what keeps worker.terminate() and process.exit() safe: environment clean-up hooks run last in,
+/// first out, and ours is added after the thread-safe function was made, so every engine thread is joined before that
+/// function goes away. Nothing is ever detached.
 class Environment {
  public:
   /// The environment's state, created on first use.

@@ -9,8 +9,8 @@
 
 namespace pw::node {
 
-/// A JavaScript object that holds one reference to a native object. `externalBytes` is what V8 is told the object weighs,
-/// so that the garbage collector feels native memory.
+/// A JavaScript object that holds one reference to a native object. `externalBytes` is what V8 is told the object
+/// weighs, so that the garbage collector feels native memory.
 Napi::Object wrapObject(Napi::Env env, Ref<RefCounted> object, int64_t externalBytes = 0);
 
 /// The wrapped object. Never null.

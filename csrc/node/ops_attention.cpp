@@ -12,7 +12,8 @@ Span<T> spanOf(const Napi::Value& value) {
   const Array array = value.As<Array>();
   static const T kNothing{};  // an empty array is given all the same
   const size_t bytes = array.ElementLength() * array.ElementSize();
-  return {array.ElementLength() ? reinterpret_cast<const T*>(array.Data()) : &kNothing, static_cast<int64_t>(bytes / sizeof(T))};
+  return {array.ElementLength() ? reinterpret_cast<const T*>(array.Data()) : &kNothing,
+          static_cast<int64_t>(bytes / sizeof(T))};
 }
 
 /// The arrays belong to JavaScript: the result is for use before returning to it.
@@ -59,7 +60,8 @@ Napi::Value attentionWorkspaceBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(bytes));
 }
 
-/// attention(stream, plan, q, out, lse | null, alibiSlopes | null, sinks | null, workspace | null, scale, softCap, type, kPool,
+/// attention(stream, plan, q, out, lse | null, alibiSlopes | null, sinks | null, workspace | null, scale, softCap,
+/// type, kPool,
 ///           vPool, kScale | null, vScale | null)
 Napi::Value attention(const Napi::CallbackInfo& info) {
   Call call(info);

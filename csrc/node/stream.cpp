@@ -57,7 +57,8 @@ Napi::Value waitEvent(const Napi::CallbackInfo& info) {
   Call call(info);
   Ref<Event> event = call.object<Event>(1);
   Ref<Device> device = call.stream().device;
-  return call.enqueue("waitEvent", [event, engine = &device->engine()](Executor&) { event->wait(engine->cancelled()); });
+  return call.enqueue("waitEvent",
+                      [event, engine = &device->engine()](Executor&) { event->wait(engine->cancelled()); });
 }
 
 /// eventDone(event)

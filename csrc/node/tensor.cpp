@@ -14,7 +14,8 @@ int64_t elementCount(const pw_tensor& t) {
   return count;
 }
 
-/// viewTensor(tensor, shape, strides, offset): shares the storage; the offset is counted in elements from its beginning.
+/// viewTensor(tensor, shape, strides, offset): shares the storage; the offset is counted in elements from its
+/// beginning.
 Napi::Value viewTensor(const Napi::CallbackInfo& info) {
   Ref<Tensor> base = unwrap<Tensor>(info[0]);
   const Napi::Array shape = info[1].As<Napi::Array>(), strides = info[2].As<Napi::Array>();
@@ -35,8 +36,8 @@ Napi::Value writeTensor(const Napi::CallbackInfo& info) {
   const Napi::TypedArray array = info[2].As<Napi::TypedArray>();
   const size_t bytes = static_cast<size_t>(elementCount(to) * pw_dtype_size(to.dtype));
   if (array.ByteLength() != bytes)
-    throw Error(PW_SHAPE_MISMATCH, "the tensor has " + std::to_string(bytes) + " bytes, the array " +
-                                       std::to_string(array.ByteLength()));
+    throw Error(PW_SHAPE_MISMATCH,
+                "the tensor has " + std::to_string(bytes) + " bytes, the array " + std::to_string(array.ByteLength()));
   std::shared_ptr<char[]> copy(new char[bytes]);
   std::memcpy(copy.get(), static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset(), bytes);
   return call.enqueue("write", [copy, to](Executor& executor) { executor.upload(copy.get(), to); });
@@ -51,7 +52,8 @@ Napi::Value readTensor(const Napi::CallbackInfo& info) {
   // Nobody else sees the buffer before the promise resolves, so the engine thread may write into it.
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(info.Env(), bytes);
   void* to = buffer.Data();
-  Command command{"read", {Ref<RefCounted>(tensor->storage())}, [from, to](Executor& executor) { executor.download(from, to); }};
+  Command command{
+      "read", {Ref<RefCounted>(tensor->storage())}, [from, to](Executor& executor) { executor.download(from, to); }};
   return enqueueWithPromise(info.Env(), *stream, std::move(command), buffer);
 }
 

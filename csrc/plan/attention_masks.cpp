@@ -36,7 +36,8 @@ void validateLengths(const AttentionPlanInputs& in, int64_t* rows, int64_t* cust
 void validateTree(const AttentionPlanInputs& in, int64_t rows) {
   const int64_t sequences = in.queryLengths.size;
   if (in.treeMasks.size != rows)
-    reject("treeMasks has " + std::to_string(in.treeMasks.size) + " masks, but there are " + std::to_string(rows) + " rows");
+    reject("treeMasks has " + std::to_string(in.treeMasks.size) + " masks, but there are " + std::to_string(rows) +
+           " rows");
   if (in.treeLengths.size != sequences) reject("treeLengths needs one entry per sequence");
   int64_t row = 0;
   for (int64_t s = 0; s < sequences; ++s) {
@@ -68,7 +69,8 @@ void validateAttentionInputs(const AttentionPlanInputs& in) {
   requireRange("heads", in.heads, 1, 1 << 16);
   requireRange("kvHeads", in.kvHeads, 1, in.heads);
   if (in.heads % in.kvHeads != 0)
-    reject("heads is " + std::to_string(in.heads) + ", but must be a multiple of kvHeads, " + std::to_string(in.kvHeads));
+    reject("heads is " + std::to_string(in.heads) + ", but must be a multiple of kvHeads, " +
+           std::to_string(in.kvHeads));
   requireRange("headDim", in.headDim, 1, 1024);
   requireRange("pageSize", in.pageSize, 1, 1 << 20);
   requireRange("pagesInPool", in.pagesInPool, 0, std::numeric_limits<int32_t>::max());
@@ -78,14 +80,15 @@ void validateAttentionInputs(const AttentionPlanInputs& in) {
   requireRange("rowTile", in.rowTile, 1, 1 << 16);
   requireRange("split", in.split, AttentionPlanInputs::kSplitNever, std::numeric_limits<int32_t>::max());
   if (in.kvLengths.size != in.queryLengths.size)
-    reject("there are " + std::to_string(in.queryLengths.size) + " query lengths but " + std::to_string(in.kvLengths.size) +
-           " kv lengths");
+    reject("there are " + std::to_string(in.queryLengths.size) + " query lengths but " +
+           std::to_string(in.kvLengths.size) + " kv lengths");
   int64_t rows = 0, bits = 0;
   validateLengths(in, &rows, &bits);
   if (in.treeMasks.given() && in.customBits.given()) reject("a tree mask and custom bits exclude each other");
   if (in.treeMasks.given()) validateTree(in, rows);
   if (in.customBits.given() && in.customBits.size < (bits + 7) / 8)
-    reject("customBits has " + std::to_string(in.customBits.size) + " bytes, but " + std::to_string(bits) + " bits are needed");
+    reject("customBits has " + std::to_string(in.customBits.size) + " bytes, but " + std::to_string(bits) +
+           " bits are needed");
   validateSegments(in);
 }
 

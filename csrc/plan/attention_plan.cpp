@@ -24,7 +24,8 @@ struct RowTile {
   int64_t visited() const { return static_cast<int64_t>(kvEnd) - kvBegin - (skipEnd - skipBegin); }
 };
 
-RowTile tileOf(const AttentionPlanInputs& in, const pw_row_mask* masks, int32_t sequence, int32_t rowBegin, int32_t rows) {
+RowTile tileOf(const AttentionPlanInputs& in, const pw_row_mask* masks, int32_t sequence, int32_t rowBegin,
+               int32_t rows) {
   const int32_t keys = in.kvLengths[sequence], tree = treeLengthOf(in, sequence);
   int32_t firstStart = keys, lastStart = 0, firstHorizon = keys, lastHorizon = 0;
   for (int32_t i = 0; i < rows; ++i) {
@@ -75,11 +76,13 @@ int32_t splitLength(const AttentionPlanInputs& in, const RowTile& tile, int64_t 
 /// The partition itself, shared by building and measuring: onItem and onMerge see what is made, in order.
 /// @return rows of partial results
 template <class OnItem, class OnMerge>
-int64_t partition(const AttentionPlanInputs& in, const std::vector<pw_row_mask>& masks, OnItem&& onItem, OnMerge&& onMerge) {
+int64_t partition(const AttentionPlanInputs& in, const std::vector<pw_row_mask>& masks, OnItem&& onItem,
+                  OnMerge&& onMerge) {
   int64_t visited = 0, partialRows = 0;
   forEachTile(in, masks, [&](const RowTile& tile) { visited += tile.visited(); });
   // Four pieces a worker leave little idle at the end, whatever the order.
-  const int64_t target = std::max<int64_t>(kShortestSplit, ceilDivide(visited * in.kvHeads, 4 * static_cast<int64_t>(in.workers)));
+  const int64_t target =
+      std::max<int64_t>(kShortestSplit, ceilDivide(visited * in.kvHeads, 4 * static_cast<int64_t>(in.workers)));
   const bool alone = in.workers == 1 && in.split == AttentionPlanInputs::kSplitAuto;
   std::vector<std::pair<int32_t, int32_t>> pieces;
   forEachTile(in, masks, [&](const RowTile& tile) {
@@ -96,7 +99,8 @@ int64_t partition(const AttentionPlanInputs& in, const std::vector<pw_row_mask>&
     if (partialRows + static_cast<int64_t>(pieces.size()) * tile.rows > INT32_MAX)
       throw Error(PW_INVALID_ARGUMENT, "attention plan: so short a split makes more than 2^31 partial rows");
     if (split)
-      onMerge(pw_attention_merge{tile.rowBegin, tile.rows, static_cast<int32_t>(partialRows), static_cast<int32_t>(pieces.size())});
+      onMerge(pw_attention_merge{tile.rowBegin, tile.rows, static_cast<int32_t>(partialRows),
+                                 static_cast<int32_t>(pieces.size())});
     for (const auto& [begin, end] : pieces) {
       onItem(pw_attention_item{tile.sequence, tile.rowBegin, tile.rows, begin, end, tile.skipBegin, tile.skipEnd,
                                tile.fullBegin, tile.fullEnd, split ? static_cast<int32_t>(partialRows) : -1});
@@ -119,10 +123,12 @@ std::vector<int32_t> usedPages(const AttentionPlanInputs& in, const std::vector<
     throw Error(PW_INVALID_ARGUMENT, "attention plan: the page table needs " + std::to_string(sequences + 1) +
                                          " row pointers, but has " + std::to_string(in.pageBegin.size));
   if (in.pageBegin[0] < 0 || in.pageBegin[sequences] > in.pages.size)
-    throw Error(PW_INVALID_ARGUMENT, "attention plan: the page table's row pointers leave its " + std::to_string(in.pages.size) + " entries");
+    throw Error(PW_INVALID_ARGUMENT, "attention plan: the page table's row pointers leave its " +
+                                         std::to_string(in.pages.size) + " entries");
   for (int64_t s = 0; s < sequences; ++s)
     if (in.pageBegin[s] > in.pageBegin[s + 1])
-      throw Error(PW_INVALID_ARGUMENT, "attention plan: the page table's row pointers decrease at sequence " + std::to_string(s));
+      throw Error(PW_INVALID_ARGUMENT,
+                  "attention plan: the page table's row pointers decrease at sequence " + std::to_string(s));
   std::vector<int32_t> pages(static_cast<size_t>(in.pages.size), 0);
   const auto take = [&](int32_t sequence, int32_t begin, int32_t end) {
     if (begin >= end) return;
@@ -131,16 +137,19 @@ std::vector<int32_t> usedPages(const AttentionPlanInputs& in, const std::vector<
       if (entry >= in.pageBegin[sequence + 1])
         throw Error(PW_INVALID_ARGUMENT, "attention plan: sequence " + std::to_string(sequence) + " has " +
                                              std::to_string(in.kvLengths[sequence]) + " keys, but only " +
-                                             std::to_string(in.pageBegin[sequence + 1] - in.pageBegin[sequence]) + " pages");
+                                             std::to_string(in.pageBegin[sequence + 1] - in.pageBegin[sequence]) +
+                                             " pages");
       const int32_t page = in.pages[entry];
       if (page < 0 || page >= in.pagesInPool)
-        throw Error(PW_INVALID_ARGUMENT, "attention plan: page " + std::to_string(page) + " of sequence " + std::to_string(sequence) +
-                                             " is not one of the pool's " + std::to_string(in.pagesInPool));
+        throw Error(PW_INVALID_ARGUMENT, "attention plan: page " + std::to_string(page) + " of sequence " +
+                                             std::to_string(sequence) + " is not one of the pool's " +
+                                             std::to_string(in.pagesInPool));
       pages[static_cast<size_t>(entry)] = page;
     }
   };
   for (const pw_attention_item& item : items) {
-    take(item.sequence, item.kvBegin, item.skipBegin < item.skipEnd ? std::min(item.kvEnd, item.skipBegin) : item.kvEnd);
+    take(item.sequence, item.kvBegin,
+         item.skipBegin < item.skipEnd ? std::min(item.kvEnd, item.skipBegin) : item.kvEnd);
     if (item.skipBegin < item.skipEnd) take(item.sequence, std::max(item.kvBegin, item.skipEnd), item.kvEnd);
   }
   return pages;

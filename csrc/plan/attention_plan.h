@@ -31,18 +31,18 @@ struct AttentionPlanInputs {
   Span<int32_t> pages;
   int32_t heads = 0, kvHeads = 0, headDim = 0, pageSize = 0, pagesInPool = 0;
 
-  bool causal = true;          ///< bottom-right aligned: the last row sees every key
-  int32_t window = 0;          ///< > 0: only the last `window` keys up to the row's own, and the sinks
-  int32_t sinkTokens = 0;      ///< first keys that a window never hides
+  bool causal = true;      ///< bottom-right aligned: the last row sees every key
+  int32_t window = 0;      ///< > 0: only the last `window` keys up to the row's own, and the sinks
+  int32_t sinkTokens = 0;  ///< first keys that a window never hides
   Span<AttentionSegment> segments;
-  Span<uint64_t> treeMasks;    ///< [rows]: ancestors, itself included, among the sequence's last treeLength keys
-  Span<int32_t> treeLengths;   ///< [sequences], 0 to 64; with treeMasks
-  Span<uint8_t> customBits;    ///< packed, low bit first: sequence after sequence, queryLength x kvLength bits each
+  Span<uint64_t> treeMasks;   ///< [rows]: ancestors, itself included, among the sequence's last treeLength keys
+  Span<int32_t> treeLengths;  ///< [sequences], 0 to 64; with treeMasks
+  Span<uint8_t> customBits;   ///< packed, low bit first: sequence after sequence, queryLength x kvLength bits each
 
-  int32_t workers = 1;         ///< what runs items at the same time: threads or resident thread blocks
-  int32_t rowTile = 64;        ///< rows x group size of an item, about
-  /// kSplitAuto splits keys so that all workers have work; kSplitNever and a positive length give each row a result that
-  /// does not depend on the rest of the batch, bit for bit.
+  int32_t workers = 1;   ///< what runs items at the same time: threads or resident thread blocks
+  int32_t rowTile = 64;  ///< rows x group size of an item, about
+  /// kSplitAuto splits keys so that all workers have work; kSplitNever and a positive length give each row a result
+  /// that does not depend on the rest of the batch, bit for bit.
   int32_t split = kSplitAuto;
   static constexpr int32_t kSplitAuto = 0, kSplitNever = -1;
 };

@@ -13,7 +13,8 @@
 #include <intrin.h>
 #endif
 
-/// In front of a loop over an array that must stay in registers. Portable vectors are arrays themselves, too long for that.
+/// In front of a loop over an array that must stay in registers. Portable vectors are arrays themselves, too long for
+/// that.
 #if defined(__AVX2__)
 #define PW_IN_REGISTERS PW_UNROLL
 #else
@@ -23,8 +24,8 @@
 namespace pw::cpu::PW_ISA {
 namespace {
 
-/// Keys are visited in blocks that end at multiples of this, wherever an item begins: a row's rounding does not depend on
-/// which rows share its item. One 64-bit word holds a row's mask over a block.
+/// Keys are visited in blocks that end at multiples of this, wherever an item begins: a row's rounding does not depend
+/// on which rows share its item. One 64-bit word holds a row's mask over a block.
 constexpr int kTile = 64;
 constexpr int kLanes = Vec::kLanes;
 
@@ -41,8 +42,13 @@ struct Task {
   int64_t dim;
 
   Task(const pw_attention_args& args, const pw_attention_item& i, int32_t head)
-      : a(args), item(i), kvHead(head), group(args.plan.heads / args.plan.kvHeads), packed(i.rows * group),
-        kvLength(args.plan.kvLengths[i.sequence]), dim(args.plan.headDim) {}
+      : a(args),
+        item(i),
+        kvHead(head),
+        group(args.plan.heads / args.plan.kvHeads),
+        packed(i.rows * group),
+        kvLength(args.plan.kvLengths[i.sequence]),
+        dim(args.plan.headDim) {}
   int32_t row(int32_t packedRow) const { return item.rowBegin + packedRow / group; }
   int32_t head(int32_t packedRow) const { return kvHead * group + packedRow % group; }
 };
@@ -84,7 +90,8 @@ uint64_t visibleKeys(const Task& t, int32_t row, int32_t k0, int32_t n) {
   uint64_t bits = (lowBits(static_cast<int64_t>(m.horizon) - k0) & ~lowBits(static_cast<int64_t>(m.start) - k0)) |
                   lowBits(static_cast<int64_t>(sinks) - k0);
   if (p.treeMasks) {
-    const int32_t shift = t.kvLength - p.treeLengths[t.item.sequence] - k0;  // of the tree's first token within the block
+    const int32_t shift =
+        t.kvLength - p.treeLengths[t.item.sequence] - k0;  // of the tree's first token within the block
     if (shift < n) {
       const uint64_t tree = p.treeMasks[row];
       bits = shift >= 0 ? (bits & lowBits(shift)) | tree << shift : tree >> -shift;
@@ -183,17 +190,18 @@ Vec hyperbolicTangent(Vec x) {
 
 void capLogits(const Task& t, float* logits, int64_t count) {
   const Vec cap(t.a.softCap), inverse(1.0f / t.a.softCap);
-  for (int64_t i = 0; i < count; i += kLanes)
-    store(logits + i, cap * hyperbolicTangent(load(logits + i) * inverse));
+  for (int64_t i = 0; i < count; i += kLanes) store(logits + i, cap * hyperbolicTangent(load(logits + i) * inverse));
 }
 
 /// ALiBi and the mask, for one packed row's logits of a block, `stride` apart.
-void biasAndMask(const Task& t, int32_t packedRow, int32_t k0, int32_t n, uint64_t visible, float* logits, int64_t stride) {
+void biasAndMask(const Task& t, int32_t packedRow, int32_t k0, int32_t n, uint64_t visible, float* logits,
+                 int64_t stride) {
   if (t.a.alibiSlopes.data) {
     const float slope = headParameter(t.a.alibiSlopes, t.head(packedRow));
     for (int32_t i = 0; i < n; ++i) logits[i * stride] -= slope * distance(t, t.row(packedRow), k0 + i);
   }
-  for (uint64_t hidden = ~visible & lowBits(n); hidden != 0; hidden &= hidden - 1) logits[lowestBit(hidden) * stride] = kNoLogit;
+  for (uint64_t hidden = ~visible & lowBits(n); hidden != 0; hidden &= hidden - 1)
+    logits[lowestBit(hidden) * stride] = kNoLogit;
 }
 
 template <class T>
@@ -216,7 +224,8 @@ void finishRow(const pw_attention_args& a, int64_t row, int32_t head, const floa
     lse = joint;
   }
   const int64_t at = row * a.out.strides[0] + head * a.out.strides[1];
-  dispatchFloat(a.out.dtype, [&](auto* tag) { storeRow(static_cast<decltype(tag)>(a.out.data) + at, sum, scale, a.plan.headDim); });
+  dispatchFloat(a.out.dtype,
+                [&](auto* tag) { storeRow(static_cast<decltype(tag)>(a.out.data) + at, sum, scale, a.plan.headDim); });
   if (a.lse.data)
     static_cast<float*>(a.lse.data)[row * a.lse.strides[0] + head * a.lse.strides[1]] = static_cast<float>(lse);
 }

@@ -24,8 +24,8 @@ void prefetchRow(const char* row, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) prefetch(row + i);
 }
 
-/// logits[r][i] = q[r] . k[i]: kLanes dot products at a time, so that their horizontal sums are taken together. kPartial:
-/// the head dimension is no multiple of the lanes.
+/// logits[r][i] = q[r] . k[i]: kLanes dot products at a time, so that their horizontal sums are taken together.
+/// kPartial: the head dimension is no multiple of the lanes.
 template <class T, int RB, bool kPartial>
 void scoreBlock(const FewRows& f, const KvBlock& block, int32_t n, int64_t dim) {
   constexpr int kKeys = kLanes / RB;
@@ -40,20 +40,18 @@ void scoreBlock(const FewRows& f, const KvBlock& block, int32_t n, int64_t dim) 
     Vec dot[kLanes];
     PW_IN_REGISTERS
     for (int i = 0; i < kLanes; ++i) dot[i] = Vec(0.0f);
-    for (int64_t d = 0; d < whole; d += kLanes)
+    for (int64_t d = 0; d < whole; d += kLanes) PW_IN_REGISTERS
+    for (int i = 0; i < kKeys; ++i) {
+      const Vec key = load(k[i] + d);
       PW_IN_REGISTERS
-      for (int i = 0; i < kKeys; ++i) {
-        const Vec key = load(k[i] + d);
-        PW_IN_REGISTERS
-        for (int r = 0; r < RB; ++r) dot[r * kKeys + i] = fma(key, load(f.q + r * f.padded + d), dot[r * kKeys + i]);
-      }
-    if (kPartial)
+      for (int r = 0; r < RB; ++r) dot[r * kKeys + i] = fma(key, load(f.q + r * f.padded + d), dot[r * kKeys + i]);
+    }
+    if (kPartial) PW_IN_REGISTERS
+    for (int i = 0; i < kKeys; ++i) {
+      const Vec key = loadPartial(k[i] + whole, dim - whole);
       PW_IN_REGISTERS
-      for (int i = 0; i < kKeys; ++i) {
-        const Vec key = loadPartial(k[i] + whole, dim - whole);
-        PW_IN_REGISTERS
-        for (int r = 0; r < RB; ++r) dot[r * kKeys + i] = fma(key, load(f.q + r * f.padded + whole), dot[r * kKeys + i]);
-      }
+      for (int r = 0; r < RB; ++r) dot[r * kKeys + i] = fma(key, load(f.q + r * f.padded + whole), dot[r * kKeys + i]);
+    }
     float sums[kLanes];
     store(sums, sumEach(dot));
     for (int r = 0; r < RB; ++r)
@@ -81,15 +79,14 @@ void softmaxRow(FewRows& f, int r, int32_t n) {
   f.top[r] = top;
 }
 
-/// sum[r][d ...] = sum * rescale + weights . v for DV registers of columns. kSelect leaves out values of weight 0, which
-/// matters when they are not finite.
+/// sum[r][d ...] = sum * rescale + weights . v for DV registers of columns. kSelect leaves out values of weight 0,
+/// which matters when they are not finite.
 template <class T, int RB, int DV, bool kSelect, bool kPartial>
 void accumulateColumns(const FewRows& f, const KvBlock& block, int32_t n, int64_t d, int64_t width) {
   Vec sum[RB][DV];
   PW_IN_REGISTERS
-  for (int r = 0; r < RB; ++r)
-    PW_IN_REGISTERS
-    for (int j = 0; j < DV; ++j) sum[r][j] = load(f.sum + r * f.padded + d + j * kLanes) * Vec(f.rescale[r]);
+  for (int r = 0; r < RB; ++r) PW_IN_REGISTERS
+  for (int j = 0; j < DV; ++j) sum[r][j] = load(f.sum + r * f.padded + d + j * kLanes) * Vec(f.rescale[r]);
   for (int32_t i = 0; i < n; ++i) {
     const T* v = reinterpret_cast<const T*>(block.v[i]) + d;
     Vec value[DV];
@@ -104,9 +101,8 @@ void accumulateColumns(const FewRows& f, const KvBlock& block, int32_t n, int64_
     }
   }
   PW_IN_REGISTERS
-  for (int r = 0; r < RB; ++r)
-    PW_IN_REGISTERS
-    for (int j = 0; j < DV; ++j) store(f.sum + r * f.padded + d + j * kLanes, sum[r][j]);
+  for (int r = 0; r < RB; ++r) PW_IN_REGISTERS
+  for (int j = 0; j < DV; ++j) store(f.sum + r * f.padded + d + j * kLanes, sum[r][j]);
 }
 
 template <class T, int RB, bool kSelect>
@@ -172,7 +168,8 @@ template <class T, int RB>
 void fewRowsTask(const Task& t, Context& context, int worker) {
   FewRows f;
   f.padded = roundUp(t.dim, kLanes);
-  float* q = static_cast<float*>(context.scratch(worker, static_cast<size_t>(2 * RB * f.padded + RB * kLogitStride) * sizeof(float)));
+  float* q = static_cast<float*>(
+      context.scratch(worker, static_cast<size_t>(2 * RB * f.padded + RB * kLogitStride) * sizeof(float)));
   f.q = q;
   f.sum = q + RB * f.padded;
   f.logits = f.sum + RB * f.padded;

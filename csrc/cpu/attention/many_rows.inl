@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file Attention of more than 8 packed rows: prefill and wide verification. Lanes run along the rows: queries, logits and
-/// sums are held transposed ([head dimension or key][row]), so that scores are outer products of key elements and query
-/// columns, and the softmax needs no sum across lanes. A block's keys and values become f32 once for all rows.
+/// @file Attention of more than 8 packed rows: prefill and wide verification. Lanes run along the rows: queries, logits
+/// and sums are held transposed ([head dimension or key][row]), so that scores are outer products of key elements and
+/// query columns, and the softmax needs no sum across lanes. A block's keys and values become f32 once for all rows.
 #pragma once
 #include "cpu/attention/few_rows.inl"
 
@@ -13,13 +13,13 @@ constexpr int kRowVecs = kLanes == 16 ? 4 : 2;
 constexpr int kMostPerStep = 8;
 
 struct ManyRows {
-  int64_t rows;    // packed rows, padded to whole registers
-  int64_t padded;  // head dimension, padded to whole registers
-  float* q;        // [dim][rows]
-  float* k;        // [kTile + 8][padded]
-  float* v;        // [kTile][padded]
-  float* weights;  // [kTile + 8][rows]: logits, then weights
-  float* sum;      // [padded][rows]
+  int64_t rows;                        // packed rows, padded to whole registers
+  int64_t padded;                      // head dimension, padded to whole registers
+  float* q;                            // [dim][rows]
+  float* k;                            // [kTile + 8][padded]
+  float* v;                            // [kTile][padded]
+  float* weights;                      // [kTile + 8][rows]: logits, then weights
+  float* sum;                          // [padded][rows]
   float *top, *denominator, *rescale;  // [rows]
 };
 
@@ -38,9 +38,8 @@ template <int KEYS, int RV>
 void scoreStep(const float* key, int64_t keyStride, const float* q, int64_t rows, int64_t dim, float* out) {
   Vec acc[KEYS][RV];
   PW_IN_REGISTERS
-  for (int i = 0; i < KEYS; ++i)
-    PW_IN_REGISTERS
-    for (int j = 0; j < RV; ++j) acc[i][j] = Vec(0.0f);
+  for (int i = 0; i < KEYS; ++i) PW_IN_REGISTERS
+  for (int j = 0; j < RV; ++j) acc[i][j] = Vec(0.0f);
   for (int64_t d = 0; d < dim; ++d) {
     Vec column[RV];
     PW_IN_REGISTERS
@@ -53,20 +52,18 @@ void scoreStep(const float* key, int64_t keyStride, const float* q, int64_t rows
     }
   }
   PW_IN_REGISTERS
-  for (int i = 0; i < KEYS; ++i)
-    PW_IN_REGISTERS
-    for (int j = 0; j < RV; ++j) store(out + i * rows + j * kLanes, acc[i][j]);
+  for (int i = 0; i < KEYS; ++i) PW_IN_REGISTERS
+  for (int j = 0; j < RV; ++j) store(out + i * rows + j * kLanes, acc[i][j]);
 }
 
 /// sum[d + c][rows r ...] = sum * rescale + sum over keys of weights[key][r ...] * v[key][d + c].
 template <int COLUMNS, int RV, bool kSelect>
-void accumulateStep(const float* v, int64_t valueStride, const float* weights, const float* rescale, int64_t rows, int32_t n,
-                    float* sum) {
+void accumulateStep(const float* v, int64_t valueStride, const float* weights, const float* rescale, int64_t rows,
+                    int32_t n, float* sum) {
   Vec acc[COLUMNS][RV];
   PW_IN_REGISTERS
-  for (int c = 0; c < COLUMNS; ++c)
-    PW_IN_REGISTERS
-    for (int j = 0; j < RV; ++j) acc[c][j] = load(sum + c * rows + j * kLanes) * load(rescale + j * kLanes);
+  for (int c = 0; c < COLUMNS; ++c) PW_IN_REGISTERS
+  for (int j = 0; j < RV; ++j) acc[c][j] = load(sum + c * rows + j * kLanes) * load(rescale + j * kLanes);
   for (int32_t i = 0; i < n; ++i) {
     Vec weight[RV];
     PW_IN_REGISTERS
@@ -77,14 +74,14 @@ void accumulateStep(const float* v, int64_t valueStride, const float* weights, c
       PW_IN_REGISTERS
       for (int j = 0; j < RV; ++j) {
         const Vec next = fma(value, weight[j], acc[c][j]);
-        acc[c][j] = kSelect ? select(lessThan(Vec(0.0f), weight[j]), next, select(isNaN(weight[j]), next, acc[c][j])) : next;
+        acc[c][j] =
+            kSelect ? select(lessThan(Vec(0.0f), weight[j]), next, select(isNaN(weight[j]), next, acc[c][j])) : next;
       }
     }
   }
   PW_IN_REGISTERS
-  for (int c = 0; c < COLUMNS; ++c)
-    PW_IN_REGISTERS
-    for (int j = 0; j < RV; ++j) store(sum + c * rows + j * kLanes, acc[c][j]);
+  for (int c = 0; c < COLUMNS; ++c) PW_IN_REGISTERS
+  for (int j = 0; j < RV; ++j) store(sum + c * rows + j * kLanes, acc[c][j]);
 }
 
 template <int RV>
@@ -98,10 +95,12 @@ template <int RV, bool kSelect>
 void accumulateRows(const ManyRows& m, int64_t r, int32_t n) {
   constexpr int kColumns = RV <= 2 && kLanes == 16 ? 8 : RV == 1 ? 8 : 4;
   for (int64_t d = 0; d < m.padded; d += kColumns)
-    accumulateStep<kColumns, RV, kSelect>(m.v + d, m.padded, m.weights + r, m.rescale + r, m.rows, n, m.sum + d * m.rows + r);
+    accumulateStep<kColumns, RV, kSelect>(m.v + d, m.padded, m.weights + r, m.rescale + r, m.rows, n,
+                                          m.sum + d * m.rows + r);
 }
 
-/// Calls step(r, registers) over all rows, in runs of kRowVecs registers; `registers` is a std::integral_constant's like.
+/// Calls step(r, registers) over all rows, in runs of kRowVecs registers; `registers` is a std::integral_constant's
+/// like.
 template <int N>
 struct Registers {
   static constexpr int value = N;
@@ -166,7 +165,8 @@ void manyRowsPass(const Task& t, const ManyRows& m) {
         for (int32_t g = 0; g < t.group; ++g) biasAndMask(t, r + g, k, n, visible, m.weights + r + g, m.rows);
       }
     softmaxColumns(m, n);
-    forRowRegisters(m.rows, [&](int64_t r, auto registers) { accumulateRows<decltype(registers)::value, kSelect>(m, r, n); });
+    forRowRegisters(m.rows,
+                    [&](int64_t r, auto registers) { accumulateRows<decltype(registers)::value, kSelect>(m, r, n); });
   }
 }
 

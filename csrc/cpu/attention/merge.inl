@@ -46,7 +46,8 @@ void mergePartials(const pw_attention_args& a, Context& context) {
   context.pool().run(static_cast<int64_t>(p.mergeCount) * p.kvHeads, [&](int64_t task, int worker) {
     const pw_attention_merge& merge = p.merges[task / p.kvHeads];
     const int32_t group = p.heads / p.kvHeads, firstHead = static_cast<int32_t>(task % p.kvHeads) * group;
-    float* sum = static_cast<float*>(context.scratch(worker, static_cast<size_t>(roundUp(p.headDim, kLanes)) * sizeof(float)));
+    float* sum =
+        static_cast<float*>(context.scratch(worker, static_cast<size_t>(roundUp(p.headDim, kLanes)) * sizeof(float)));
     for (int32_t i = 0; i < merge.rows; ++i)
       for (int32_t head = firstHead; head < firstHead + group; ++head) {
         const JoinedState joined = joinParts<float>(
@@ -74,16 +75,19 @@ void mergeStates(const pw_merge_states_args& a, Context& context) {
   result.plan.headDim = static_cast<int32_t>(dim);
   const int64_t grain = 1 + 32768 / (parts * dim + 1);
   context.pool().forRange(a.outs.shape[1] * heads, grain, [&](int64_t begin, int64_t end, int worker) {
-    float* sum = static_cast<float*>(context.scratch(worker, static_cast<size_t>(roundUp(dim, kLanes)) * sizeof(float)));
+    float* sum =
+        static_cast<float*>(context.scratch(worker, static_cast<size_t>(roundUp(dim, kLanes)) * sizeof(float)));
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = i / heads, head = i % heads;
       dispatchFloat(a.outs.dtype, [&](auto* tag) {
-        const auto* outs = static_cast<const decltype(tag)>(a.outs.data) + row * a.outs.strides[1] + head * a.outs.strides[2];
+        const auto* outs =
+            static_cast<const decltype(tag)>(a.outs.data) + row * a.outs.strides[1] + head * a.outs.strides[2];
         using T = std::remove_cv_t<std::remove_pointer_t<decltype(tag)>>;
         const JoinedState joined = joinParts<T>(
             parts,
             [&](int64_t part, float* top, float* denominator) -> const T* {
-              *top = static_cast<const float*>(a.lses.data)[part * a.lses.strides[0] + row * a.lses.strides[1] + head * a.lses.strides[2]];
+              *top = static_cast<const float*>(
+                  a.lses.data)[part * a.lses.strides[0] + row * a.lses.strides[1] + head * a.lses.strides[2]];
               *denominator = *top == kNoLogit ? 0.0f : 1.0f;
               return outs + part * a.outs.strides[0];
             },

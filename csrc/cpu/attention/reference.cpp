@@ -24,7 +24,8 @@ CacheRow cacheRow(const pw_tensor& pool, const pw_tensor& scales, int64_t page, 
   const int64_t at = page * pool.strides[0] + offset * pool.strides[1] + head * pool.strides[2];
   double scale = 1;
   if (scales.data)
-    scale = static_cast<const float*>(scales.data)[page * scales.strides[0] + offset * scales.strides[1] + head * scales.strides[2]];
+    scale = static_cast<const float*>(
+        scales.data)[page * scales.strides[0] + offset * scales.strides[1] + head * scales.strides[2]];
   return {static_cast<const char*>(pool.data) + at * pw_dtype_size(pool.dtype), pool.dtype, scale};
 }
 
@@ -48,7 +49,8 @@ Visibility look(const pw_attention_plan& p, int32_t sequence, int32_t row, int32
   }
   bool visible = key < m.horizon && (key >= m.start || key < p.sinkTokens);
   if (p.customBits) {
-    const int64_t bit = p.customBegin[sequence] + static_cast<int64_t>(row - p.rowBegin[sequence]) * p.kvLengths[sequence] + key;
+    const int64_t bit =
+        p.customBegin[sequence] + static_cast<int64_t>(row - p.rowBegin[sequence]) * p.kvLengths[sequence] + key;
     visible = visible && ((p.customBits[bit / 8] >> (bit % 8)) & 1) != 0;
   }
   return {visible, std::abs(static_cast<double>(m.position) - key)};
@@ -57,9 +59,11 @@ Visibility look(const pw_attention_plan& p, int32_t sequence, int32_t row, int32
 void attendRow(const pw_attention_args& a, int32_t sequence, int32_t row, int32_t head) {
   const pw_attention_plan& p = a.plan;
   const int64_t dim = p.headDim, kvHead = head / (p.heads / p.kvHeads);
-  const char* q = static_cast<const char*>(a.q.data) + (row * a.q.strides[0] + head * a.q.strides[1]) * pw_dtype_size(a.q.dtype);
+  const char* q =
+      static_cast<const char*>(a.q.data) + (row * a.q.strides[0] + head * a.q.strides[1]) * pw_dtype_size(a.q.dtype);
   const double sink = a.sinks.data ? static_cast<const float*>(a.sinks.data)[head * a.sinks.strides[0]] : -kInfinity;
-  const double slope = a.alibiSlopes.data ? static_cast<const float*>(a.alibiSlopes.data)[head * a.alibiSlopes.strides[0]] : 0;
+  const double slope =
+      a.alibiSlopes.data ? static_cast<const float*>(a.alibiSlopes.data)[head * a.alibiSlopes.strides[0]] : 0;
 
   std::vector<double> logits(static_cast<size_t>(p.kvLengths[sequence]), -kInfinity);
   std::vector<bool> seen(logits.size(), false);
@@ -107,10 +111,12 @@ void attention(const pw_attention_args& a, Context&) {
 }
 
 void mergeStates(const pw_merge_states_args& a, Context&) {
-  const int64_t parts = a.outs.shape[0], heads = a.outs.shape[2], states = a.outs.shape[1] * heads, dim = a.outs.shape[3];
+  const int64_t parts = a.outs.shape[0], heads = a.outs.shape[2], states = a.outs.shape[1] * heads,
+                dim = a.outs.shape[3];
   for (int64_t state = 0; state < states; ++state) {
-    const auto lse = [&](int64_t part) -> double { 
-      return static_cast<const float*>(a.lses.data)[part * a.lses.strides[0] + state / heads * a.lses.strides[1] + state % heads * a.lses.strides[2]];
+    const auto lse = [&](int64_t part) -> double {
+      return static_cast<const float*>(a.lses.data)[part * a.lses.strides[0] + state / heads * a.lses.strides[1] +
+                                                    state % heads * a.lses.strides[2]];
     };
     double top = -kInfinity, denominator = 0;
     for (int64_t part = 0; part < parts; ++part)

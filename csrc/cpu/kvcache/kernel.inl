@@ -28,7 +28,8 @@ float quantizeRow(const From* from, int8_t* to, int64_t dim) {
     largest = magnitude > largest ? magnitude : largest;
   }
   const float scale = zeros == 0.0f ? largest / 127.0f : std::numeric_limits<float>::quiet_NaN();
-  for (int64_t d = 0; d < dim; ++d) to[d] = static_cast<int8_t>(scale > 0.0f ? std::nearbyintf(toFloat(from[d]) / scale) : 0.0f);
+  for (int64_t d = 0; d < dim; ++d)
+    to[d] = static_cast<int8_t>(scale > 0.0f ? std::nearbyintf(toFloat(from[d]) / scale) : 0.0f);
   return scale;
 }
 
@@ -36,7 +37,8 @@ template <class From>
 void storeToken(const From* from, const pw_tensor& pool, const pw_tensor& scales, int64_t slot, int64_t head) {
   const int64_t at = slotOffset(pool, slot, head), dim = pool.shape[3];
   if (pool.dtype == PW_I8) {
-    static_cast<float*>(scales.data)[slotOffset(scales, slot, head)] = quantizeRow(from, static_cast<int8_t*>(pool.data) + at, dim);
+    static_cast<float*>(scales.data)[slotOffset(scales, slot, head)] =
+        quantizeRow(from, static_cast<int8_t*>(pool.data) + at, dim);
     return;
   }
   dispatchFloat(pool.dtype, [&](auto* tag) { convertRow(from, static_cast<decltype(tag)>(pool.data) + at, dim); });

@@ -15,7 +15,8 @@ void copySlot(const pw_tensor& pool, int64_t layer, int64_t from, int64_t to) {
   const int64_t length = pool.rank == 5 ? pool.shape[4] : 1;
   char* base = static_cast<char*>(pool.data) + layer * pool.strides[0] * size;
   const auto address = [&](int64_t slot, int64_t head) {
-    return base + (slot / pageSize * pool.strides[1] + slot % pageSize * pool.strides[2] + head * pool.strides[3]) * size;
+    return base +
+           (slot / pageSize * pool.strides[1] + slot % pageSize * pool.strides[2] + head * pool.strides[3]) * size;
   };
   for (int64_t head = 0; head < pool.shape[3]; ++head)
     std::memcpy(address(to, head), address(from, head), static_cast<size_t>(length * size));
@@ -27,8 +28,9 @@ void checkSlots(const char* op, const pw_tensor& slots, const pw_tensor& pool, C
   for (int64_t row = 0; row < slots.shape[0]; ++row) {
     const int64_t slot = slotOf(slots, row);
     if (slot == -1 || isSlot(pool, slot)) continue;
-    context.fail(PW_INVALID_ARGUMENT, std::string(op) + ": slots[" + std::to_string(row) + "] is " + std::to_string(slot) +
-                                          ", but the pool has slots 0 to " + std::to_string(pool.shape[0] * pool.shape[1] - 1));
+    context.fail(PW_INVALID_ARGUMENT, std::string(op) + ": slots[" + std::to_string(row) + "] is " +
+                                          std::to_string(slot) + ", but the pool has slots 0 to " +
+                                          std::to_string(pool.shape[0] * pool.shape[1] - 1));
     return;
   }
 }
@@ -49,7 +51,8 @@ void copyPages(const pw_copy_pages_args& a, Context& context) {
   context.pool().run(layers * a.cache.count * a.count, [&](int64_t task, int) {
     const pw_tensor& pool = a.cache.pools[task / a.count % a.cache.count];
     const int64_t layer = task / a.count / a.cache.count, pair = task % a.count, pageSize = pool.shape[2];
-    for (int64_t i = 0; i < pageSize; ++i) copySlot(pool, layer, a.from[pair] * pageSize + i, a.to[pair] * pageSize + i);
+    for (int64_t i = 0; i < pageSize; ++i)
+      copySlot(pool, layer, a.from[pair] * pageSize + i, a.to[pair] * pageSize + i);
   });
 }
 

@@ -11,7 +11,8 @@
 namespace pw::cpu::reference {
 namespace {
 
-void storeToken(const void* from, pw_dtype type, const pw_tensor& pool, const pw_tensor& scales, int64_t slot, int64_t head) {
+void storeToken(const void* from, pw_dtype type, const pw_tensor& pool, const pw_tensor& scales, int64_t slot,
+                int64_t head) {
   void* to = static_cast<char*>(pool.data) + slotOffset(pool, slot, head) * pw_dtype_size(pool.dtype);
   const int64_t dim = pool.shape[3];
   if (pool.dtype != PW_I8) {
@@ -36,7 +37,8 @@ void storeToken(const void* from, pw_dtype type, const pw_tensor& pool, const pw
 void loadToken(const pw_tensor& pool, const pw_tensor& scales, int64_t slot, int64_t head, void* to, pw_dtype type) {
   const bool present = isSlot(pool, slot);
   const int64_t at = present ? slotOffset(pool, slot, head) : 0;
-  const float scale = present && scales.data ? static_cast<const float*>(scales.data)[slotOffset(scales, slot, head)] : 1.0f;
+  const float scale =
+      present && scales.data ? static_cast<const float*>(scales.data)[slotOffset(scales, slot, head)] : 1.0f;
   for (int64_t d = 0; d < pool.shape[3]; ++d)
     writeElement(to, type, d, present ? static_cast<float>(readElement(pool.data, pool.dtype, at + d)) * scale : 0.0f);
 }

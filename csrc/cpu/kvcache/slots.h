@@ -10,7 +10,8 @@ namespace pw::cpu {
 
 static inline int64_t slotOf(const pw_tensor& slots, int64_t row) {
   const int64_t at = row * slots.strides[0];
-  return slots.dtype == PW_I64 ? static_cast<const int64_t*>(slots.data)[at] : static_cast<const int32_t*>(slots.data)[at];
+  return slots.dtype == PW_I64 ? static_cast<const int64_t*>(slots.data)[at]
+                               : static_cast<const int32_t*>(slots.data)[at];
 }
 
 /// Element offset of a slot of one kv head in a pool of [pages, pageSize, kvHeads, ...].
@@ -26,6 +27,8 @@ static inline void* tokenRow(const pw_tensor& t, int64_t row, int64_t head) {
 /// Reports slots outside the pool, once, before any row is touched.
 void checkSlots(const char* op, const pw_tensor& slots, const pw_tensor& pool, Context& context);
 
-static inline bool isSlot(const pw_tensor& pool, int64_t slot) { return slot >= 0 && slot < pool.shape[0] * pool.shape[1]; }
+static inline bool isSlot(const pw_tensor& pool, int64_t slot) {
+  return slot >= 0 && slot < pool.shape[0] * pool.shape[1];
+}
 
 }  // namespace pw::cpu

@@ -44,7 +44,8 @@ void normalizeRow(const pw_rmsnorm_args& a, const void* x, pw_dtype type, void* 
     const float scale = 1.0f / std::sqrt(sumOfSquares(row, dim) / static_cast<float>(dim) + a.eps);
     dispatchFloat(a.out.dtype, [&](auto* outTag) {
       dispatchFloat(a.weight.dtype, [&](auto* weightTag) {
-        scaleRow(static_cast<decltype(outTag)>(out), row, static_cast<const decltype(weightTag)>(a.weight.data), scale, dim);
+        scaleRow(static_cast<decltype(outTag)>(out), row, static_cast<const decltype(weightTag)>(a.weight.data), scale,
+                 dim);
       });
     });
   });

@@ -15,7 +15,8 @@ void rmsNorm(const pw_rmsnorm_args& a, Context&) {
     void* residual = a.residual.data ? rowPointer(a.residual, r) : nullptr;
     if (residual)
       for (int64_t i = 0; i < dim; ++i)
-        writeElement(residual, a.residual.dtype, i, readElement(residual, a.residual.dtype, i) + readElement(x, a.x.dtype, i));
+        writeElement(residual, a.residual.dtype, i,
+                     readElement(residual, a.residual.dtype, i) + readElement(x, a.x.dtype, i));
     const void* from = residual ? residual : x;
     const pw_dtype type = residual ? a.residual.dtype : a.x.dtype;
     double squares = 0;

@@ -57,11 +57,14 @@ static inline float reduceMax(Vec a) { return _mm512_reduce_max_ps(a.v); }
 static inline Vec sumEach(const Vec (&a)[16]) {
   __m512 half[8], quarter[4], pair[2];
   for (int i = 0; i < 8; ++i)
-    half[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[i].v, a[i + 8].v, 0x44), _mm512_shuffle_f32x4(a[i].v, a[i + 8].v, 0xee));
+    half[i] =
+        _mm512_add_ps(_mm512_shuffle_f32x4(a[i].v, a[i + 8].v, 0x44), _mm512_shuffle_f32x4(a[i].v, a[i + 8].v, 0xee));
   for (int i = 0; i < 4; ++i)
-    quarter[i] = _mm512_add_ps(_mm512_shuffle_f32x4(half[i], half[i + 4], 0x88), _mm512_shuffle_f32x4(half[i], half[i + 4], 0xdd));
+    quarter[i] = _mm512_add_ps(_mm512_shuffle_f32x4(half[i], half[i + 4], 0x88),
+                               _mm512_shuffle_f32x4(half[i], half[i + 4], 0xdd));
   for (int i = 0; i < 2; ++i)
-    pair[i] = _mm512_add_ps(_mm512_unpacklo_ps(quarter[i], quarter[i + 2]), _mm512_unpackhi_ps(quarter[i], quarter[i + 2]));
+    pair[i] =
+        _mm512_add_ps(_mm512_unpacklo_ps(quarter[i], quarter[i + 2]), _mm512_unpackhi_ps(quarter[i], quarter[i + 2]));
   const __m512 sums = _mm512_add_ps(_mm512_unpacklo_ps(pair[0], pair[1]), _mm512_unpackhi_ps(pair[0], pair[1]));
   return _mm512_shuffle_f32x4(sums, sums, 0xd8);
 }

@@ -48,19 +48,19 @@ typedef struct pw_attention_plan {
   const int32_t* pageBegin;  ///< [sequences + 1]
   const int32_t* pages;      ///< entries that no row needs are 0
   const pw_row_mask* rowMasks;
-  const uint64_t* treeMasks;     ///< [rows], or NULL: bit t is the sequence's key kvLength - treeLength + t
-  const int32_t* treeLengths;    ///< [sequences], with treeMasks; 0: no tree in that sequence
-  const uint8_t* customBits;     ///< or NULL: bit customBegin[sequence] + row * kvLength + key, low bit first
-  const int64_t* customBegin;    ///< [sequences], with customBits
+  const uint64_t* treeMasks;   ///< [rows], or NULL: bit t is the sequence's key kvLength - treeLength + t
+  const int32_t* treeLengths;  ///< [sequences], with treeMasks; 0: no tree in that sequence
+  const uint8_t* customBits;   ///< or NULL: bit customBegin[sequence] + row * kvLength + key, low bit first
+  const int64_t* customBegin;  ///< [sequences], with customBits
   int32_t itemCount, mergeCount;
   const pw_attention_item* items;
   const pw_attention_merge* merges;
-  int64_t partialRows;     ///< the workspace holds (headDim + 2) floats per partial row and head
-  int64_t multiplyAdds;    ///< of Q K^T alone: what the batch costs
+  int64_t partialRows;   ///< the workspace holds (headDim + 2) floats per partial row and head
+  int64_t multiplyAdds;  ///< of Q K^T alone: what the batch costs
 } pw_attention_plan;
 
 typedef struct pw_attention_args {
-  pw_tensor q;            ///< [rows, heads, headDim] f32 | f16 | bf16, last dimension contiguous
+  pw_tensor q;  ///< [rows, heads, headDim] f32 | f16 | bf16, last dimension contiguous
   pw_kv_layer cache;
   pw_tensor out;          ///< [rows, heads, headDim] f32 | f16 | bf16
   pw_tensor lse;          ///< optional f32 [rows, heads]: natural log of the sum of exponentials, -inf for no key

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file The paged key-value cache as kernels see it: pools of pages and slot numbers. Which sequence owns which page is
-/// the caller's business (lib/kv).
+/// @file The paged key-value cache as kernels see it: pools of pages and slot numbers. Which sequence owns which page
+/// is the caller's business (lib/kv).
 ///
 /// A slot is page * pageSize + offset: one token's place in every layer.
 #pragma once
@@ -31,7 +31,7 @@ typedef struct pw_kv_layer {
 
 /// Writes new tokens: for each row, k and v go to slots[row], converted to the cache's type; -1 skips the row.
 typedef struct pw_append_kv_args {
-  pw_tensor k;      ///< [rows, kvHeads, headDim] f32 | f16 | bf16, last dimension contiguous
+  pw_tensor k;  ///< [rows, kvHeads, headDim] f32 | f16 | bf16, last dimension contiguous
   pw_tensor v;
   pw_tensor slots;  ///< [rows] i32 | i64; a slot outside the pool is a data error and is skipped
   pw_kv_layer cache;

@@ -3,7 +3,8 @@
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
 
-extern "C" __global__ void arithmetic(const __nv_bfloat162* a, const __nv_bfloat162* b, const __nv_bfloat162* c, __nv_bfloat162* out, int n) {
+extern "C" __global__ void arithmetic(const __nv_bfloat162* a, const __nv_bfloat162* b, const __nv_bfloat162* c,
+                                      __nv_bfloat162* out, int n) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
   out[0 * n + i] = __hadd2(a[i], b[i]);
@@ -34,7 +35,8 @@ int main(int, char** argv) {
   harness::Report report;
   for (int i = 0; i < 2 * n; ++i) {
     const float p = fromBf16(a[i]), q = fromBf16(b[i]), r = fromBf16(c[i]);
-    // Sums, products and fused products of these bf16 values are exact in f64; f32 keeps them but for a double rounding.
+    // Sums, products and fused products of these bf16 values are exact in f64; f32 keeps them but for a double
+    // rounding.
     const float expected[] = {p + q, p * q, 0, std::max(p, q), p * 1.7f, -std::abs(q)};
     for (int f = 0; f < 6; ++f) {
       const float actual = fromBf16(results[f * 2 * n + i]);

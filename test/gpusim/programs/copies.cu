@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vectorised copy kernels, and every host-side copy and fill: 2D with pitches, 3D, device to device, memset of each width.
+// Vectorised copy kernels, and every host-side copy and fill: 2D with pitches, 3D, device to device, memset of each
+// width.
 #ifdef __CUDACC__
 extern "C" __global__ void copy16(const uint4* in, uint4* out, int n) {
-  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) __stcs(out + i, __ldcs(in + i));
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x)
+    __stcs(out + i, __ldcs(in + i));
 }
 extern "C" __global__ void copy8(const uint2* in, uint2* out, int n) {
-  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) __stcg(out + i, __ldcg(in + i));
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x)
+    __stcg(out + i, __ldcg(in + i));
 }
 #else
 #include "harness.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Single-pass prefix sum with decoupled look-back (Merrill and Garland 2016): blocks spin on their predecessors' status.
+// Single-pass prefix sum with decoupled look-back (Merrill and Garland 2016): blocks spin on their predecessors'
+// status.
 #ifdef __CUDACC__
 enum : unsigned long long { kInvalid = 0, kAggregate = 1ull << 62, kPrefix = 2ull << 62, kStatus = 3ull << 62 };
 

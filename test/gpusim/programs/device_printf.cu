@@ -4,14 +4,16 @@
 #include <cstdio>
 
 extern "C" __global__ void speak(int base) {
-  if (threadIdx.x % 16 == 3) printf("thread %d says %s %5.2f 0x%llx %c%%\n", base + int(threadIdx.x), "hello", threadIdx.x * 0.5, 0x123456789abcull, 'z');
+  if (threadIdx.x % 16 == 3)
+    printf("thread %d says %s %5.2f 0x%llx %c%%\n", base + int(threadIdx.x), "hello", threadIdx.x * 0.5,
+           0x123456789abcull, 'z');
 }
 #else
-#include "harness.h"
-
 #include <unistd.h>
 
 #include <set>
+
+#include "harness.h"
 
 int main(int, char** argv) {
   harness::Program program(argv[0]);
@@ -28,7 +30,8 @@ int main(int, char** argv) {
   char line[256];
   while (std::fgets(line, sizeof line, file)) lines.insert(line);
   for (int t = 3; t < 64; t += 16) {
-    std::snprintf(line, sizeof line, "thread %d says %s %5.2f 0x%llx %c%%\n", 1000 + t, "hello", t * 0.5, 0x123456789abcull, 'z');
+    std::snprintf(line, sizeof line, "thread %d says %s %5.2f 0x%llx %c%%\n", 1000 + t, "hello", t * 0.5,
+                  0x123456789abcull, 'z');
     expected.insert(line);
   }
   harness::Report report;

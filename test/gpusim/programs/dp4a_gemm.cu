@@ -9,12 +9,14 @@ extern "C" __global__ void quantise(const float* in, char4* out, float* scales, 
   const float scale = largest / 127;
   for (int i = lane; i < columns / 4; i += 32) {
     const float4 v = reinterpret_cast<const float4*>(in + row * columns)[i];
-    out[row * columns / 4 + i] = make_char4(__float2int_rn(v.x / scale), __float2int_rn(v.y / scale), __float2int_rn(v.z / scale), __float2int_rn(v.w / scale));
+    out[row * columns / 4 + i] = make_char4(__float2int_rn(v.x / scale), __float2int_rn(v.y / scale),
+                                            __float2int_rn(v.z / scale), __float2int_rn(v.w / scale));
   }
   if (lane == 0) scales[row] = scale;
 }
 
-extern "C" __global__ void multiply(const int* a, const int* b, const float* scalesA, const float* scalesB, float* c, int n, int words) {
+extern "C" __global__ void multiply(const int* a, const int* b, const float* scalesA, const float* scalesB, float* c,
+                                    int n, int words) {
   const int row = blockIdx.y, column = blockIdx.x * blockDim.x + threadIdx.x;
   if (column >= n) return;
   int sum = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Textbook flash attention on the tensor cores (Dao et al. 2022): causal, head size 64, f16 in, f32 out, four warps of 16 rows.
+// Textbook flash attention on the tensor cores (Dao et al. 2022): causal, head size 64, f16 in, f32 out, four warps of
+// 16 rows.
 #ifdef __CUDACC__
 #include <cuda_fp16.h>
 
@@ -12,10 +13,14 @@ __device__ void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0, uns
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 __device__ void load(unsigned (&r)[4], const half* from) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(sharedAddress(from)));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(sharedAddress(from)));
 }
 __device__ void loadTransposed(unsigned (&r)[4], const half* from) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(sharedAddress(from)));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(sharedAddress(from)));
 }
 __device__ unsigned pack(float x, float y) {
   const half2 h = __floats2half2_rn(x, y);
@@ -23,13 +28,15 @@ __device__ unsigned pack(float x, float y) {
 }
 
 /// q, k, v: [heads][length][64]; lengths are multiples of 64.
-extern "C" __global__ void __launch_bounds__(128) attend(const half* q, const half* k, const half* v, float* out, int length, float scale) {
+extern "C" __global__ void __launch_bounds__(128)
+    attend(const half* q, const half* k, const half* v, float* out, int length, float scale) {
   __shared__ __align__(128) half tileQ[64 * 64], tileK[64 * 64], tileV[64 * 64];
   const int t = threadIdx.x, lane = t % 32, warp = t / 32, block = blockIdx.x;
   const size_t head = size_t(blockIdx.y) * length * 64;
   const auto fetch = [&](half* tile, const half* from) {
     for (int i = t; i < 512; i += 128)
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(sharedAddress(chunk(tile, i / 8, i % 8))), "l"(from + size_t(i / 8) * 64 + i % 8 * 8));
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(sharedAddress(chunk(tile, i / 8, i % 8))),
+                   "l"(from + size_t(i / 8) * 64 + i % 8 * 8));
     asm volatile("cp.async.commit_group;");
   };
   fetch(tileQ, q + head + size_t(block) * 64 * 64);
@@ -79,7 +86,8 @@ extern "C" __global__ void __launch_bounds__(128) attend(const half* q, const ha
     __syncthreads();
     for (int p = 0; p < 4; ++p) {
       const unsigned a[4] = {pack(scores[2 * p][0], scores[2 * p][1]), pack(scores[2 * p][2], scores[2 * p][3]),
-                             pack(scores[2 * p + 1][0], scores[2 * p + 1][1]), pack(scores[2 * p + 1][2], scores[2 * p + 1][3])};
+                             pack(scores[2 * p + 1][0], scores[2 * p + 1][1]),
+                             pack(scores[2 * p + 1][2], scores[2 * p + 1][3])};
       for (int j = 0; j < 8; j += 2) {
         unsigned b[4];
         loadTransposed(b, chunk(tileV, p * 16 + lane % 16, j + lane / 16));
@@ -93,7 +101,8 @@ extern "C" __global__ void __launch_bounds__(128) attend(const half* q, const ha
     total[h] += __shfl_xor_sync(~0u, total[h], 2);
     const int row = block * 64 + warp * 16 + h * 8 + lane / 4;
     for (int j = 0; j < 8; ++j)
-      *reinterpret_cast<float2*>(out + head + size_t(row) * 64 + j * 8 + lane % 4 * 2) = make_float2(sums[j][2 * h] / total[h], sums[j][2 * h + 1] / total[h]);
+      *reinterpret_cast<float2*>(out + head + size_t(row) * 64 + j * 8 + lane % 4 * 2) =
+          make_float2(sums[j][2 * h] / total[h], sums[j][2 * h + 1] / total[h]);
   }
 }
 #else
@@ -110,12 +119,15 @@ int main(int, char** argv) {
   const auto q = make(1), k = make(2), v = make(3);
   harness::Buffer<uint16_t> dq(q), dk(k), dv(v);
   harness::Buffer<float> out(size);
-  harness::Launch{program.kernel("attend"), {length / 64, heads}, {128}}(dq, dk, dv, out, length, float(0.125 / std::log(2.0)));
+  harness::Launch{program.kernel("attend"), {length / 64, heads}, {128}}(dq, dk, dv, out, length,
+                                                                         float(0.125 / std::log(2.0)));
   const auto result = out.download();
   harness::Report report;
   for (int head = 0; head < heads; ++head)
     for (int row = 0; row < length; ++row) {
-      const auto at = [&](const std::vector<uint16_t>& x, int r, int c) { return double(harness::fromHalf(x[(head * length + r) * 64 + c])); };
+      const auto at = [&](const std::vector<uint16_t>& x, int r, int c) {
+        return double(harness::fromHalf(x[(head * length + r) * 64 + c]));
+      };
       std::vector<double> weights;
       double sum = 0;
       for (int j = 0; j <= row; ++j) {

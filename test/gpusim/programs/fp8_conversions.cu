@@ -16,10 +16,12 @@ extern "C" __global__ void convert(const float2* in, unsigned short* e4m3, unsig
 extern "C" __global__ void multiply(const unsigned* a, const unsigned* b, float* c) {
   const int lane = threadIdx.x;
   float d[4] = {};
-  asm volatile("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-               : "r"(a[lane / 4 * 8 + lane % 4]), "r"(a[(lane / 4 + 8) * 8 + lane % 4]), "r"(a[lane / 4 * 8 + lane % 4 + 4]), "r"(a[(lane / 4 + 8) * 8 + lane % 4 + 4]),
-                 "r"(b[lane / 4 * 8 + lane % 4]), "r"(b[lane / 4 * 8 + lane % 4 + 4]));
+  asm volatile(
+      "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[lane / 4 * 8 + lane % 4]), "r"(a[(lane / 4 + 8) * 8 + lane % 4]), "r"(a[lane / 4 * 8 + lane % 4 + 4]),
+        "r"(a[(lane / 4 + 8) * 8 + lane % 4 + 4]), "r"(b[lane / 4 * 8 + lane % 4]),
+        "r"(b[lane / 4 * 8 + lane % 4 + 4]));
   for (int i = 0; i < 4; ++i) c[(lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2] = d[i];
 }
 #else
@@ -29,11 +31,13 @@ extern "C" __global__ void multiply(const unsigned* a, const unsigned* b, float*
 static unsigned nearest(float value, int fractionBits, int bias, int codes) {
   const auto decode = [&](int code) {
     const int exponent = code >> fractionBits, fraction = code & ((1 << fractionBits) - 1);
-    return exponent ? std::ldexp(double(fraction + (1 << fractionBits)), exponent - bias - fractionBits) : std::ldexp(double(fraction), 1 - bias - fractionBits);
+    return exponent ? std::ldexp(double(fraction + (1 << fractionBits)), exponent - bias - fractionBits)
+                    : std::ldexp(double(fraction), 1 - bias - fractionBits);
   };
   int best = 0;
   for (int code = 1; code < codes; ++code) {
-    const double now = std::abs(std::abs(double(value)) - decode(code)), before = std::abs(std::abs(double(value)) - decode(best));
+    const double now = std::abs(std::abs(double(value)) - decode(code)),
+                 before = std::abs(std::abs(double(value)) - decode(best));
     if (now < before || (now == before && code % 2 == 0)) best = code;
   }
   return best | (std::signbit(value) ? 0x80 : 0);

@@ -55,7 +55,9 @@ extern "C" __global__ void run(int* out) {
 #else
 #include "harness.h"
 
-static int ackermann(int m, int n) { return m == 0 ? n + 1 : n == 0 ? ackermann(m - 1, 1) : ackermann(m - 1, ackermann(m, n - 1)); }
+static int ackermann(int m, int n) {
+  return m == 0 ? n + 1 : n == 0 ? ackermann(m - 1, 1) : ackermann(m - 1, ackermann(m, n - 1));
+}
 
 int main(int, char** argv) {
   harness::Program program(argv[0]);
@@ -69,7 +71,10 @@ int main(int, char** argv) {
     for (int j = 0; j < 16; ++j) stack[j] = j * i;
     for (int j = 0; j < 16; ++j) stack[(j * 5 + i) % 16] += stack[j];
     for (int j = 0; j < 16; ++j) sum = int(unsigned(sum) * 3u + unsigned(stack[j]));
-    const int expected[] = {i % 3 == 0 ? 3 * i : i % 3 == 1 ? -i : i * i, ackermann(2, i % 4), sum, i % 2 ? i + 7 : i * 7 + i, i + 9 - i % 10};
+    const int expected[] = {i % 3 == 0   ? 3 * i
+                            : i % 3 == 1 ? -i
+                                         : i * i,
+                            ackermann(2, i % 4), sum, i % 2 ? i + 7 : i * 7 + i, i + 9 - i % 10};
     for (int j = 0; j < 5; ++j) report.equal(result[i * 5 + j], expected[j], "thread", i * 10 + j);
   }
   return report.finish();

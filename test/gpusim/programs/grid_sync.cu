@@ -42,7 +42,8 @@ int main(int, char** argv) {
   CUdeviceptr from = x.pointer(), to = y.pointer();
   int length = n, rounds = steps;
   void* args[] = {&from, &to, &length, &rounds};
-  const CUresult refused = cuLaunchCooperativeKernel(program.kernel("relax"), 1 << 20, 1, 1, 64, 1, 1, 0, nullptr, args);
+  const CUresult refused =
+      cuLaunchCooperativeKernel(program.kernel("relax"), 1 << 20, 1, 1, 64, 1, 1, 0, nullptr, args);
   report.equal(int(refused), int(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE), "oversized cooperative launch");
   return report.finish();
 }

@@ -48,7 +48,16 @@ int main(int, char** argv) {
   for (int i = 0; i < 2 * n; ++i) {
     const double p = fromHalf(a[i]), q = fromHalf(b[i]), r = fromHalf(c[i]);
     const double other = i % 2 ? q : p;
-    const double expected[] = {p + q, p - q, p * q, p * q + r, 0, 0, std::max(p, q), std::min(p, q), other * 3, -fromHalf(a[i ^ 1]),
+    const double expected[] = {p + q,
+                               p - q,
+                               p * q,
+                               p * q + r,
+                               0,
+                               0,
+                               std::max(p, q),
+                               std::min(p, q),
+                               other * 3,
+                               -fromHalf(a[i ^ 1]),
                                std::min(1.0, std::max(0.0, p + q))};
     for (int f = 0; f < 11; ++f) {
       const double actual = fromHalf(results[f * 2 * n + i]);

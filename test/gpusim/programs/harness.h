@@ -130,9 +130,11 @@ struct Launch {
   void launch(bool cooperatively, Values... values) const {
     void* pointers[] = {&values..., nullptr};
     if (cooperatively)
-      CU(cuLaunchCooperativeKernel(function, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, stream, pointers));
+      CU(cuLaunchCooperativeKernel(function, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, stream,
+                                   pointers));
     else
-      CU(cuLaunchKernel(function, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, stream, pointers, nullptr));
+      CU(cuLaunchKernel(function, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, stream, pointers,
+                        nullptr));
   }
 };
 

@@ -3,10 +3,10 @@
 #ifdef __CUDACC__
 extern "C" __global__ void twice(int* x) { x[threadIdx.x] *= 2; }
 #else
-#include "harness.h"
-
 #include <atomic>
 #include <thread>
+
+#include "harness.h"
 
 struct State {
   int* pinned;

@@ -24,8 +24,10 @@ int main(int, char** argv) {
   CUdeviceptr a = in.pointer(), b = out.pointer();
   int count = n;
   void* args[] = {&a, &b, &count};
-  report.equal(int(cuLaunchKernel(kernel, 1, 1, 1, 256, 1, 1, limit, nullptr, args, nullptr)), int(CUDA_ERROR_INVALID_VALUE), "launch without opting in");
-  report.equal(int(cuFuncSetAttribute(kernel, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, limit + 1)), int(CUDA_ERROR_INVALID_VALUE), "limit beyond the device's");
+  report.equal(int(cuLaunchKernel(kernel, 1, 1, 1, 256, 1, 1, limit, nullptr, args, nullptr)),
+               int(CUDA_ERROR_INVALID_VALUE), "launch without opting in");
+  report.equal(int(cuFuncSetAttribute(kernel, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, limit + 1)),
+               int(CUDA_ERROR_INVALID_VALUE), "limit beyond the device's");
   CU(cuFuncSetAttribute(kernel, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, limit));
   int set = 0;
   CU(cuFuncGetAttribute(&set, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, kernel));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layer norm with Welford's mean and variance merged by warp shuffles, vector loads of float4.
 #ifdef __CUDACC__
-extern "C" __global__ void layerNorm(const float4* in, const float4* gain, const float4* bias, float4* out, int quads, float epsilon) {
+extern "C" __global__ void layerNorm(const float4* in, const float4* gain, const float4* bias, float4* out, int quads,
+                                     float epsilon) {
   const int row = blockIdx.x, lane = threadIdx.x;
   float count = 0, mean = 0, m2 = 0;
   const auto add = [&](float x) {
@@ -38,7 +39,8 @@ int main(int, char** argv) {
   harness::Program program(argv[0]);
   const int rows = 9, columns = 300;
   const float epsilon = 1e-5f;
-  const auto x = harness::randomFloats(rows * columns, -3, 5, 1), gain = harness::randomFloats(columns, 0, 2, 2), bias = harness::randomFloats(columns, -1, 1, 3);
+  const auto x = harness::randomFloats(rows * columns, -3, 5, 1), gain = harness::randomFloats(columns, 0, 2, 2),
+             bias = harness::randomFloats(columns, -1, 1, 3);
   harness::Buffer<float> in(x), g(gain), b(bias), out(x.size());
   harness::Launch{program.kernel("layerNorm"), {rows}, {32}}(in, g, b, out, columns / 4, epsilon);
   const auto result = out.download();
@@ -48,7 +50,9 @@ int main(int, char** argv) {
     for (int i = 0; i < columns; ++i) mean += x[row * columns + i] / double(columns);
     for (int i = 0; i < columns; ++i) variance += std::pow(x[row * columns + i] - mean, 2) / columns;
     for (int i = 0; i < columns; ++i)
-      report.near(result[row * columns + i], (x[row * columns + i] - mean) / std::sqrt(variance + epsilon) * gain[i] + bias[i], 1e-5, "y", row * columns + i);
+      report.near(result[row * columns + i],
+                  (x[row * columns + i] - mean) / std::sqrt(variance + epsilon) * gain[i] + bias[i], 1e-5, "y",
+                  row * columns + i);
   }
   return report.finish();
 }

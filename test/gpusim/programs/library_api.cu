@@ -29,7 +29,8 @@ int main(int, char** argv) {
 
   int (*version)(int*) = nullptr;
   CUdriverProcAddressQueryResult found;
-  CU(cuGetProcAddress("cuDriverGetVersion", reinterpret_cast<void**>(&version), 12000, CU_GET_PROC_ADDRESS_DEFAULT, &found));
+  CU(cuGetProcAddress("cuDriverGetVersion", reinterpret_cast<void**>(&version), 12000, CU_GET_PROC_ADDRESS_DEFAULT,
+                      &found));
   report.equal(int(found), int(CU_GET_PROC_ADDRESS_SUCCESS), "lookup");
   int number = 0;
   report.equal(version(&number), 0, "call through the pointer");
@@ -49,8 +50,10 @@ int main(int, char** argv) {
   char log[512] = "";
   CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
   void* values[] = {log, reinterpret_cast<void*>(sizeof log)};
-  const char* bad = ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry broken() { mov.u32 %nowhere, 1; ret; }\n";
-  report.equal(int(cuModuleLoadDataEx(&module, bad, 2, options, values)), int(CUDA_ERROR_INVALID_PTX), "undeclared register");
+  const char* bad =
+      ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry broken() { mov.u32 %nowhere, 1; ret; }\n";
+  report.equal(int(cuModuleLoadDataEx(&module, bad, 2, options, values)), int(CUDA_ERROR_INVALID_PTX),
+               "undeclared register");
   report.is(std::string(log).find("nowhere") != std::string::npos, "the log names the register");
   const char* later = ".version 9.0\n.target sm_120\n.address_size 64\n.visible .entry nothing() { ret; }\n";
   report.is(cuModuleLoadData(&module, later) != CUDA_SUCCESS, "PTX for a later device is refused");

@@ -9,7 +9,8 @@ extern "C" __global__ void count(const unsigned* keys, unsigned* counts, unsigne
     const unsigned key = keys[i], peers = __match_any_sync(live, key);
     const int leader = __ffs(peers) - 1, lane = threadIdx.x % 32;
     if (lane == leader) atomicAdd(&counts[key], unsigned(__popc(peers)));
-    const unsigned sum = __reduce_add_sync(live, key), most = __reduce_max_sync(live, key), parity = __reduce_xor_sync(live, key);
+    const unsigned sum = __reduce_add_sync(live, key), most = __reduce_max_sync(live, key),
+                   parity = __reduce_xor_sync(live, key);
     int same;
     __match_all_sync(live, key / 16, &same);
     if (lane == 0) {

@@ -9,7 +9,9 @@ __device__ void copy16(void* to, const void* from) {
 }
 __device__ void commit() { asm volatile("cp.async.commit_group;"); }
 template <int kPending>
-__device__ void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(kPending)); }
+__device__ void wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending));
+}
 
 /// Tiles are rows of 64 halves; 16-byte chunk c of row r lies at chunk c ^ (r % 8).
 __device__ half* chunk(half* tile, int row, int c) { return tile + row * 64 + ((c ^ (row & 7)) << 3); }
@@ -54,16 +56,18 @@ extern "C" __global__ void __launch_bounds__(128) gemm(const half* a, const half
       }
       for (int i = 0; i < 2; ++i)
         for (int j = 0; j < 4; ++j)
-          asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                       : "+f"(sum[i][j][0]), "+f"(sum[i][j][1]), "+f"(sum[i][j][2]), "+f"(sum[i][j][3])
-                       : "r"(x[i][0]), "r"(x[i][1]), "r"(x[i][2]), "r"(x[i][3]), "r"(y[j][0]), "r"(y[j][1]));
+          asm volatile(
+              "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+              : "+f"(sum[i][j][0]), "+f"(sum[i][j][1]), "+f"(sum[i][j][2]), "+f"(sum[i][j][3])
+              : "r"(x[i][0]), "r"(x[i][1]), "r"(x[i][2]), "r"(x[i][3]), "r"(y[j][0]), "r"(y[j][1]));
     }
     __syncthreads();
   }
   for (int i = 0; i < 2; ++i)
     for (int j = 0; j < 4; ++j)
       for (int h = 0; h < 2; ++h) {
-        const int row = row0 + warpRow + i * 16 + h * 8 + lane / 4, column = column0 + warpColumn + j * 8 + lane % 4 * 2;
+        const int row = row0 + warpRow + i * 16 + h * 8 + lane / 4,
+                  column = column0 + warpColumn + j * 8 + lane % 4 * 2;
         *reinterpret_cast<float2*>(c + size_t(row) * n + column) = make_float2(sum[i][j][2 * h], sum[i][j][2 * h + 1]);
       }
 }
@@ -85,7 +89,8 @@ int main(int, char** argv) {
   for (int i = 0; i < m; ++i)
     for (int j = 0; j < n; ++j) {
       double sum = 0;
-      for (int p = 0; p < k; ++p) sum += double(harness::fromHalf(halfA[i * k + p])) * harness::fromHalf(halfB[p * n + j]);
+      for (int p = 0; p < k; ++p)
+        sum += double(harness::fromHalf(halfA[i * k + p])) * harness::fromHalf(halfB[p * n + j]);
       report.near(c[i * n + j], sum, 1e-4, "c", i * n + j);
     }
   return report.finish();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compiler's own use of fragment layouts: nvcuda::wmma products, whose layout nvcc hides, against the same tiles through
-// ldmatrix and mma.sync, and element-wise edits of fragments, in both storage orders, for f16, bf16, tf32 and int8.
+// The compiler's own use of fragment layouts: nvcuda::wmma products, whose layout nvcc hides, against the same tiles
+// through ldmatrix and mma.sync, and element-wise edits of fragments, in both storage orders, for f16, bf16, tf32 and
+// int8.
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -21,9 +22,12 @@ __device__ void product(const T* a, const T* b, C* c) {
   wmma::store_matrix_sync(c, sum, kN, wmma::mem_row_major);
 }
 
-#define KERNEL(name, T, F, C, M, N, K, A, B) \
-  extern "C" __global__ void name(const T* a, const T* b, C* c) { product<T, F, C, M, N, K, wmma::A, wmma::B>(a + blockIdx.x * M * K, b + blockIdx.x * K * N, c + blockIdx.x * M * N); }
-#define ORDERS(name, T, F, C, M, N, K)                    \
+#define KERNEL(name, T, F, C, M, N, K, A, B)                                                    \
+  extern "C" __global__ void name(const T* a, const T* b, C* c) {                               \
+    product<T, F, C, M, N, K, wmma::A, wmma::B>(a + blockIdx.x * M * K, b + blockIdx.x * K * N, \
+                                                c + blockIdx.x * M * N);                        \
+  }
+#define ORDERS(name, T, F, C, M, N, K)                      \
   KERNEL(name##_rc, T, F, C, M, N, K, row_major, col_major) \
   KERNEL(name##_rr, T, F, C, M, N, K, row_major, row_major) \
   KERNEL(name##_cc, T, F, C, M, N, K, col_major, col_major) \
@@ -50,13 +54,18 @@ extern "C" __global__ void ldmatrix_16x16(const half* a, const half* b, float* c
   __syncwarp();
   unsigned x[4], y[4];
   const auto address = [](const half* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); };
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3]) : "r"(address(left + lane % 16 * 16 + lane / 16 * 8)));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(y[0]), "=r"(y[1]), "=r"(y[2]), "=r"(y[3]) : "r"(address(right + lane % 16 * 16 + lane / 16 * 8)));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+               : "r"(address(left + lane % 16 * 16 + lane / 16 * 8)));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(y[0]), "=r"(y[1]), "=r"(y[2]), "=r"(y[3])
+               : "r"(address(right + lane % 16 * 16 + lane / 16 * 8)));
   for (int j = 0; j < 2; ++j) {
     float d[4] = {};
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[2 * j]), "r"(y[2 * j + 1]));
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(y[2 * j]), "r"(y[2 * j + 1]));
     for (int i = 0; i < 4; ++i) c[(lane / 4 + i / 2 * 8) * 16 + j * 8 + lane % 4 * 2 + i % 2] = d[i];
   }
 }
@@ -73,7 +82,9 @@ void run(harness::Program& program, const std::string& name, int m, int n, int k
   std::vector<int> expected(size_t(tests) * m * n);
   for (int test = 0; test < tests; ++test) {
     const auto left = [&](int i, int p) { return test < m * k ? int(i * k + p == test) : (i * 7 + p * 3) % 11; };
-    const auto right = [&](int p, int j) { return test < m * k ? (p * 5 + j * 3) % 13 : int(p * n + j == test - m * k); };
+    const auto right = [&](int p, int j) {
+      return test < m * k ? (p * 5 + j * 3) % 13 : int(p * n + j == test - m * k);
+    };
     for (int i = 0; i < m; ++i)
       for (int p = 0; p < k; ++p) a[size_t(test) * m * k + (rowA ? i * k + p : p * m + i)] = encode(left(i, p));
     for (int p = 0; p < k; ++p)

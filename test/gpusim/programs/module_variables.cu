@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Constant memory, initialised and uninitialised globals and managed by name from the host; state lives across launches.
+// Constant memory, initialised and uninitialised globals and managed by name from the host; state lives across
+// launches.
 #ifdef __CUDACC__
 __constant__ float coefficients[4] = {1, 2, 3, 4};
 __device__ int counter = 100;
@@ -28,7 +29,8 @@ int main(int, char** argv) {
   CU(cuModuleGetGlobal(&counter, &size, program.module, "counter"));
   CU(cuModuleGetGlobal(&table, &size, program.module, "table"));
   report.equal(size, size_t(256), "size of table");
-  report.equal(int(cuModuleGetGlobal(&table, &size, program.module, "nowhere")), int(CUDA_ERROR_NOT_FOUND), "unknown global");
+  report.equal(int(cuModuleGetGlobal(&table, &size, program.module, "nowhere")), int(CUDA_ERROR_NOT_FOUND),
+               "unknown global");
   const auto x = harness::randomFloats(64, -2, 2);
   harness::Buffer<float> in(x), out(64), one(1);
   std::vector<float> c = {1, 2, 3, 4};
@@ -36,7 +38,8 @@ int main(int, char** argv) {
     harness::Launch{program.kernel("evaluate"), {1}, {64}}(in, out);
     const auto y = out.download();
     for (int i = 0; i < 64; ++i)
-      report.near(y[i], c[0] + double(x[i]) * (c[1] + double(x[i]) * (c[2] + double(x[i]) * c[3])), 1e-4, "polynomial", i);
+      report.near(y[i], c[0] + double(x[i]) * (c[1] + double(x[i]) * (c[2] + double(x[i]) * c[3])), 1e-4, "polynomial",
+                  i);
     float stored[64];
     CU(cuMemcpyDtoH(stored, table, sizeof stored));
     report.equal(stored[9], y[9] * 2, "table");

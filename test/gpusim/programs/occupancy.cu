@@ -35,10 +35,13 @@ int main(int, char** argv) {
     CU(cuOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, block, block * 4));
     report.is(blocks >= 1 && blocks <= std::min(most, threads / block), "blocks within the thread limit");
     report.is(blocks * (4000 + block * 4 + reserved) <= shared + 1024, "blocks within shared memory");
-    report.is(blocks == std::min({most, threads / block, shared / ((4000 + block * 4 + reserved + 127) / 128 * 128)}) || value > 32, "no fewer blocks than the limits allow");
+    report.is(blocks == std::min({most, threads / block, shared / ((4000 + block * 4 + reserved + 127) / 128 * 128)}) ||
+                  value > 32,
+              "no fewer blocks than the limits allow");
   }
   int grid = 0, block = 0;
-  CU(cuOccupancyMaxPotentialBlockSize(&grid, &block, kernel, [](int size) { return size_t(size) * 4; }, 0, 0));
+  CU(cuOccupancyMaxPotentialBlockSize(
+      &grid, &block, kernel, [](int size) { return size_t(size) * 4; }, 0, 0));
   report.is(block >= 32 && block <= 256 && block % 32 == 0, "suggested block");
   report.is(grid >= program.attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT), "suggested grid");
 
@@ -49,7 +52,8 @@ int main(int, char** argv) {
   for (int i = 0; i < 256; ++i) report.equal(result[i], values[255 - i] + (values[255 - i] + 1), "x", i);
   CUdeviceptr pointer = x.pointer();
   void* args[] = {&pointer};
-  report.equal(int(cuLaunchKernel(kernel, 1, 1, 1, 512, 1, 1, 0, nullptr, args, nullptr)), int(CUDA_ERROR_INVALID_VALUE), "block above the launch bounds");
+  report.equal(int(cuLaunchKernel(kernel, 1, 1, 1, 512, 1, 1, 0, nullptr, args, nullptr)),
+               int(CUDA_ERROR_INVALID_VALUE), "block above the launch bounds");
   return report.finish();
 }
 #endif

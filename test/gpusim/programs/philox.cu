@@ -16,7 +16,8 @@ HOST_DEVICE inline unsigned high(unsigned a, unsigned b) { return unsigned((unsi
 HOST_DEVICE inline Words philox(Words counter, unsigned key0, unsigned key1) {
   for (int round = 0; round < 10; ++round) {
     const unsigned a = counter.x[0], c = counter.x[2];
-    counter = {{high(0xCD9E8D57u, c) ^ counter.x[1] ^ key0, 0xCD9E8D57u * c, high(0xD2511F53u, a) ^ counter.x[3] ^ key1, 0xD2511F53u * a}};
+    counter = {{high(0xCD9E8D57u, c) ^ counter.x[1] ^ key0, 0xCD9E8D57u * c, high(0xD2511F53u, a) ^ counter.x[3] ^ key1,
+                0xD2511F53u * a}};
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }

@@ -43,7 +43,8 @@ int main(int, char** argv) {
     harness::Buffer<int> data(n), flag(std::vector<int>{0}), out(n);
     harness::Launch{program.kernel(name), {2}, {n}}(data, flag, out);
     const auto result = out.download();
-    for (int i = 0; i < n; ++i) report.equal(result[i], std::string(name) == "fence" ? (i ^ 1) * 5 + 1 : (i ^ 1) * 7 + 2, name, i);
+    for (int i = 0; i < n; ++i)
+      report.equal(result[i], std::string(name) == "fence" ? (i ^ 1) * 5 + 1 : (i ^ 1) * 7 + 2, name, i);
   }
   return report.finish();
 }

@@ -28,7 +28,8 @@ extern "C" __global__ void sumLong(const long long* in, long long* out, int n) {
 #include "harness.h"
 
 template <typename T>
-void run(harness::Program& program, const char* name, const std::vector<T>& values, double tolerance, harness::Report& report) {
+void run(harness::Program& program, const char* name, const std::vector<T>& values, double tolerance,
+         harness::Report& report) {
   harness::Buffer<T> in(values), out(7);
   harness::Launch{program.kernel(name), {7}, {192}}(in, out, int(values.size()));
   double sum = 0, expected = 0;

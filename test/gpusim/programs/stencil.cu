@@ -4,7 +4,9 @@
 extern "C" __global__ void step(const float* __restrict__ in, float* __restrict__ out, int width, int height) {
   __shared__ float tile[10][34];
   const int x = blockIdx.x * 32 + threadIdx.x, y = blockIdx.y * 8 + threadIdx.y;
-  const auto at = [&](int u, int v) { return u >= 0 && u < width && v >= 0 && v < height ? __ldg(in + v * width + u) : 0.0f; };
+  const auto at = [&](int u, int v) {
+    return u >= 0 && u < width && v >= 0 && v < height ? __ldg(in + v * width + u) : 0.0f;
+  };
   const int cx = threadIdx.x + 1, cy = threadIdx.y + 1;
   tile[cy][cx] = at(x, y);
   if (threadIdx.x == 0) tile[cy][0] = at(x - 1, y);
@@ -13,7 +15,8 @@ extern "C" __global__ void step(const float* __restrict__ in, float* __restrict_
   if (threadIdx.y == 7) tile[9][cx] = at(x, y + 1);
   __syncthreads();
   if (x < width && y < height)
-    out[y * width + x] = 0.5f * tile[cy][cx] + 0.125f * (tile[cy][cx - 1] + tile[cy][cx + 1] + tile[cy - 1][cx] + tile[cy + 1][cx]);
+    out[y * width + x] =
+        0.5f * tile[cy][cx] + 0.125f * (tile[cy][cx - 1] + tile[cy][cx + 1] + tile[cy - 1][cx] + tile[cy + 1][cx]);
 }
 #else
 #include "harness.h"
@@ -27,9 +30,12 @@ int main(int, char** argv) {
   for (int i = 0; i < 4; ++i) {
     harness::Launch{program.kernel("step"), {3, 4}, {32, 8}}(i % 2 ? b : a, i % 2 ? a : b, width, height);
     std::vector<double> next(now.size());
-    const auto at = [&](int x, int y) { return x >= 0 && x < width && y >= 0 && y < height ? now[y * width + x] : 0.0; };
+    const auto at = [&](int x, int y) {
+      return x >= 0 && x < width && y >= 0 && y < height ? now[y * width + x] : 0.0;
+    };
     for (int y = 0; y < height; ++y)
-      for (int x = 0; x < width; ++x) next[y * width + x] = 0.5 * at(x, y) + 0.125 * (at(x - 1, y) + at(x + 1, y) + at(x, y - 1) + at(x, y + 1));
+      for (int x = 0; x < width; ++x)
+        next[y * width + x] = 0.5 * at(x, y) + 0.125 * (at(x - 1, y) + at(x + 1, y) + at(x, y - 1) + at(x, y + 1));
     now = next;
   }
   harness::Report report;

@@ -19,8 +19,12 @@ __device__ void tiled(const float* in, float* out, int rows, int columns) {
   for (int j = 0; j < 32; j += 8)
     if (u < rows && v0 + j < columns) out[(v0 + j) * rows + u] = tile[threadIdx.x][threadIdx.y + j];
 }
-extern "C" __global__ void shared(const float* in, float* out, int rows, int columns) { tiled<32>(in, out, rows, columns); }
-extern "C" __global__ void padded(const float* in, float* out, int rows, int columns) { tiled<33>(in, out, rows, columns); }
+extern "C" __global__ void shared(const float* in, float* out, int rows, int columns) {
+  tiled<32>(in, out, rows, columns);
+}
+extern "C" __global__ void padded(const float* in, float* out, int rows, int columns) {
+  tiled<33>(in, out, rows, columns);
+}
 #else
 #include "harness.h"
 

@@ -47,7 +47,8 @@ extern "C" __global__ void singles(const double* a, const double* b, double* out
 int main(int, char** argv) {
   harness::Program program(argv[0]);
   const int n = 500;
-  auto a = harness::randomIntegers<long long>(n, INT64_MIN, INT64_MAX, 1), b = harness::randomIntegers<long long>(n, INT64_MIN, INT64_MAX, 2);
+  auto a = harness::randomIntegers<long long>(n, INT64_MIN, INT64_MAX, 1),
+       b = harness::randomIntegers<long long>(n, INT64_MIN, INT64_MAX, 2);
   for (int i = 0; i < n; ++i) {
     a[i] >>= i % 61;
     b[i] >>= (i * 7) % 61;
@@ -63,8 +64,14 @@ int main(int, char** argv) {
       uint64_t reversed = 0;
       for (int bit = 0; bit < 64; ++bit) reversed |= ((u >> bit) & 1) << (63 - bit);
       const int zeros = u ? __builtin_clzll(u) : 64;
-      const long long expected[] = {a[i] / b[i], a[i] % b[i], (long long)(u / v), (long long)((__int128(a[i]) * b[i]) >> 64), (long long)((unsigned __int128)(u)*v >> 64),
-                                    (long long)((a[i] >> (b[i] & 63)) ^ (long long)(u << (v & 63))), zeros * 1000ll + __builtin_popcountll(v) * 10 + __builtin_ffsll(a[i]), (long long)reversed};
+      const long long expected[] = {a[i] / b[i],
+                                    a[i] % b[i],
+                                    (long long)(u / v),
+                                    (long long)((__int128(a[i]) * b[i]) >> 64),
+                                    (long long)((unsigned __int128)(u)*v >> 64),
+                                    (long long)((a[i] >> (b[i] & 63)) ^ (long long)(u << (v & 63))),
+                                    zeros * 1000ll + __builtin_popcountll(v) * 10 + __builtin_ffsll(a[i]),
+                                    (long long)reversed};
       for (int f = 0; f < 8; ++f) report.is(result[f * n + i] == expected[f], "64-bit integer");
     }
   }
@@ -76,8 +83,17 @@ int main(int, char** argv) {
     const auto result = out.download();
     const double tolerance = name[0] == 'd' ? 4e-15 : 2e-6;
     for (int i = 0; i < n; ++i) {
-      const double expected[] = {p[i] / q[i], std::sqrt(std::abs(p[i])), std::exp(p[i]), std::log(std::abs(p[i])), std::sin(p[i]) * std::cos(q[i]), std::pow(std::abs(p[i]), q[i]), std::tanh(p[i]), std::fma(p[i], q[i], 1.0)};
-      for (int f = 0; f < 8; ++f) report.near(result[f * n + i], expected[f], tolerance * std::max(1.0, std::abs(expected[f])), name, f * 1000 + i);
+      const double expected[] = {p[i] / q[i],
+                                 std::sqrt(std::abs(p[i])),
+                                 std::exp(p[i]),
+                                 std::log(std::abs(p[i])),
+                                 std::sin(p[i]) * std::cos(q[i]),
+                                 std::pow(std::abs(p[i]), q[i]),
+                                 std::tanh(p[i]),
+                                 std::fma(p[i], q[i], 1.0)};
+      for (int f = 0; f < 8; ++f)
+        report.near(result[f * n + i], expected[f], tolerance * std::max(1.0, std::abs(expected[f])), name,
+                    f * 1000 + i);
     }
   }
   return report.finish();

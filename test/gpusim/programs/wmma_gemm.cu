@@ -22,8 +22,12 @@ __device__ void gemm(const T* a, const T* b, C* c, int n, int k) {
   for (int i = 0; i < sum.num_elements; ++i) sum.x[i] = sum.x[i] * C(2);
   wmma::store_matrix_sync(c + row * n + column, sum, n, wmma::mem_row_major);
 }
-extern "C" __global__ void gemmHalf(const half* a, const half* b, float* c, int n, int k) { gemm<half, half, float, 16>(a, b, c, n, k); }
-extern "C" __global__ void gemmHalfHalf(const half* a, const half* b, half* c, int n, int k) { gemm<half, half, half, 16>(a, b, c, n, k); }
+extern "C" __global__ void gemmHalf(const half* a, const half* b, float* c, int n, int k) {
+  gemm<half, half, float, 16>(a, b, c, n, k);
+}
+extern "C" __global__ void gemmHalfHalf(const half* a, const half* b, half* c, int n, int k) {
+  gemm<half, half, half, 16>(a, b, c, n, k);
+}
 extern "C" __global__ void gemmBf16(const __nv_bfloat16* a, const __nv_bfloat16* b, float* c, int n, int k) {
   gemm<__nv_bfloat16, __nv_bfloat16, float, 16>(a, b, c, n, k);
 }
@@ -61,11 +65,17 @@ int main(int, char** argv) {
   harness::Program program(argv[0]);
   harness::Report report;
   const auto same = [](auto value) { return double(value); };
-  run<uint16_t, float>(program, "gemmHalf", [](int v) { return harness::toHalf(v); }, same, report);
-  run<uint16_t, uint16_t>(program, "gemmHalfHalf", [](int v) { return harness::toHalf(v); }, [](uint16_t v) { return double(harness::fromHalf(v)); }, report);
-  run<uint16_t, float>(program, "gemmBf16", [](int v) { return harness::toBf16(float(v)); }, same, report);
-  run<float, float>(program, "gemmTf32", [](int v) { return float(v); }, same, report);
-  run<signed char, int>(program, "gemmInt8", [](int v) { return static_cast<signed char>(v); }, same, report);
+  run<uint16_t, float>(
+      program, "gemmHalf", [](int v) { return harness::toHalf(v); }, same, report);
+  run<uint16_t, uint16_t>(
+      program, "gemmHalfHalf", [](int v) { return harness::toHalf(v); },
+      [](uint16_t v) { return double(harness::fromHalf(v)); }, report);
+  run<uint16_t, float>(
+      program, "gemmBf16", [](int v) { return harness::toBf16(float(v)); }, same, report);
+  run<float, float>(
+      program, "gemmTf32", [](int v) { return float(v); }, same, report);
+  run<signed char, int>(
+      program, "gemmInt8", [](int v) { return static_cast<signed char>(v); }, same, report);
   return report.finish();
 }
 #endif

@@ -2,9 +2,10 @@
 /// @file engine.h
 /// The execution engine as the driver layer sees it: load PTX, launch a kernel, look at what happened.
 ///
-/// Nothing here knows of streams, contexts or handles. `launch` is synchronous and may be called from several threads at
-/// once (one per stream); everything is deterministic for a given seed as long as concurrent launches are independent.
-/// Compile the engine with `-O3 -ffp-contract=off -fno-math-errno -fno-trapping-math`; floating-point results depend on
+/// Nothing here knows of streams, contexts or handles. `launch` is synchronous and may be called from several threads
+/// at once (one per stream); everything is deterministic for a given seed as long as concurrent launches are
+/// independent. Compile the engine with `-O3 -ffp-contract=off -fno-math-errno -fno-trapping-math`; floating-point
+/// results depend on
 /// `-ffp-contract=off`.
 #pragma once
 
@@ -69,14 +70,14 @@ struct Kernel {
   uint32_t parameterBytes = 0;  ///< size of the parameter buffer
   uint32_t registers = 0;       ///< per thread: an estimate from liveness, at least 16, at most 255
   uint32_t staticShared = 0;
-  uint32_t localBytes = 0;   ///< per thread
-  uint32_t constBytes = 0;   ///< user constants of the module
-  uint32_t maxThreads = 0;   ///< .maxntid/.reqntid product or the device's limit
+  uint32_t localBytes = 0;                  ///< per thread
+  uint32_t constBytes = 0;                  ///< user constants of the module
+  uint32_t maxThreads = 0;                  ///< .maxntid/.reqntid product or the device's limit
   uint32_t requiredThreads[3] = {0, 0, 0};  ///< .reqntid, all 0 when absent
   uint32_t minBlocksPerSm = 0;
-  int ptxVersion = 0;        ///< e.g. 80: target of the PTX
-  int binaryVersion = 0;     ///< e.g. 86: the device it was compiled for
-  bool cooperative = true;   ///< may be launched cooperatively
+  int ptxVersion = 0;         ///< e.g. 80: target of the PTX
+  int binaryVersion = 0;      ///< e.g. 86: the device it was compiled for
+  bool cooperative = true;    ///< may be launched cooperatively
   bool communicates = false;  ///< has inter-block communication: blocks are interleaved on one host thread
   std::shared_ptr<const KernelCode> code;
 };
@@ -105,7 +106,7 @@ class Module {
   const ModuleVariable* variable(const std::string& name) const;
   const std::vector<std::unique_ptr<Kernel>>& kernels() const { return kernels_; }
   const std::vector<ModuleVariable>& variables() const { return variables_; }
-  int target() const { return target_; }            ///< e.g. 80
+  int target() const { return target_; }             ///< e.g. 80
   int ptxIsaVersion() const { return isaVersion_; }  ///< e.g. 90 for 9.0
 
  private:

@@ -144,8 +144,7 @@ Argument parseArgument(const std::string& word) {
   const std::string rest = word.substr(colon + 1);
   static const std::map<std::string, unsigned> integers = {{"i8", 8},   {"u8", 8},   {"i16", 16}, {"u16", 16},
                                                            {"i32", 32}, {"u32", 32}, {"i64", 64}, {"u64", 64}};
-  if (const auto found = integers.find(kind); found != integers.end())
-    return value(integerBytes(rest, found->second));
+  if (const auto found = integers.find(kind); found != integers.end()) return value(integerBytes(rest, found->second));
   if (kind == "f32") return value(bytesOf(static_cast<float>(parseDouble(rest))));
   if (kind == "f64") return value(bytesOf(parseDouble(rest)));
   if (kind == "bytes") return value(parseHex(rest));

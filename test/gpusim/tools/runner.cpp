@@ -110,8 +110,9 @@ CUresult Runner::launch(const RunOptions& options, CUmodule module, Buffers& buf
   CUlaunchAttribute cooperative{};
   cooperative.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
   cooperative.value.cooperative = 1;
-  const CUlaunchConfig config{options.grid.x,  options.grid.y,  options.grid.z, options.block.x, options.block.y,
-                              options.block.z, options.shared, nullptr,        &cooperative,    options.cooperative ? 1u : 0u};
+  const CUlaunchConfig config{
+      options.grid.x,  options.grid.y, options.grid.z, options.block.x, options.block.y,
+      options.block.z, options.shared, nullptr,        &cooperative,    options.cooperative ? 1u : 0u};
   CUresult status = cuLaunchKernelEx(&config, function, pointers.data(), nullptr);
   if (status != CUDA_SUCCESS) return status;
   status = cuCtxSynchronize();

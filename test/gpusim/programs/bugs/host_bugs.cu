@@ -10,10 +10,10 @@ extern "C" __global__ void slow(int* x) {
   x[threadIdx.x] = state | 1;
 }
 #else
-#include "harness.h"
-
 #include <cstring>
 #include <string>
+
+#include "harness.h"
 
 int main(int argc, char** argv) {
   harness::Program program(argv[0]);

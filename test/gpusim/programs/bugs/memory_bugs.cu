@@ -48,7 +48,9 @@ extern "C" __global__ void vector_ok(const float* in, float* out, int n) {
 extern "C" __global__ void uninitialised_global_bug(const int* in, int* out, int n) {
   out[threadIdx.x] = in[threadIdx.x] + 1;  // BUG uninitialised_global
 }
-extern "C" __global__ void uninitialised_global_ok(const int* in, int* out, int n) { out[threadIdx.x] = in[threadIdx.x] + 1; }
+extern "C" __global__ void uninitialised_global_ok(const int* in, int* out, int n) {
+  out[threadIdx.x] = in[threadIdx.x] + 1;
+}
 
 extern "C" __global__ void uninitialised_shared_bug(const int* in, int* out, int n) {
   __shared__ int cells[64];
@@ -104,9 +106,7 @@ __device__ __noinline__ int descend(int depth, int x) {
   if (depth == 0) return frame[x & 63];
   return descend(depth - 1, x + 1) + frame[depth & 63];
 }
-extern "C" __global__ void stack_bug(const int* in, int* out, int n) {
-  out[threadIdx.x] = descend(n * 1000, in[0]);
-}
+extern "C" __global__ void stack_bug(const int* in, int* out, int n) { out[threadIdx.x] = descend(n * 1000, in[0]); }
 extern "C" __global__ void stack_ok(const int* in, int* out, int n) { out[threadIdx.x] = descend(1, in[0]); }
 
 __constant__ int table[32] = {1, 2, 3};

@@ -16,7 +16,7 @@ extern "C" __global__ void write_write_ok(int* out) {
 
 extern "C" __global__ void read_after_write_bug(int* out) {
   __shared__ int cells[64];
-  cells[threadIdx.x] = threadIdx.x;  // BUG read_after_write: one of the two accesses
+  cells[threadIdx.x] = threadIdx.x;                              // BUG read_after_write: one of the two accesses
   out[blockIdx.x * 64 + threadIdx.x] = cells[63 - threadIdx.x];  // BUG read_after_write
 }
 extern "C" __global__ void read_after_write_ok(int* out) {

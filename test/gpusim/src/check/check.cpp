@@ -12,14 +12,22 @@ CheckOptions CheckOptions::fromEnvironment(std::string* error) {
   CheckOptions options = none();
   std::stringstream list(text);
   for (std::string word; std::getline(list, word, ',');) {
-    if (word == "all") options = {};
-    else if (word == "none") options = none();
-    else if (word == "memcheck") options.memory = true;
-    else if (word == "initcheck") options.init = true;
-    else if (word == "racecheck") options.race = true;
-    else if (word == "synccheck") options.sync = true;
+    if (word == "all")
+      options = {};
+    else if (word == "none")
+      options = none();
+    else if (word == "memcheck")
+      options.memory = true;
+    else if (word == "initcheck")
+      options.init = true;
+    else if (word == "racecheck")
+      options.race = true;
+    else if (word == "synccheck")
+      options.sync = true;
     else {
-      if (error) *error = "GPUSIM_CHECK: unknown check '" + word + "' (allowed: all, none, memcheck, initcheck, racecheck, synccheck)";
+      if (error)
+        *error = "GPUSIM_CHECK: unknown check '" + word +
+                 "' (allowed: all, none, memcheck, initcheck, racecheck, synccheck)";
       return {};
     }
   }
@@ -28,18 +36,30 @@ CheckOptions CheckOptions::fromEnvironment(std::string* error) {
 
 const char* reportKindName(ReportKind kind) {
   switch (kind) {
-    case ReportKind::OutOfBounds: return "out-of-bounds";
-    case ReportKind::Misaligned: return "misaligned";
-    case ReportKind::Uninitialised: return "uninitialised";
-    case ReportKind::SharedRace: return "shared-race";
-    case ReportKind::GlobalRace: return "global-race";
-    case ReportKind::Barrier: return "barrier";
-    case ReportKind::WarpSync: return "warp-sync";
-    case ReportKind::Trap: return "trap";
-    case ReportKind::Assert: return "assert";
-    case ReportKind::StackOverflow: return "stack-overflow";
-    case ReportKind::IllegalInstruction: return "illegal-instruction";
-    case ReportKind::Timeout: return "timeout";
+    case ReportKind::OutOfBounds:
+      return "out-of-bounds";
+    case ReportKind::Misaligned:
+      return "misaligned";
+    case ReportKind::Uninitialised:
+      return "uninitialised";
+    case ReportKind::SharedRace:
+      return "shared-race";
+    case ReportKind::GlobalRace:
+      return "global-race";
+    case ReportKind::Barrier:
+      return "barrier";
+    case ReportKind::WarpSync:
+      return "warp-sync";
+    case ReportKind::Trap:
+      return "trap";
+    case ReportKind::Assert:
+      return "assert";
+    case ReportKind::StackOverflow:
+      return "stack-overflow";
+    case ReportKind::IllegalInstruction:
+      return "illegal-instruction";
+    case ReportKind::Timeout:
+      return "timeout";
   }
   return "unknown";
 }
@@ -47,8 +67,8 @@ const char* reportKindName(ReportKind kind) {
 std::string Report::format() const {
   std::stringstream s;
   s << "gpusim: " << reportKindName(kind) << ": " << message << "\n";
-  s << "    in kernel " << kernel << ", block (" << block[0] << "," << block[1] << "," << block[2] << "), thread (" << thread[0]
-    << "," << thread[1] << "," << thread[2] << ")\n";
+  s << "    in kernel " << kernel << ", block (" << block[0] << "," << block[1] << "," << block[2] << "), thread ("
+    << thread[0] << "," << thread[1] << "," << thread[2] << ")\n";
   if (ptxLine) s << "    at PTX line " << ptxLine << ": " << ptxText << "\n";
   if (!sourceFile.empty()) s << "    at " << sourceFile << ":" << sourceLine << "\n";
   for (const std::string& site : inlinedAt) s << "    inlined at " << site << "\n";

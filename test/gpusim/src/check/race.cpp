@@ -9,8 +9,6 @@ namespace gpusim {
 namespace {
 
 constexpr uint32_t kSeveral = 1u << 10;
-constexpr AccessKey kNone = ~0ull;
-enum : uint32_t { kHasValue = 1, kValuesDiffer = 2 };
 
 }  // namespace
 
@@ -43,15 +41,19 @@ RaceHit SharedRaceShadow::read(uint32_t warp, uint32_t lane, uint32_t offset, ui
   return hit;
 }
 
-RaceHit SharedRaceShadow::write(uint32_t warp, uint32_t lane, uint32_t offset, uint32_t bytes, uint32_t pc, bool sameValue) {
+RaceHit SharedRaceShadow::write(uint32_t warp, uint32_t lane, uint32_t offset, uint32_t bytes, uint32_t pc,
+                                bool sameValue) {
   RaceHit hit;
   const uint32_t now = stamp(clocks_[warp][warp], warp, lane);
   for (uint32_t g = offset >> shift_, end = (offset + bytes - 1) >> shift_; g <= end; ++g) {
     Cell& c = cells_[g];
     if (!hit.found) {
-      if (c.write && !sameValue && c.write != now && concurrent(c.write, warp, lane)) hit = {true, true, c.write & 1023, c.writePc, 0};
-      else if (c.read && c.read != now && concurrent(c.read, warp, lane)) hit = {true, false, c.read & 1023, ~0u, 0};
-      else if (c.otherRead && concurrent(c.otherRead, warp, lane)) hit = {true, false, c.otherRead & 1023, ~0u, 0};
+      if (c.write && !sameValue && c.write != now && concurrent(c.write, warp, lane))
+        hit = {true, true, c.write & 1023, c.writePc, 0};
+      else if (c.read && c.read != now && concurrent(c.read, warp, lane))
+        hit = {true, false, c.read & 1023, ~0u, 0};
+      else if (c.otherRead && concurrent(c.otherRead, warp, lane))
+        hit = {true, false, c.otherRead & 1023, ~0u, 0};
     }
     c = {now, 0, 0, pc};
   }
@@ -86,151 +88,101 @@ void SharedRaceShadow::release(uint32_t warp, uint64_t address) {
 }
 
 void GlobalRaceShadow::reset(uint32_t granule) {
-  granule_ = granule;
-  shift_ = granule == 1 ? 0 : granule == 2 ? 1 : 2;
-  pages_.clear();
-  lastPage_ = ~0ull;
+  cells_.reset(granule);
+  timed_.reset(granule);
 }
 
-GlobalRaceShadow::Cell* GlobalRaceShadow::page(uint64_t address) {
-  const uint64_t index = address / kPageBytes;
-  if (index == lastPage_) return lastCells_;
-  auto& cells = pages_[index];
-  if (!cells) {
-    const size_t n = kPageBytes >> shift_;
-    cells = std::make_unique<Cell[]>(n);
-    for (size_t i = 0; i < n; ++i) cells[i] = {kNone, 0, kNone, 0, 0, 0};
-  }
-  lastPage_ = index;
-  lastCells_ = cells.get();
-  return lastCells_;
+void GlobalRaceShadow::read(uint64_t address, uint32_t bytes, AccessKey key, uint32_t each) {
+  cells_.visit(address, bytes, [=](Cell& c, uint64_t at, uint32_t) {
+    const AccessKey k = key + (std::max(at, address) - address) / each;
+    c.minRead = std::min(c.minRead, k);
+    c.maxRead = std::max(c.maxRead, k);
+  });
 }
 
-void GlobalRaceShadow::read(uint64_t address, uint32_t bytes, AccessKey key) {
-  for (uint64_t a = address >> shift_, end = (address + bytes - 1) >> shift_; a <= end; ++a) {
-    Cell& c = *cell(a << shift_);
-    c.minRead = std::min(c.minRead, key);
-    c.maxRead = std::max(c.maxRead, key);
-  }
-}
-
-void GlobalRaceShadow::write(uint64_t address, uint32_t bytes, AccessKey key, const uint8_t* value) {
-  for (uint64_t a = address >> shift_, end = (address + bytes - 1) >> shift_; a <= end; ++a) {
-    Cell& c = *cell(a << shift_);
-    uint32_t v = 0;
-    std::memcpy(&v, value + ((a << shift_) - (address >> shift_ << shift_)), granule_);
-    noteWrite(c, key, v);
-  }
-}
-
-void GlobalRaceShadow::readLanes(uint64_t address, uint32_t bytes, AccessKey key) {
-  if (bytes < granule_ || address % kPageBytes + 32 * bytes > kPageBytes) {
-    for (uint32_t lane = 0; lane < 32; ++lane) read(address + lane * bytes, bytes, key + lane);
-    return;
-  }
-  Cell* c = cell(address);
-  const uint32_t each = bytes >> shift_;
-  for (uint32_t lane = 0; lane < 32; ++lane, ++key) {
-    for (uint32_t k = 0; k < each; ++k, ++c) {
-      c->minRead = std::min(c->minRead, key);
-      c->maxRead = std::max(c->maxRead, key);
+void GlobalRaceShadow::write(uint64_t address, uint32_t bytes, AccessKey key, const uint8_t* value, uint32_t each) {
+  cells_.visit(address, bytes, [=](Cell& c, uint64_t at, uint32_t n) {
+    const uint64_t from = std::max(at, address) - address;
+    const AccessKey k = key + from / each;
+    uint64_t digest = 0;
+    for (uint32_t i = 0; i < n; i += 8) {
+      uint64_t word = 0;
+      std::memcpy(&word, value + from + i, std::min(n - i, 8u));
+      digest = (digest ^ word) * (n > 8 ? 0x9E3779B97F4A7C15ull : 1);
     }
-  }
-}
-
-void GlobalRaceShadow::writeLanes(uint64_t address, uint32_t bytes, AccessKey key, const uint8_t* value) {
-  if (bytes < granule_ || address % kPageBytes + 32 * bytes > kPageBytes) {
-    for (uint32_t lane = 0; lane < 32; ++lane) write(address + lane * bytes, bytes, key + lane, value + lane * bytes);
-    return;
-  }
-  Cell* c = cell(address);
-  const uint32_t each = bytes >> shift_;
-  for (uint32_t lane = 0; lane < 32; ++lane, ++key) {
-    for (uint32_t k = 0; k < each; ++k, ++c, value += granule_) {
-      uint32_t v = 0;
-      std::memcpy(&v, value, granule_);
-      noteWrite(*c, key, v);
-    }
-  }
+    if (!c.hasValue)
+      c.value = digest, c.hasValue = true;
+    else if (c.value != digest)
+      c.valuesDiffer = true;
+    c.minWrite = std::min(c.minWrite, k);
+    c.maxWrite = std::max(c.maxWrite, k);
+  });
 }
 
 void GlobalRaceShadow::merge(GlobalRaceShadow& other) {
-  for (auto& [index, theirs] : other.pages_) {
-    auto& ours = pages_[index];
-    if (!ours) {
-      ours = std::move(theirs);
-      continue;
-    }
-    for (size_t i = 0; i < kPageBytes >> shift_; ++i) {
-      Cell &a = ours[i], &b = theirs[i];
-      a.minWrite = std::min(a.minWrite, b.minWrite);
-      a.maxWrite = std::max(a.maxWrite, b.maxWrite);
-      a.minRead = std::min(a.minRead, b.minRead);
-      a.maxRead = std::max(a.maxRead, b.maxRead);
-      if ((a.flags & b.flags & kHasValue) && a.value != b.value) a.flags |= kValuesDiffer;
-      if (!(a.flags & kHasValue)) a.value = b.value;
-      a.flags |= b.flags;
-    }
-  }
-  lastPage_ = ~0ull;
+  cells_.merge(other.cells_, [](Cell& a, const Cell& b) {
+    a.minWrite = std::min(a.minWrite, b.minWrite);
+    a.maxWrite = std::max(a.maxWrite, b.maxWrite);
+    a.minRead = std::min(a.minRead, b.minRead);
+    a.maxRead = std::max(a.maxRead, b.maxRead);
+    a.valuesDiffer |= b.valuesDiffer || (a.hasValue && b.hasValue && a.value != b.value);
+    if (!a.hasValue) a.value = b.value;
+    a.hasValue |= b.hasValue;
+  });
 }
 
 std::vector<GlobalRace> GlobalRaceShadow::collect() const {
-  std::vector<uint64_t> order;
-  for (auto& [index, cells] : pages_) order.push_back(index);
-  std::sort(order.begin(), order.end());
   std::vector<GlobalRace> races;
   std::set<std::pair<uint32_t, uint32_t>> seen;
-  for (uint64_t index : order) {
-    const Cell* cells = pages_.at(index).get();
-    for (size_t i = 0; i < kPageBytes >> shift_; ++i) {
-      const Cell& c = cells[i];
-      if (c.minWrite == kNone) continue;
-      GlobalRace r;
-      r.address = index * kPageBytes + (i << shift_);
-      if (keyBlock(c.minWrite) != keyBlock(c.maxWrite) && (c.flags & kValuesDiffer)) {
-        r.first = c.minWrite, r.second = c.maxWrite, r.firstWrites = r.secondWrites = true;
-      } else if (c.minRead != kNone && keyBlock(c.minRead) != keyBlock(c.minWrite)) {
-        r.first = c.minWrite, r.second = c.minRead, r.firstWrites = true;
-      } else if (c.minRead != kNone && keyBlock(c.maxRead) != keyBlock(c.minWrite)) {
-        r.first = c.minWrite, r.second = c.maxRead, r.firstWrites = true;
-      } else {
-        continue;
-      }
-      if (seen.insert({keyPc(r.first), keyPc(r.second)}).second) races.push_back(r);
-    }
-  }
+  cells_.forEach([&](const Cell& c, uint64_t address) {
+    if (c.minWrite == kNone) return;
+    GlobalRace r;
+    r.address = address;
+    r.first = c.minWrite;
+    r.firstWrites = true;
+    if (keyBlock(c.minWrite) != keyBlock(c.maxWrite) && c.valuesDiffer)
+      r.second = c.maxWrite, r.secondWrites = true;
+    else if (c.minRead != kNone && keyBlock(c.minRead) != keyBlock(c.minWrite))
+      r.second = c.minRead;
+    else if (c.minRead != kNone && keyBlock(c.maxRead) != keyBlock(c.minWrite))
+      r.second = c.maxRead;
+    else
+      return;
+    if (seen.insert({keyPc(r.first), keyPc(r.second)}).second) races.push_back(r);
+  });
   return races;
 }
 
-// TimedCell shares the storage; kNone and 0 of a fresh Cell are set right on the first access.
-bool GlobalRaceShadow::readAt(uint64_t address, uint32_t bytes, AccessKey key, uint64_t now, uint64_t acquired, GlobalRace& race) {
+bool GlobalRaceShadow::readAt(uint64_t address, uint32_t bytes, AccessKey key, uint64_t now, uint64_t acquired,
+                              GlobalRace& race) {
   bool found = false;
-  for (uint64_t a = address >> shift_, end = (address + bytes - 1) >> shift_; a <= end; ++a) {
-    TimedCell& c = *timedCell(a << shift_);
-    if (c.read == 0) c.read = c.otherRead = kNone;
+  timed_.visit(address, bytes, [&](TimedCell& c, uint64_t at, uint32_t) {
     if (!found && c.write != kNone && keyBlock(c.write) != keyBlock(key) && c.writeTime >= acquired) {
-      race = {a << shift_, c.write, key, true, false};
+      race = {std::max(at, address), c.write, key, true, false};
       found = true;
     }
     if (c.read != kNone && keyBlock(c.read) != keyBlock(key)) c.otherRead = c.read, c.otherReadTime = c.readTime;
-    c.read = key, c.readTime = uint32_t(now);
-  }
+    c.read = key, c.readTime = now;
+  });
   return found;
 }
 
-bool GlobalRaceShadow::writeAt(uint64_t address, uint32_t bytes, AccessKey key, uint64_t now, uint64_t acquired, bool sameValue, GlobalRace& race) {
+bool GlobalRaceShadow::writeAt(uint64_t address, uint32_t bytes, AccessKey key, uint64_t now, uint64_t acquired,
+                               bool sameValue, GlobalRace& race) {
   bool found = false;
-  for (uint64_t a = address >> shift_, end = (address + bytes - 1) >> shift_; a <= end; ++a) {
-    TimedCell& c = *timedCell(a << shift_);
-    if (c.read == 0) c.read = c.otherRead = kNone;
-    auto conflicts = [&](AccessKey k, uint32_t time) { return k != kNone && keyBlock(k) != keyBlock(key) && time >= acquired; };
-    if (!found && !sameValue && conflicts(c.write, c.writeTime)) race = {a << shift_, c.write, key, true, true}, found = true;
-    else if (!found && conflicts(c.read, c.readTime)) race = {a << shift_, c.read, key, false, true}, found = true;
-    else if (!found && conflicts(c.otherRead, c.otherReadTime)) race = {a << shift_, c.otherRead, key, false, true}, found = true;
-    c.write = key, c.writeTime = uint32_t(now);
+  timed_.visit(address, bytes, [&](TimedCell& c, uint64_t at, uint32_t) {
+    auto conflicts = [&](AccessKey k, uint64_t time) {
+      return k != kNone && keyBlock(k) != keyBlock(key) && time >= acquired;
+    };
+    if (!found) {
+      const bool writes = !sameValue && conflicts(c.write, c.writeTime);
+      const bool reads = conflicts(c.read, c.readTime), others = conflicts(c.otherRead, c.otherReadTime);
+      found = writes || reads || others;
+      if (found) race = {std::max(at, address), writes ? c.write : reads ? c.read : c.otherRead, key, writes, true};
+    }
+    c.write = key, c.writeTime = now;
     c.read = c.otherRead = kNone;
-  }
+  });
   return found;
 }
 

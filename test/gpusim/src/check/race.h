@@ -5,6 +5,7 @@
 /// GlobalRaceShadow.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -32,8 +33,8 @@ class SharedRaceShadow {
   RaceHit read(uint32_t warp, uint32_t lane, uint32_t offset, uint32_t bytes);
   RaceHit write(uint32_t warp, uint32_t lane, uint32_t offset, uint32_t bytes, uint32_t pc, bool sameValue);
 
-  void barrier(uint32_t warps);     ///< everything before it in these warps is ordered before everything after
-  void warpSync(uint32_t warp);     ///< the same between the lanes of a warp
+  void barrier(uint32_t warps);  ///< everything before it in these warps is ordered before everything after
+  void warpSync(uint32_t warp);  ///< the same between the lanes of a warp
   void acquire(uint32_t warp, uint64_t address);
   void release(uint32_t warp, uint64_t address);
 
@@ -73,56 +74,139 @@ struct GlobalRace {
   bool firstWrites = false, secondWrites = false;
 };
 
-/// Global memory accesses of the blocks of one launch, in pages allocated on first touch.
+/// Cells for the addresses a launch touches: one for a 32-byte sector as long as it is accessed as a whole, else one
+/// for each granule in it.
+template <class Cell>
+class ShadowMemory {
+ public:
+  static constexpr uint64_t kSector = 32, kPageBytes = 4096, kSectors = kPageBytes / kSector;
+
+  void reset(uint32_t granule) {
+    granule_ = granule;
+    pages_.clear();
+    last_ = ~0ull;
+  }
+  /// f(cell, address, bytes) for every cell of a range.
+  template <class F>
+  void visit(uint64_t address, uint32_t bytes, F f) {
+    while (bytes) {
+      const uint64_t base = address / kSector * kSector;
+      const uint32_t n = std::min(bytes, uint32_t(base + kSector - address));
+      Sector& s = page(address)[address % kPageBytes / kSector];
+      if (n == kSector && !s.parts) {
+        f(s.whole, base, uint32_t(kSector));
+      } else {
+        split(s);
+        for (uint64_t g = (address - base) / granule_; g <= (address - base + n - 1) / granule_; ++g)
+          f(s.parts[g], base + g * granule_, granule_);
+      }
+      address += n, bytes -= n;
+    }
+  }
+  /// combine(ours, theirs) for every cell that both have.
+  template <class F>
+  void merge(ShadowMemory& other, F combine) {
+    for (auto& [index, theirs] : other.pages_) {
+      auto& ours = pages_[index];
+      if (!ours) {
+        ours = std::move(theirs);
+        continue;
+      }
+      for (size_t i = 0; i < kSectors; ++i) {
+        Sector &a = ours[i], &b = theirs[i];
+        if (!a.parts && !b.parts) {
+          combine(a.whole, b.whole);
+          continue;
+        }
+        split(a), split(b);
+        for (size_t g = 0; g < kSector / granule_; ++g) combine(a.parts[g], b.parts[g]);
+      }
+    }
+    other.reset(granule_);
+    last_ = ~0ull;
+  }
+  /// f(cell, address) in the order of addresses.
+  template <class F>
+  void forEach(F f) const {
+    std::vector<uint64_t> order;
+    for (auto& [index, sectors] : pages_) order.push_back(index);
+    std::sort(order.begin(), order.end());
+    for (uint64_t index : order) {
+      const Sector* sectors = pages_.at(index).get();
+      for (size_t i = 0; i < kSectors; ++i) {
+        const uint64_t base = index * kPageBytes + i * kSector;
+        if (!sectors[i].parts)
+          f(sectors[i].whole, base);
+        else
+          for (size_t g = 0; g < kSector / granule_; ++g) f(sectors[i].parts[g], base + g * granule_);
+      }
+    }
+  }
+
+ private:
+  struct Sector {
+    Cell whole;
+    std::unique_ptr<Cell[]> parts;
+  };
+  void split(Sector& s) {
+    if (s.parts) return;
+    const size_t n = kSector / granule_;
+    s.parts = std::make_unique<Cell[]>(n);
+    for (size_t g = 0; g < n; ++g) s.parts[g] = s.whole;
+  }
+  Sector* page(uint64_t address) {
+    const uint64_t index = address / kPageBytes;
+    if (index != last_) {
+      auto& sectors = pages_[index];
+      if (!sectors) sectors = std::make_unique<Sector[]>(kSectors);
+      last_ = index;
+      lastSectors_ = sectors.get();
+    }
+    return lastSectors_;
+  }
+
+  uint32_t granule_ = 4;
+  uint64_t last_ = ~0ull;
+  Sector* lastSectors_ = nullptr;
+  std::unordered_map<uint64_t, std::unique_ptr<Sector[]>> pages_;
+};
+
+/// Global memory accesses of the blocks of one launch.
 ///
-/// Launches without inter-block synchronisation: every granule remembers the least and greatest accessing block, which
-/// does not depend on the order of execution; conflicts are found at the end (`collect`). Interleaved launches: the last
-/// write and reads with the time of the launch's release clock; an access is ordered after another block's when its
-/// own block has acquired a release made since.
+/// Launches without inter-block synchronisation: every cell remembers the least and greatest accessing block, which
+/// does not depend on the order of execution; conflicts are found at the end (`collect`). Interleaved launches: the
+/// last write and reads with the time of the launch's release clock; an access is ordered after another block's when
+/// its own block has acquired a release made since.
 class GlobalRaceShadow {
  public:
-  static constexpr uint64_t kPageBytes = 4096;
   void reset(uint32_t granule);
-  bool enabled() const { return granule_ != 0; }
 
-  void read(uint64_t address, uint32_t bytes, AccessKey key);
-  void write(uint64_t address, uint32_t bytes, AccessKey key, const uint8_t* value);
-  /// The same for 32 lanes side by side, `bytes` each; the keys are consecutive.
-  void readLanes(uint64_t address, uint32_t bytes, AccessKey key);
-  void writeLanes(uint64_t address, uint32_t bytes, AccessKey key, const uint8_t* value);
+  /// A range whose threads access `each` bytes; their keys follow each other.
+  void read(uint64_t address, uint32_t bytes, AccessKey key, uint32_t each);
+  void write(uint64_t address, uint32_t bytes, AccessKey key, const uint8_t* value, uint32_t each);
   void merge(GlobalRaceShadow& other);
   /// All conflicts, by address, at most one for each pair of instructions.
   std::vector<GlobalRace> collect() const;
 
   /// Interleaved launches; true when a conflict was found.
   bool readAt(uint64_t address, uint32_t bytes, AccessKey key, uint64_t now, uint64_t acquired, GlobalRace& race);
-  bool writeAt(uint64_t address, uint32_t bytes, AccessKey key, uint64_t now, uint64_t acquired, bool sameValue, GlobalRace& race);
+  bool writeAt(uint64_t address, uint32_t bytes, AccessKey key, uint64_t now, uint64_t acquired, bool sameValue,
+               GlobalRace& race);
 
  private:
+  static constexpr AccessKey kNone = ~0ull;
   struct Cell {
-    AccessKey minWrite, maxWrite, minRead, maxRead;
-    uint32_t value, flags;  ///< flags: 1 value is set, 2 values differ
+    AccessKey minWrite = kNone, maxWrite = 0, minRead = kNone, maxRead = 0;
+    uint64_t value = 0;  ///< what was written first (a digest for a sector)
+    bool hasValue = false, valuesDiffer = false;
   };
   struct TimedCell {
-    AccessKey write, read, otherRead;
-    uint32_t writeTime, readTime, otherReadTime, unused;
+    AccessKey write = kNone, read = kNone, otherRead = kNone;
+    uint64_t writeTime = 0, readTime = 0, otherReadTime = 0;
   };
-  void noteWrite(Cell& c, AccessKey key, uint32_t value) {
-    if (!(c.flags & 1)) c.value = value, c.flags |= 1;
-    else if (c.value != value) c.flags |= 2;
-    if (key < c.minWrite) c.minWrite = key;
-    if (key > c.maxWrite) c.maxWrite = key;
-  }
-  static_assert(sizeof(Cell) == sizeof(TimedCell));
-  Cell* page(uint64_t address);
-  TimedCell* timedCell(uint64_t address) { return reinterpret_cast<TimedCell*>(cell(address)); }
-  Cell* cell(uint64_t address) { return page(address) + (address % kPageBytes >> shift_); }
 
-  uint32_t granule_ = 0;
-  uint32_t shift_ = 2;
-  uint64_t lastPage_ = ~0ull;
-  Cell* lastCells_ = nullptr;
-  std::unordered_map<uint64_t, std::unique_ptr<Cell[]>> pages_;
+  ShadowMemory<Cell> cells_;
+  ShadowMemory<TimedCell> timed_;
 };
 
 /// When a location was last released to, by address.

@@ -8,12 +8,14 @@ namespace {
 
 std::string threadText(const LaunchConfig& config, uint32_t thread) {
   const Dim3& b = config.block;
-  return "(" + std::to_string(thread % b.x) + "," + std::to_string(thread / b.x % b.y) + "," + std::to_string(thread / (b.x * b.y)) + ")";
+  return "(" + std::to_string(thread % b.x) + "," + std::to_string(thread / b.x % b.y) + "," +
+         std::to_string(thread / (b.x * b.y)) + ")";
 }
 
 std::string blockText(const LaunchConfig& config, uint64_t block) {
   const Dim3& g = config.grid;
-  return "(" + std::to_string(block % g.x) + "," + std::to_string(block / g.x % g.y) + "," + std::to_string(block / (uint64_t(g.x) * g.y)) + ")";
+  return "(" + std::to_string(block % g.x) + "," + std::to_string(block / g.x % g.y) + "," +
+         std::to_string(block / (uint64_t(g.x) * g.y)) + ")";
 }
 
 bool fatal(ReportKind k) {
@@ -32,12 +34,13 @@ std::string Reporter::where(uint32_t pc) const {
   return s;
 }
 
-void Reporter::addAt(ReportKind kind, const Origin* origin, uint64_t block, uint32_t thread, const std::string& message, uint64_t address) {
+void Reporter::addAt(ReportKind kind, const Origin* origin, uint64_t position, uint64_t block, uint32_t thread,
+                     const std::string& message, uint64_t address) {
   std::lock_guard lock(mutex_);
   auto [it, fresh] = entries_.try_emplace({int(kind), origin});
   Entry& e = it->second;
-  if (!fresh && ++e.report.count && e.block <= block) return;
-  const uint64_t count = fresh ? 1 : e.report.count;
+  ++e.counts[position];
+  if (!fresh && e.position <= position) return;
   const LaunchConfig& config = *launch_.config;
   Report r;
   r.kind = kind;
@@ -50,7 +53,6 @@ void Reporter::addAt(ReportKind kind, const Origin* origin, uint64_t block, uint
   r.thread[1] = thread / config.block.x % config.block.y;
   r.thread[2] = thread / (config.block.x * config.block.y);
   r.address = address;
-  r.count = count;
   if (origin) {
     r.ptxLine = origin->line;
     r.ptxText = origin->text;
@@ -62,44 +64,58 @@ void Reporter::addAt(ReportKind kind, const Origin* origin, uint64_t block, uint
     }
   }
   e.report = std::move(r);
-  e.block = block;
+  e.position = position;
 }
 
-void Reporter::add(ReportKind kind, const Instruction* in, const Block* block, uint32_t thread, const std::string& message, uint64_t address) {
-  addAt(kind, in ? &launch_.module->origins[in->origin] : nullptr, block ? block->index : 0, thread, message, address);
+void Reporter::add(ReportKind kind, const Instruction* in, const Block* block, uint32_t thread,
+                   const std::string& message, uint64_t address) {
+  addAt(kind, in ? &launch_.module->origins[in->origin] : nullptr, block ? block->position : 0,
+        block ? block->index : 0, thread, message, address);
 }
 
-void Reporter::sharedRace(Context& c, const Instruction& in, uint32_t lane, const RaceHit& hit, bool write, uint64_t offset) {
+void Reporter::sharedRace(Context& c, const Instruction& in, uint32_t lane, const RaceHit& hit, bool write,
+                          uint64_t offset) {
   const bool sameWarp = hit.thread / kLanes == c.warp->index;
-  std::string text = std::string(hit.earlierWrite ? (write ? "write-after-write" : "read-after-write") : "write-after-read") +
-                     " hazard in shared memory at offset " + std::to_string(offset) + ": thread " + threadText(*c.launch->config, hit.thread) +
-                     (hit.earlierWrite ? " wrote" : " read") + " it" + where(hit.pc) + " with no " +
-                     (sameWarp ? "__syncwarp or barrier" : "barrier") + " in between";
+  std::string text =
+      std::string(hit.earlierWrite ? (write ? "write-after-write" : "read-after-write") : "write-after-read") +
+      " hazard in shared memory at offset " + std::to_string(offset) + ": thread " +
+      threadText(*c.launch->config, hit.thread) + (hit.earlierWrite ? " wrote" : " read") + " it" + where(hit.pc) +
+      " with no " + (sameWarp ? "__syncwarp or barrier" : "barrier") + " in between";
   add(ReportKind::SharedRace, &in, c.block, c.warp->index * kLanes + lane, text, offset);
 }
 
 namespace {
 std::string globalRaceText(const LaunchConfig& config, const GlobalRace& r, const std::string& where) {
-  const char* kind = r.firstWrites ? (r.secondWrites ? "two blocks write" : "one block writes and another reads") : "one block reads and another writes";
-  return std::string("race in global memory: ") + kind + " the same address with no synchronisation between them: block " +
-         blockText(config, keyBlock(r.first)) + " thread " + threadText(config, keyThread(r.first)) + (r.firstWrites ? " writes" : " reads") + where;
+  const char* kind = r.firstWrites ? (r.secondWrites ? "two blocks write" : "one block writes and another reads")
+                                   : "one block reads and another writes";
+  return std::string("race in global memory: ") + kind +
+         " the same address with no synchronisation between them: block " + blockText(config, keyBlock(r.first)) +
+         " thread " + threadText(config, keyThread(r.first)) + (r.firstWrites ? " writes" : " reads") + where;
 }
 }  // namespace
 
 void Reporter::globalRace(Context& c, const Instruction& in, uint32_t lane, const GlobalRace& r) {
-  add(ReportKind::GlobalRace, &in, c.block, c.warp->index * kLanes + lane, globalRaceText(*launch_.config, r, where(keyPc(r.first))), r.address);
+  add(ReportKind::GlobalRace, &in, c.block, c.warp->index * kLanes + lane,
+      globalRaceText(*launch_.config, r, where(keyPc(r.first))), r.address);
 }
 
 void Reporter::globalRaceAtEnd(const GlobalRace& r) {
   const Instruction& in = launch_.module->code[keyPc(r.second)];
-  addAt(ReportKind::GlobalRace, &launch_.module->origins[in.origin], keyBlock(r.second), keyThread(r.second),
+  addAt(ReportKind::GlobalRace, &launch_.module->origins[in.origin], 0, keyBlock(r.second), keyThread(r.second),
         globalRaceText(*launch_.config, r, where(keyPc(r.first))), r.address);
 }
 
 std::vector<Report> Reporter::take() {
   std::lock_guard lock(mutex_);
   std::vector<Entry> list;
-  for (auto& [key, e] : entries_) list.push_back(std::move(e));
+  const uint64_t failedAt = launch_.failedAt.load();
+  for (auto& [key, e] : entries_) {
+    if (e.position > failedAt) continue;
+    e.report.count = 0;
+    for (auto& [position, n] : e.counts)
+      if (position <= failedAt) e.report.count += n;
+    list.push_back(std::move(e));
+  }
   entries_.clear();
   std::sort(list.begin(), list.end(), [](const Entry& a, const Entry& b) {
     if (fatal(a.report.kind) != fatal(b.report.kind)) return fatal(a.report.kind);
@@ -113,23 +129,32 @@ std::vector<Report> Reporter::take() {
 
 Status Reporter::statusOf(ReportKind kind) {
   switch (kind) {
-    case ReportKind::OutOfBounds: return Status::IllegalAddress;
-    case ReportKind::Misaligned: return Status::MisalignedAddress;
-    case ReportKind::Assert: return Status::Assert;
-    case ReportKind::StackOverflow: return Status::HardwareStackError;
-    case ReportKind::IllegalInstruction: return Status::IllegalInstruction;
-    case ReportKind::Timeout: return Status::LaunchTimeout;
-    default: return Status::LaunchFailed;
+    case ReportKind::OutOfBounds:
+      return Status::IllegalAddress;
+    case ReportKind::Misaligned:
+      return Status::MisalignedAddress;
+    case ReportKind::Assert:
+      return Status::Assert;
+    case ReportKind::StackOverflow:
+      return Status::HardwareStackError;
+    case ReportKind::IllegalInstruction:
+      return Status::IllegalInstruction;
+    case ReportKind::Timeout:
+      return Status::LaunchTimeout;
+    default:
+      return Status::LaunchFailed;
   }
 }
 
-void raise(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message, uint64_t address) {
+void raise(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message,
+           uint64_t address) {
   c.launch->reporter->add(kind, &in, c.block, c.warp->index * kLanes + lane, message, address);
-  c.launch->stop.store(true, std::memory_order_relaxed);
+  c.launch->fail(c.block->position);
   c.event = Event::Stop;
 }
 
-void note(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message, uint64_t address) {
+void note(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message,
+          uint64_t address) {
   c.launch->reporter->add(kind, &in, c.block, c.warp->index * kLanes + lane, message, address);
 }
 

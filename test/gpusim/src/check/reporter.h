@@ -14,12 +14,14 @@
 namespace gpusim {
 
 /// Collects the findings of one launch; may be called from all its workers. The same finding at the same instruction
-/// is kept once (from the lowest block, so that the result does not depend on timing) and counted.
+/// is kept once, from the block that comes first in the launch's order, and counted. What blocks found that come after
+/// one that failed is dropped, so that the result does not depend on timing.
 class Reporter {
  public:
   explicit Reporter(LaunchState& launch) : launch_(launch) {}
 
-  void add(ReportKind kind, const Instruction* in, const Block* block, uint32_t thread, const std::string& message, uint64_t address);
+  void add(ReportKind kind, const Instruction* in, const Block* block, uint32_t thread, const std::string& message,
+           uint64_t address);
   void sharedRace(Context& c, const Instruction& in, uint32_t lane, const RaceHit& hit, bool write, uint64_t offset);
   void globalRace(Context& c, const Instruction& in, uint32_t lane, const GlobalRace& race);
   void globalRaceAtEnd(const GlobalRace& race);
@@ -32,10 +34,12 @@ class Reporter {
  private:
   struct Entry {
     Report report;
-    uint64_t block = 0;
+    uint64_t position = 0;
+    std::map<uint64_t, uint64_t> counts;  ///< by position of the block
   };
   std::string where(uint32_t pc) const;
-  void addAt(ReportKind kind, const Origin* origin, uint64_t block, uint32_t thread, const std::string& message, uint64_t address);
+  void addAt(ReportKind kind, const Origin* origin, uint64_t position, uint64_t block, uint32_t thread,
+             const std::string& message, uint64_t address);
 
   LaunchState& launch_;
   std::mutex mutex_;

@@ -99,10 +99,8 @@ const std::map<std::string, Setter, std::less<>>& setters() {
       {"maxThreadsPerBlock", integer(&D::model, &M::maxThreadsPerBlock, 32, 1024)},
       {"maxThreadsPerSm", integer(&D::model, &M::maxThreadsPerSm, 32, 4096)},
       {"constantBytes", integer(&D::model, &M::constantBytes, 1024, 1 << 20)},
-      {"memoryBandwidth",
-       [](D& device, std::string_view value, const Place& place) {
-         device.model.memoryBandwidth = parsePositive(value, place);
-       }},
+      {"memoryBandwidth", [](D& device, std::string_view value,
+                             const Place& place) { device.model.memoryBandwidth = parsePositive(value, place); }},
       {"copyEngines", integer(&D::copyEngines, 0, 16)},
       {"singleToDoubleRatio", integer(&D::singleToDoubleRatio, 1, 1024)},
       {"ecc", integer(&D::ecc, 0, 1)},

@@ -19,7 +19,7 @@ CUresult findStream(CUstream handle, StreamUse& use) {
   if (handle == nullptr || handle == kStreamLegacy || handle == kStreamPerThread) {
     use.context = currentContext();
     if (const CUresult status = usable(use.context); status != CUDA_SUCCESS) return status;
-    use.stream = handle == nullptr          ? defaultStream(use.context)
+    use.stream = handle == nullptr         ? defaultStream(use.context)
                  : handle == kStreamLegacy ? use.context->legacyStream()
                                            : use.context->perThreadStream();
     return CUDA_SUCCESS;

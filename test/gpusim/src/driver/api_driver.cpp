@@ -54,7 +54,8 @@ CUresult cuProfilerStop() {
 
 CUresult cuGetExportTable(const void** ppExportTable, const CUuuid*) {
   if (ppExportTable) *ppExportTable = nullptr;
-  logOnce("cuGetExportTable: the runtime API (cudart) needs undocumented tables of the driver, which the simulator does "
-          "not have; use the driver API");
+  logOnce(
+      "cuGetExportTable: the runtime API (cudart) needs undocumented tables of the driver, which the simulator does "
+      "not have; use the driver API");
   return CUDA_ERROR_NOT_FOUND;
 }

@@ -88,8 +88,7 @@ int activeBlocks(const Function& function, int blockSize, size_t dynamicShared) 
 
 CUresult maxActiveBlocks(int* numBlocks, CUfunction func, int blockSize, size_t dynamicShared, unsigned flags) {
   return withFunction(func, [&](const Function& function) {
-    if (!numBlocks || blockSize <= 0 || flags > CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE)
-      return CUDA_ERROR_INVALID_VALUE;
+    if (!numBlocks || blockSize <= 0 || flags > CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE) return CUDA_ERROR_INVALID_VALUE;
     *numBlocks = activeBlocks(function, blockSize, dynamicShared);
     return CUDA_SUCCESS;
   });

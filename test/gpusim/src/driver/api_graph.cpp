@@ -31,8 +31,7 @@ template <class Source>
 CUresult giveNodes(const Source& source, CUgraphNode* out, size_t* count) {
   if (!count) return CUDA_ERROR_INVALID_VALUE;
   if (out) {
-    for (size_t i = 0; i < *count; ++i)
-      out[i] = i < source.size() ? asHandle<CUgraphNode>(&*source[i]) : nullptr;
+    for (size_t i = 0; i < *count; ++i) out[i] = i < source.size() ? asHandle<CUgraphNode>(&*source[i]) : nullptr;
     *count = std::min(*count, source.size());
   } else {
     *count = source.size();
@@ -47,8 +46,8 @@ void clearEdgeData(CUgraphEdgeData* data, size_t count) {
 // Only plain edges exist for sm_80 to sm_89 kernels.
 bool plainEdges(const CUgraphEdgeData* data, size_t count) {
   return !data || std::all_of(data, data + count, [](const CUgraphEdgeData& edge) {
-           return edge.from_port == 0 && edge.to_port == 0 && edge.type == 0;
-         });
+    return edge.from_port == 0 && edge.to_port == 0 && edge.type == 0;
+  });
 }
 
 CUresult editEdges(CUgraph handle, const CUgraphNode* from, const CUgraphNode* to, size_t count, bool add) {

@@ -7,8 +7,9 @@ using namespace gpusim;
 namespace {
 
 CUDA_KERNEL_NODE_PARAMS widen(const CUDA_KERNEL_NODE_PARAMS_v1& narrow) {
-  return {narrow.func,      narrow.gridDimX,  narrow.gridDimY,       narrow.gridDimZ,     narrow.blockDimX, narrow.blockDimY,
-          narrow.blockDimZ, narrow.sharedMemBytes, narrow.kernelParams, narrow.extra, nullptr,          nullptr};
+  return {narrow.func,         narrow.gridDimX,  narrow.gridDimY,  narrow.gridDimZ,
+          narrow.blockDimX,    narrow.blockDimY, narrow.blockDimZ, narrow.sharedMemBytes,
+          narrow.kernelParams, narrow.extra,     nullptr,          nullptr};
 }
 
 CUDA_KERNEL_NODE_PARAMS describeKernel(GraphNode& node, KernelWork& work) {
@@ -119,8 +120,7 @@ CUresult cuGraphKernelNodeGetAttribute(CUgraphNode hNode, CUkernelNodeAttrID att
   });
 }
 
-CUresult cuGraphKernelNodeSetAttribute(CUgraphNode hNode, CUkernelNodeAttrID attr,
-                                       const CUkernelNodeAttrValue* value) {
+CUresult cuGraphKernelNodeSetAttribute(CUgraphNode hNode, CUkernelNodeAttrID attr, const CUkernelNodeAttrValue* value) {
   return onNode<KernelWork>(hNode, [&](GraphNode&, KernelWork& work) -> CUresult {
     if (!value) return CUDA_ERROR_INVALID_VALUE;
     CUlaunchAttribute attribute{};
@@ -246,8 +246,8 @@ CUresult cuGraphEventRecordNodeGetEvent(CUgraphNode hNode, CUevent* event_out) {
 }
 
 CUresult cuGraphEventWaitNodeGetEvent(CUgraphNode hNode, CUevent* event_out) {
-  return give<EventWaitWork, CUevent>(
-      hNode, event_out, [](const EventWaitWork& work) { return asHandle<CUevent>(work.event.get()); });
+  return give<EventWaitWork, CUevent>(hNode, event_out,
+                                      [](const EventWaitWork& work) { return asHandle<CUevent>(work.event.get()); });
 }
 
 CUresult cuGraphEventRecordNodeSetEvent(CUgraphNode hNode, CUevent event) {

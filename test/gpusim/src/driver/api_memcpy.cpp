@@ -123,9 +123,7 @@ CUresult cuMemcpyPeerAsync(CUdeviceptr dstDevice, CUcontext, CUdeviceptr srcDevi
   return linearAsync(Direction::kDeviceToDevice, dstDevice, srcDevice, ByteCount, hStream);
 }
 
-CUresult cuMemcpy2D_v2(const CUDA_MEMCPY2D* pCopy) {
-  return pCopy ? box(toCopy3D(*pCopy)) : CUDA_ERROR_INVALID_VALUE;
-}
+CUresult cuMemcpy2D_v2(const CUDA_MEMCPY2D* pCopy) { return pCopy ? box(toCopy3D(*pCopy)) : CUDA_ERROR_INVALID_VALUE; }
 CUresult cuMemcpy2DUnaligned_v2(const CUDA_MEMCPY2D* pCopy) { return cuMemcpy2D_v2(pCopy); }
 CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D* pCopy, CUstream hStream) {
   return pCopy ? boxAsync(toCopy3D(*pCopy), hStream) : CUDA_ERROR_INVALID_VALUE;

@@ -11,7 +11,8 @@ using namespace gpusim;
 
 namespace {
 
-CUresult load(CUmodule* out, const PtxSelection& selected, const std::shared_ptr<Context>& context, JitOptions* options) {
+CUresult load(CUmodule* out, const PtxSelection& selected, const std::shared_ptr<Context>& context,
+              JitOptions* options) {
   JitLog log;
   std::shared_ptr<LoadedModule> module;
   const CUresult status = loadModule(context, selected, module, log);

@@ -107,9 +107,8 @@ CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep) {
 }
 
 CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void* value) {
-  return withPool(pool, [&](const auto& found) {
-    return value ? found->setAttribute(attr, value) : CUDA_ERROR_INVALID_VALUE;
-  });
+  return withPool(
+      pool, [&](const auto& found) { return value ? found->setAttribute(attr, value) : CUDA_ERROR_INVALID_VALUE; });
 }
 
 CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void* value) {
@@ -131,8 +130,7 @@ CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc* map, size_
 CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool memPool, CUmemLocation* location) {
   return withPool(memPool, [&](const auto& found) {
     if (!flags || !location) return CUDA_ERROR_INVALID_VALUE;
-    *flags =
-        isDevice(*location, found->device) ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+    *flags = isDevice(*location, found->device) ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_NONE;
     return CUDA_SUCCESS;
   });
 }

@@ -158,8 +158,8 @@ CUresult cuStreamGetFlags(CUstream hStream, unsigned int* flags) {
   return reportOf<unsigned>(hStream, flags, [](const StreamUse& use) { return use.stream->flags; });
 }
 CUresult cuStreamGetId(CUstream hStream, unsigned long long* streamId) {
-  return reportOf<unsigned long long>(
-      hStream, streamId, [](const StreamUse& use) -> unsigned long long { return use.stream->id; });
+  return reportOf<unsigned long long>(hStream, streamId,
+                                      [](const StreamUse& use) -> unsigned long long { return use.stream->id; });
 }
 CUresult cuStreamGetCtx(CUstream hStream, CUcontext* pctx) {
   return reportOf<CUcontext>(hStream, pctx,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Functions of features that the simulator does not have. They exist so that programs link and get an error that says so;
-// arguments are not looked at, which the calling convention of the supported hosts allows.
+// Functions of features that the simulator does not have. They exist so that programs link and get an error that says
+// so; arguments are not looked at, which the calling convention of the supported hosts allows.
 #include <string>
 
-#include "log.h"
 #include "cuda_types.h"
+#include "log.h"
 
 namespace {
 

@@ -39,7 +39,8 @@ bool joined(const Capture& capture) {
   for (const auto& stream : capture.streams) {
     if (stream == capture.origin) continue;
     for (const GraphNode* node : stream->captureFrontier)
-      if (std::none_of(last.begin(), last.end(), [&](const GraphNode* end) { return capture.graph->reaches(node, end); }))
+      if (std::none_of(last.begin(), last.end(),
+                       [&](const GraphNode* end) { return capture.graph->reaches(node, end); }))
         return false;
   }
   return true;
@@ -47,8 +48,7 @@ bool joined(const Capture& capture) {
 
 }  // namespace
 
-Capture::Capture(std::shared_ptr<Graph> graph, std::shared_ptr<Stream> origin, CUstreamCaptureMode mode,
-                 bool intoGraph)
+Capture::Capture(std::shared_ptr<Graph> graph, std::shared_ptr<Stream> origin, CUstreamCaptureMode mode, bool intoGraph)
     : graph(std::move(graph)),
       origin(std::move(origin)),
       mode(mode),

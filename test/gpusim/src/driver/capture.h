@@ -50,8 +50,8 @@ bool invalidateCapturesOf(const Context& context);
 CUresult submit(const std::shared_ptr<Context>& context, const std::shared_ptr<Stream>& stream, CUgraphNodeType type,
                 Work work, CompletionPtr* done = nullptr, std::vector<CompletionPtr> dependencies = {});
 
-/// cuEventRecord and cuStreamWaitEvent in a capture: false when the stream does not capture and (for the wait) the event
-/// was not recorded in one, so that the ordinary meaning applies; else `status` is the call's result.
+/// cuEventRecord and cuStreamWaitEvent in a capture: false when the stream does not capture and (for the wait) the
+/// event was not recorded in one, so that the ordinary meaning applies; else `status` is the call's result.
 bool captureRecord(const std::shared_ptr<Stream>& stream, const std::shared_ptr<Event>& event, bool external,
                    CUresult& status);
 bool captureWait(const std::shared_ptr<Stream>& stream, const std::shared_ptr<Event>& event, bool external,

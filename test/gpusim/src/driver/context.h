@@ -42,8 +42,8 @@ class Context : public std::enable_shared_from_this<Context> {
   /// All streams that still exist or still have work, legacy first when there is one.
   std::vector<std::shared_ptr<Stream>> streams() const;
 
-  /// Puts work into a stream with the legacy default stream's ordering: work in the legacy stream waits for all blocking
-  /// streams and they wait for it.
+  /// Puts work into a stream with the legacy default stream's ordering: work in the legacy stream waits for all
+  /// blocking streams and they wait for it.
   CompletionPtr enqueue(Stream& stream, Work work, std::vector<CompletionPtr> dependencies = {});
 
   /// Waits for everything enqueued so far and returns the fault, if there is one.

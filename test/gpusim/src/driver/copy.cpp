@@ -100,9 +100,9 @@ CUresult moveBytes(uint64_t destination, uint64_t source, size_t bytes) {
 CUresult performCopy(const CopyWork& copy) {
   for (size_t z = 0; z < copy.depth; ++z) {
     for (size_t y = 0; y < copy.height; ++y) {
-      const uint64_t source =
-          copy.staged ? reinterpret_cast<uint64_t>(copy.staged->data() + (z * copy.height + y) * copy.width)
-                      : copy.source + z * copy.sourceSlice + y * copy.sourcePitch;
+      const uint64_t source = copy.staged
+                                  ? reinterpret_cast<uint64_t>(copy.staged->data() + (z * copy.height + y) * copy.width)
+                                  : copy.source + z * copy.sourceSlice + y * copy.sourcePitch;
       const uint64_t destination = copy.destination + z * copy.destinationSlice + y * copy.destinationPitch;
       if (const CUresult status = moveBytes(destination, source, copy.width); status != CUDA_SUCCESS) return status;
     }
@@ -147,13 +147,13 @@ CUresult describeCopy(const CUDA_MEMCPY3D& params, CopyWork& copy) {
   copy.depth = params.Depth;
   if (params.srcLOD != 0 || params.dstLOD != 0) return CUDA_ERROR_INVALID_VALUE;
   End source, destination;
-  CUresult status = describeEnd(params.srcMemoryType, reinterpret_cast<uint64_t>(params.srcHost), params.srcDevice,
-                                params.srcXInBytes, params.srcY, params.srcZ, params.srcPitch, params.srcHeight,
-                                params, source);
+  CUresult status =
+      describeEnd(params.srcMemoryType, reinterpret_cast<uint64_t>(params.srcHost), params.srcDevice,
+                  params.srcXInBytes, params.srcY, params.srcZ, params.srcPitch, params.srcHeight, params, source);
   if (status != CUDA_SUCCESS) return status;
-  status = describeEnd(params.dstMemoryType, reinterpret_cast<uint64_t>(params.dstHost), params.dstDevice,
-                       params.dstXInBytes, params.dstY, params.dstZ, params.dstPitch, params.dstHeight, params,
-                       destination);
+  status =
+      describeEnd(params.dstMemoryType, reinterpret_cast<uint64_t>(params.dstHost), params.dstDevice,
+                  params.dstXInBytes, params.dstY, params.dstZ, params.dstPitch, params.dstHeight, params, destination);
   if (status != CUDA_SUCCESS) return status;
   copy.source = source.address;
   copy.sourcePitch = source.pitch;
@@ -206,9 +206,9 @@ CUresult validateCopy(const CopyWork& copy) {
 CUresult validateFill(const FillWork& fill) {
   if (fill.elementSize != 1 && fill.elementSize != 2 && fill.elementSize != 4) return CUDA_ERROR_INVALID_VALUE;
   if (fill.width == 0 || fill.height == 0) return CUDA_SUCCESS;
-  const bool aligned = fill.destination % fill.elementSize == 0 &&
-                       (fill.height == 1 || (fill.pitch % fill.elementSize == 0 &&
-                                             fill.pitch >= fill.width * fill.elementSize));
+  const bool aligned =
+      fill.destination % fill.elementSize == 0 &&
+      (fill.height == 1 || (fill.pitch % fill.elementSize == 0 && fill.pitch >= fill.width * fill.elementSize));
   if (!aligned) return CUDA_ERROR_INVALID_VALUE;
   const uint64_t bytes = extent(fill.pitch, 0, fill.width * fill.elementSize, fill.height, 1);
   return insideAllocation(fill.destination, bytes) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;

@@ -8,7 +8,7 @@ namespace gpusim {
 
 enum class MemoryPlace {
   kPageable,
-  kPinned,   ///< page-locked host memory: copies are truly asynchronous
+  kPinned,  ///< page-locked host memory: copies are truly asynchronous
   kManaged,
   kDevice,
   kInvalid,  ///< a device address where nothing is allocated, or null
@@ -27,8 +27,8 @@ CUresult performFill(const FillWork& fill);
 /// A copy of `bytes` contiguous bytes.
 CopyWork linearCopy(uint64_t destination, uint64_t source, size_t bytes);
 
-/// Turns a program's description into a copy. Fails as the driver does: INVALID_VALUE for null or unallocated ends, rows
-/// longer than their pitch, unknown memory types; NOT_SUPPORTED for CUDA arrays.
+/// Turns a program's description into a copy. Fails as the driver does: INVALID_VALUE for null or unallocated ends,
+/// rows longer than their pitch, unknown memory types; NOT_SUPPORTED for CUDA arrays.
 CUresult describeCopy(const CUDA_MEMCPY3D& params, CopyWork& copy);
 CUDA_MEMCPY3D toCopy3D(const CUDA_MEMCPY2D& params);
 

@@ -105,11 +105,7 @@ enum CUstreamUpdateCaptureDependencies_flags : int {
   CU_STREAM_SET_CAPTURE_DEPENDENCIES = 0x1
 };
 
-enum CUmemAttach_flags : int {
-  CU_MEM_ATTACH_GLOBAL = 0x1,
-  CU_MEM_ATTACH_HOST = 0x2,
-  CU_MEM_ATTACH_SINGLE = 0x4
-};
+enum CUmemAttach_flags : int { CU_MEM_ATTACH_GLOBAL = 0x1, CU_MEM_ATTACH_HOST = 0x2, CU_MEM_ATTACH_SINGLE = 0x4 };
 
 enum CUmemhostalloc_flags : int {
   CU_MEMHOSTALLOC_PORTABLE = 0x01,
@@ -248,10 +244,7 @@ enum CUlibraryOption : int {
 
 enum CUmoduleLoadingMode : int { CU_MODULE_EAGER_LOADING = 0x1, CU_MODULE_LAZY_LOADING = 0x2 };
 
-enum CUfunctionLoadingState : int {
-  CU_FUNCTION_LOADING_STATE_UNLOADED = 0,
-  CU_FUNCTION_LOADING_STATE_LOADED = 1
-};
+enum CUfunctionLoadingState : int { CU_FUNCTION_LOADING_STATE_UNLOADED = 0, CU_FUNCTION_LOADING_STATE_LOADED = 1 };
 
 enum CUlimit : int {
   CU_LIMIT_STACK_SIZE = 0x00,

@@ -98,12 +98,11 @@ std::string describeTargets(const FatbinListing& listing) {
 PtxSelection unpack(const FatbinEntry& entry) {
   if (entry.compression == FatbinCompression::kNone) return {CUDA_SUCCESS, std::string(trimPadding(entry.data)), {}};
   if (entry.uncompressedSize > kMaxUncompressedSize)
-    return fail(CUDA_ERROR_INVALID_IMAGE, "fatbin: a compressed PTX entry claims " +
-                                              std::to_string(entry.uncompressedSize) + " bytes");
+    return fail(CUDA_ERROR_INVALID_IMAGE,
+                "fatbin: a compressed PTX entry claims " + std::to_string(entry.uncompressedSize) + " bytes");
   std::string text(entry.uncompressedSize, '\0');
-  const bool good = entry.compression == FatbinCompression::kLz4
-                        ? decompressLz4(entry.data, text.data(), text.size())
-                        : decompressZstd(entry.data, text.data(), text.size());
+  const bool good = entry.compression == FatbinCompression::kLz4 ? decompressLz4(entry.data, text.data(), text.size())
+                                                                 : decompressZstd(entry.data, text.data(), text.size());
   if (!good)
     return fail(CUDA_ERROR_INVALID_IMAGE,
                 "fatbin: the compressed PTX entry for compute_" + std::to_string(entry.target) +

@@ -19,7 +19,7 @@ enum class FatbinCompression { kNone, kLz4, kZstd };
 /// One entry of a fatbin. `data` points into the image and is as long as the payload proper (padding excluded).
 struct FatbinEntry {
   FatbinKind kind{};
-  int target = 0;                 ///< 80 for sm_80 or compute_80
+  int target = 0;                     ///< 80 for sm_80 or compute_80
   bool architectureSpecific = false;  ///< compute_90a: runs on that compute capability only
   bool familySpecific = false;        ///< compute_100f: runs within that major version only
   FatbinCompression compression = FatbinCompression::kNone;
@@ -43,12 +43,12 @@ struct PtxSelection {
   std::string log;
 };
 
-/// `size` is the image's length where it is known (a file), or kUnknownSize: the image then says itself how long it is, as
-/// cuModuleLoadData requires (NUL-terminated text, or a header with a size).
+/// `size` is the image's length where it is known (a file), or kUnknownSize: the image then says itself how long it is,
+/// as cuModuleLoadData requires (NUL-terminated text, or a header with a size).
 inline constexpr size_t kUnknownSize = ~size_t{0};
 
-/// Picks the PTX that a driver would compile for a device of compute capability `target` (80 for 8.0): the entry with the
-/// highest target that is not above it.
+/// Picks the PTX that a driver would compile for a device of compute capability `target` (80 for 8.0): the entry with
+/// the highest target that is not above it.
 PtxSelection selectPtx(const void* image, size_t size, int target);
 
 }  // namespace gpusim

@@ -167,8 +167,7 @@ CUresult ExecutableGraph::run(Context& context, uint64_t salt) const {
   return CUDA_SUCCESS;
 }
 
-std::shared_ptr<const ExecutableGraph> ExecutableGraph::forLaunch(
-    const std::shared_ptr<const ExecutableGraph>& graph) {
+std::shared_ptr<const ExecutableGraph> ExecutableGraph::forLaunch(const std::shared_ptr<const ExecutableGraph>& graph) {
   std::shared_ptr<ExecutableGraph> own;
   const auto change = [&](size_t index) -> Work& {
     if (!own) {

@@ -90,7 +90,8 @@ class GraphExec {
   CUresult updateFrom(const Graph& graph, CUgraphExecUpdateResultInfo& result);
 
   /// Launches of one executable graph never overlap: `launch(previous, salt)` enqueues and returns the completion.
-  CUresult launchAfterPrevious(const std::function<CUresult(CompletionPtr previous, uint64_t salt, CompletionPtr& done)>& launch);
+  CUresult launchAfterPrevious(
+      const std::function<CUresult(CompletionPtr previous, uint64_t salt, CompletionPtr& done)>& launch);
 
  private:
   std::shared_ptr<ExecutableGraph> copy() const;

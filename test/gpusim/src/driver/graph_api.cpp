@@ -43,8 +43,7 @@ CUresult copyNodeWork(const CUDA_MEMCPY3D* params, Work& work) {
 
 CUresult fillNodeWork(const CUDA_MEMSET_NODE_PARAMS* params, Work& work) {
   if (!params) return CUDA_ERROR_INVALID_VALUE;
-  const FillWork fill{params->dst,   params->pitch, params->value, params->elementSize,
-                      params->width, params->height};
+  const FillWork fill{params->dst, params->pitch, params->value, params->elementSize, params->width, params->height};
   if (const CUresult status = validateFill(fill); status != CUDA_SUCCESS) return status;
   work = fill;
   return CUDA_SUCCESS;

@@ -73,8 +73,7 @@ CUresult unregisterHostMemory(void* pointer) {
 
 bool hostMemoryFlags(const void* pointer, unsigned& flags) {
   Allocation allocation;
-  if (!deviceOfAddress(reinterpret_cast<uint64_t>(pointer), allocation) ||
-      allocation.kind != MemoryKind::HostPinned)
+  if (!deviceOfAddress(reinterpret_cast<uint64_t>(pointer), allocation) || allocation.kind != MemoryKind::HostPinned)
     return false;
   std::lock_guard lock(flagTable().mutex);
   const auto found = flagTable().flags.find(allocation.base);

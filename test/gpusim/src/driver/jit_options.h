@@ -7,8 +7,8 @@
 
 namespace gpusim {
 
-/// The options of cuModuleLoadDataEx and its relatives. Only the log buffers mean anything to an interpreter; the rest is
-/// accepted.
+/// The options of cuModuleLoadDataEx and its relatives. Only the log buffers mean anything to an interpreter; the rest
+/// is accepted.
 class JitOptions {
  public:
   CUresult read(unsigned count, const CUjit_option* options, void** values);

@@ -57,7 +57,7 @@ CUresult prepareLaunch(const std::shared_ptr<Context>& context, const void* func
   work.priority = request.priority;
   if (const CUresult status = copyParameters(request, kernel, work.config.parameters); status != CUDA_SUCCESS) {
     logRefusal(kernel.name + ": the launch does not give all " + std::to_string(kernel.parameters.size()) +
-            " parameters (" + std::to_string(kernel.parameterBytes) + " bytes)");
+               " parameters (" + std::to_string(kernel.parameterBytes) + " bytes)");
     return status;
   }
   std::string why;

@@ -58,8 +58,7 @@ CUresult loadModule(const std::shared_ptr<Context>& context, const PtxSelection&
 }
 
 void removeFunctionsOf(const Context& context) {
-  handles<Function>().removeIf(
-      [&](const Function& function) { return function.module->context.get() == &context; });
+  handles<Function>().removeIf([&](const Function& function) { return function.module->context.get() == &context; });
 }
 
 void removeFunctionsOf(const LoadedModule& module) {

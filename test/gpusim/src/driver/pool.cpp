@@ -26,9 +26,7 @@ uint64_t roundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / un
 
 }  // namespace
 
-uint64_t MemoryPool::reserved() const {
-  return roundUp(std::max(used_, std::min(kept_, threshold_)), kReservation);
-}
+uint64_t MemoryPool::reserved() const { return roundUp(std::max(used_, std::min(kept_, threshold_)), kReservation); }
 
 CUresult MemoryPool::allocate(uint64_t size, uint64_t& address) {
   std::lock_guard lock(mutex_);

@@ -19,8 +19,7 @@ CUresult copyNow(const std::shared_ptr<Context>& context, CopyWork copy) {
   if (empty(copy)) return CUDA_SUCCESS;
   const bool hostWaits = isHostPlace(placeOf(copy.source)) || isHostPlace(placeOf(copy.destination));
   CompletionPtr done;
-  const CUresult status =
-      submit(context, defaultStream(context), CU_GRAPH_NODE_TYPE_MEMCPY, std::move(copy), &done);
+  const CUresult status = submit(context, defaultStream(context), CU_GRAPH_NODE_TYPE_MEMCPY, std::move(copy), &done);
   if (status != CUDA_SUCCESS || !hostWaits) return status;
   return finish(context, done);
 }

@@ -52,7 +52,8 @@ struct Performer {
   CUresult operator()(const EmptyWork&) const { return CUDA_SUCCESS; }
 
   CUresult operator()(const KernelWork& work) const {
-    const LaunchResult result = launch(work.function->module->context->device.state, *work.function->kernel, work.config);
+    const LaunchResult result =
+        launch(work.function->module->context->device.state, *work.function->kernel, work.config);
     std::string text;
     for (const Report& report : result.reports) text += report.format();
     if (result.status != Status::Success && text.empty()) text = result.message;

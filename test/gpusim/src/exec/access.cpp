@@ -23,11 +23,16 @@ Space windowOf(uint64_t address) {
 
 const char* spaceName(Space s) {
   switch (s) {
-    case Space::Shared: return "shared";
-    case Space::Local: return "local";
-    case Space::Const: return "constant";
-    case Space::Param: return "parameter";
-    default: return "global";
+    case Space::Shared:
+      return "shared";
+    case Space::Local:
+      return "local";
+    case Space::Const:
+      return "constant";
+    case Space::Param:
+      return "parameter";
+    default:
+      return "global";
   }
 }
 
@@ -36,13 +41,17 @@ std::string accessWords(const Access& a) {
   return std::string(verb) + " " + std::to_string(a.bytes) + " bytes";
 }
 
-bool outOfBounds(Context& c, const Instruction& in, const Access& a, uint32_t lane, Space space, uint64_t address, const std::string& where) {
-  raise(c, in, ReportKind::OutOfBounds, lane, std::string("invalid ") + spaceName(space) + " " + accessWords(a) + ": " + where, address);
+bool outOfBounds(Context& c, const Instruction& in, const Access& a, uint32_t lane, Space space, uint64_t address,
+                 const std::string& where) {
+  raise(c, in, ReportKind::OutOfBounds, lane,
+        std::string("invalid ") + spaceName(space) + " " + accessWords(a) + ": " + where, address);
   return false;
 }
 
-void noteUninitialised(Context& c, const Instruction& in, const Access& a, uint32_t lane, Space space, uint64_t address, const std::string& where) {
-  note(c, in, ReportKind::Uninitialised, lane, std::string("uninitialised ") + spaceName(space) + " " + accessWords(a) + where, address);
+void noteUninitialised(Context& c, const Instruction& in, const Access& a, uint32_t lane, Space space, uint64_t address,
+                       const std::string& where) {
+  note(c, in, ReportKind::Uninitialised, lane,
+       std::string("uninitialised ") + spaceName(space) + " " + accessWords(a) + where, address);
 }
 
 uint32_t threadOf(const Context& c, uint32_t lane) { return c.warp->index * kLanes + lane; }
@@ -70,19 +79,23 @@ void markBits(uint8_t* bits, uint64_t offset, uint32_t bytes) {
   }
 }
 
-void checkGlobalRace(Context& c, const Instruction& in, const Access& a, uint32_t lane, uint64_t address, const uint8_t* p) {
+void checkGlobalRace(Context& c, const Instruction& in, const Access& a, uint32_t lane, uint64_t address,
+                     const uint8_t* p) {
   GlobalRaceShadow& shadow = c.worker->race;
   const AccessKey key = accessKey(c.block->index, c.pc - 1, threadOf(c, lane));
   const uint8_t* value = a.stored ? a.stored + size_t(lane) * a.bytes : nullptr;
   if (!c.launch->interleaved) {
-    if (a.write) shadow.write(address, a.bytes, key, value ? value : p);
-    else shadow.read(address, a.bytes, key);
+    if (a.write)
+      shadow.write(address, a.bytes, key, value ? value : p, a.bytes);
+    else
+      shadow.read(address, a.bytes, key, a.bytes);
     return;
   }
   GlobalRace r;
   const uint64_t now = c.launch->time, acquired = c.block->acquired;
   const bool same = value && std::memcmp(value, p, a.bytes) == 0;
-  const bool found = a.write ? shadow.writeAt(address, a.bytes, key, now, acquired, same, r) : shadow.readAt(address, a.bytes, key, now, acquired, r);
+  const bool found = a.write ? shadow.writeAt(address, a.bytes, key, now, acquired, same, r)
+                             : shadow.readAt(address, a.bytes, key, now, acquired, r);
   if (found) noteGlobalRace(c, in, lane, r);
 }
 
@@ -93,20 +106,37 @@ bool contiguous(const Lanes& lanes, uint32_t bytes) {
   return !different;
 }
 
+/// Race checks of 32 lanes side by side; false when they have to be checked one by one.
+bool checkRangeRace(Context& c, const Instruction& in, const Access& a, uint64_t first) {
+  GlobalRaceShadow& shadow = c.worker->race;
+  const AccessKey key = accessKey(c.block->index, c.pc - 1, c.warp->index * kLanes);
+  const uint32_t bytes = a.bytes * kLanes;
+  if (a.write && !a.stored) return false;
+  if (!c.launch->interleaved) {
+    if (a.write)
+      shadow.write(first, bytes, key, a.stored, a.bytes);
+    else
+      shadow.read(first, bytes, key, a.bytes);
+    return true;
+  }
+  if (a.write) return false;
+  GlobalRace r;
+  if (shadow.readAt(first, bytes, key, c.launch->time, c.block->acquired, r))
+    noteGlobalRace(c, in, uint32_t((r.address - first) / a.bytes), r);
+  return true;
+}
+
 /// As resolveGlobal, for a full warp on one range within the cached allocation; false when it is something else.
-bool resolveRange(Context& c, const Access& a, Lanes& lanes, bool race) {
+bool resolveRange(Context& c, const Instruction& in, const Access& a, Lanes& lanes, bool race) {
   Worker& w = *c.worker;
   const uint64_t first = lanes.address[0], offset = first - w.cached.base, bytes = uint64_t(a.bytes) * kLanes;
-  if (offset >= w.cached.size || w.cached.size - offset < bytes || (a.write && w.cached.kind == MemoryKind::ModuleConstant)) return false;
+  if (offset >= w.cached.size || w.cached.size - offset < bytes ||
+      (a.write && w.cached.kind == MemoryKind::ModuleConstant))
+    return false;
   if (!contiguous(lanes, a.bytes)) return false;
   uint8_t* bits = w.cached.initBits;
   if (bits && a.read && a.checkInit && c.launch->checks.init && !allBits(bits, offset, bytes)) return false;
-  if (race) {
-    const AccessKey key = accessKey(c.block->index, c.pc - 1, c.warp->index * kLanes);
-    if (c.launch->interleaved || (a.write && !a.stored)) return false;
-    if (a.write) w.race.writeLanes(first, a.bytes, key, a.stored);
-    else w.race.readLanes(first, a.bytes, key);
-  }
+  if (race && !checkRangeRace(c, in, a, first)) return false;
   if (bits && a.write && !allBits(bits, offset, bytes)) markBits(bits, offset, uint32_t(bytes));
   uint8_t* p = w.cached.host + offset;
   for (uint32_t i = 0; i < kLanes; ++i) lanes.pointer[i] = p + i * a.bytes;
@@ -119,8 +149,8 @@ bool resolveGlobal(Context& c, const Instruction& in, const Access& a, Lanes& la
   const CheckOptions& checks = c.launch->checks;
   const uint64_t generation = memory.generation();
   if (w.cachedGeneration != generation) w.cached = {}, w.cachedGeneration = generation;
-  const bool race = checks.race && !a.synchronises && space != Space::Const;
-  if (mask == kAllLanes && resolveRange(c, a, lanes, race)) return true;
+  const bool race = checks.race && !(a.write && a.synchronises) && space != Space::Const;
+  if (mask == kAllLanes && resolveRange(c, in, a, lanes, race)) return true;
   for (uint32_t m = mask; m; m &= m - 1) {
     const uint32_t lane = lowestLane(m);
     const uint64_t address = lanes.address[lane];
@@ -128,7 +158,8 @@ bool resolveGlobal(Context& c, const Instruction& in, const Access& a, Lanes& la
     if (offset >= w.cached.size || w.cached.size - offset < a.bytes) {
       if (!memory.find(address, w.cached)) return outOfBounds(c, in, a, lane, space, address, memory.describe(address));
       offset = address - w.cached.base;
-      if (w.cached.size - offset < a.bytes) return outOfBounds(c, in, a, lane, space, address, memory.describe(address) + ", beyond its end");
+      if (w.cached.size - offset < a.bytes)
+        return outOfBounds(c, in, a, lane, space, address, memory.describe(address) + ", beyond its end");
     }
     if (a.write && w.cached.kind == MemoryKind::ModuleConstant)
       return outOfBounds(c, in, a, lane, space, address, "constant memory is read-only");
@@ -144,6 +175,16 @@ bool resolveGlobal(Context& c, const Instruction& in, const Access& a, Lanes& la
   return true;
 }
 
+/// Whether the earlier write of a hazard was made by this very instruction, in a lower lane, with the same value: one
+/// of the writes lands, and all are alike.
+bool agrees(const Context& c, const Access& a, const Lanes& lanes, uint32_t mask, uint32_t lane, const RaceHit& hit) {
+  if (!a.write || !a.stored || !hit.earlierWrite || hit.pc != c.pc - 1 || hit.thread / kLanes != c.warp->index)
+    return false;
+  const uint32_t other = hit.thread % kLanes;
+  if (other >= lane || !(mask >> other & 1) || lanes.pointer[other] != lanes.pointer[lane]) return false;
+  return std::memcmp(a.stored + size_t(other) * a.bytes, a.stored + size_t(lane) * a.bytes, a.bytes) == 0;
+}
+
 bool resolveShared(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, bool generic) {
   Block& b = *c.block;
   const CheckOptions& checks = c.launch->checks;
@@ -152,17 +193,23 @@ bool resolveShared(Context& c, const Instruction& in, const Access& a, Lanes& la
     const uint32_t lane = lowestLane(m);
     const uint64_t offset = generic ? lanes.address[lane] - kSharedWindow : lanes.address[lane];
     if (offset >= size || size - offset < a.bytes)
-      return outOfBounds(c, in, a, lane, Space::Shared, offset, "offset " + std::to_string(offset) + " of " + std::to_string(size) + " bytes of shared memory");
+      return outOfBounds(
+          c, in, a, lane, Space::Shared, offset,
+          "offset " + std::to_string(offset) + " of " + std::to_string(size) + " bytes of shared memory");
     uint8_t* p = b.shared.data() + offset;
     lanes.pointer[lane] = p;
-    if (checks.race && !a.synchronises) {
+    if (checks.race && (!a.synchronises || a.isVolatile)) {
       const bool same = a.stored && std::memcmp(p, a.stored + size_t(lane) * a.bytes, a.bytes) == 0;
       const RaceHit hit = a.write ? b.race.write(c.warp->index, lane, uint32_t(offset), a.bytes, c.pc - 1, same)
                                   : b.race.read(c.warp->index, lane, uint32_t(offset), a.bytes);
-      if (hit.found) c.launch->reporter->sharedRace(c, in, lane, hit, a.write, offset);
+      // old warp-synchronous code relies on volatile between the lanes of a warp
+      const bool tolerated = a.isVolatile && hit.thread / kLanes == c.warp->index;
+      if (hit.found && !tolerated && !agrees(c, a, lanes, mask, lane, hit))
+        c.launch->reporter->sharedRace(c, in, lane, hit, a.write, offset);
     }
     if (a.read && a.checkInit && checks.init && !bitsSet(b.sharedInit.data(), offset, a.bytes))
-      noteUninitialised(c, in, a, lane, Space::Shared, offset, " (never written, or the cp.async that writes it has not been waited for)");
+      noteUninitialised(c, in, a, lane, Space::Shared, offset,
+                        " (never written, or the cp.async that writes it has not been waited for)");
     if (a.write) setBits(b.sharedInit.data(), offset, a.bytes, true);
   }
   return true;
@@ -174,7 +221,8 @@ bool resolveLocal(Context& c, const Instruction& in, const Access& a, Lanes& lan
     const uint32_t lane = lowestLane(m);
     const uint64_t offset = generic ? lanes.address[lane] - kLocalWindow : lanes.address[lane];
     if (offset >= size || size - offset < a.bytes)
-      return outOfBounds(c, in, a, lane, Space::Local, offset, "offset " + std::to_string(offset) + " of " + std::to_string(size) + " bytes of local memory");
+      return outOfBounds(c, in, a, lane, Space::Local, offset,
+                         "offset " + std::to_string(offset) + " of " + std::to_string(size) + " bytes of local memory");
     const uint64_t at = lane * size + offset;
     lanes.pointer[lane] = c.warp->localMemory.data() + at;
     if (a.read && a.checkInit && c.launch->checks.init && !bitsSet(c.warp->localInit.data(), at, a.bytes))
@@ -190,7 +238,8 @@ bool resolveParam(Context& c, const Instruction& in, const Access& a, Lanes& lan
     const uint32_t lane = lowestLane(m);
     const uint64_t offset = generic ? lanes.address[lane] - kParamWindow : lanes.address[lane];
     if (offset >= parameters.size() || parameters.size() - offset < a.bytes || a.write)
-      return outOfBounds(c, in, a, lane, Space::Param, offset, "kernel parameters are " + std::to_string(parameters.size()) + " bytes, read-only");
+      return outOfBounds(c, in, a, lane, Space::Param, offset,
+                         "kernel parameters are " + std::to_string(parameters.size()) + " bytes, read-only");
     lanes.pointer[lane] = const_cast<uint8_t*>(parameters.data()) + offset;
   }
   return true;
@@ -255,17 +304,28 @@ void countShared(Context& c, const Access& a, const Lanes& lanes, uint32_t mask)
   site.idealWavefronts += (distinct + 31) / 32;
 }
 
-bool resolveSpace(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, Space space, bool generic) {
+bool resolveSpace(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, Space space,
+                  bool generic) {
   bool ok;
   switch (space) {
-    case Space::Shared: ok = resolveShared(c, in, a, lanes, mask, generic); break;
-    case Space::Local: ok = resolveLocal(c, in, a, lanes, mask, generic); break;
-    case Space::Param: ok = resolveParam(c, in, a, lanes, mask, generic); break;
-    default: ok = resolveGlobal(c, in, a, lanes, mask, space); break;
+    case Space::Shared:
+      ok = resolveShared(c, in, a, lanes, mask, generic);
+      break;
+    case Space::Local:
+      ok = resolveLocal(c, in, a, lanes, mask, generic);
+      break;
+    case Space::Param:
+      ok = resolveParam(c, in, a, lanes, mask, generic);
+      break;
+    default:
+      ok = resolveGlobal(c, in, a, lanes, mask, space);
+      break;
   }
   if (ok && c.launch->profile && a.profiled) {
-    if (space == Space::Global) countGlobal(c, a, lanes, mask);
-    else if (space == Space::Shared) countShared(c, a, lanes, mask);
+    if (space == Space::Global)
+      countGlobal(c, a, lanes, mask);
+    else if (space == Space::Shared)
+      countShared(c, a, lanes, mask);
   }
   return ok;
 }
@@ -293,7 +353,9 @@ bool resolve(Context& c, const Instruction& in, const Access& a, Lanes& lanes) {
   if (misaligned) {
     uint32_t lane = 0;
     while (!(c.mask >> lane & 1) || !(lanes.address[lane] & low)) ++lane;
-    raise(c, in, ReportKind::Misaligned, lane, "misaligned " + accessWords(a) + " at an address that is no multiple of " + std::to_string(unit), lanes.address[lane]);
+    raise(c, in, ReportKind::Misaligned, lane,
+          "misaligned " + accessWords(a) + " at an address that is no multiple of " + std::to_string(unit),
+          lanes.address[lane]);
     return false;
   }
   if (a.space != Space::Generic) {
@@ -301,7 +363,8 @@ bool resolve(Context& c, const Instruction& in, const Access& a, Lanes& lanes) {
     return resolveSpace(c, in, a, lanes, c.mask, a.space, false);
   }
   uint64_t windowed = 0;  // the windows of shared, local and parameter space follow each other
-  for (uint32_t i = 0; i < kLanes; ++i) windowed |= (c.mask >> i & 1) && lanes.address[i] - kSharedWindow < 3 * kWindowBytes;
+  for (uint32_t i = 0; i < kLanes; ++i)
+    windowed |= (c.mask >> i & 1) && lanes.address[i] - kSharedWindow < 3 * kWindowBytes;
   if (!windowed) {
     lanes.space.fill(Space::Global);
     return resolveSpace(c, in, a, lanes, c.mask, Space::Global, true);
@@ -360,7 +423,8 @@ void polled(Context& c, const Instruction& in) {
   }
   if (++c.worker->idlePolls > kPollLimit)
     raise(c, in, ReportKind::Timeout, lowestLane(c.mask ? c.mask : 1),
-          "the launch hangs: " + std::to_string(kPollLimit) + " polls while nothing in memory changed (waiting for a block that is not resident, or a lost signal)");
+          "the launch hangs: " + std::to_string(kPollLimit) +
+              " polls while nothing in memory changed (waiting for a block that is not resident, or a lost signal)");
 }
 
 }  // namespace gpusim

@@ -14,11 +14,15 @@ struct Access {
   ptx::Space space = ptx::Space::Generic;
   uint32_t bytes = 4;  ///< of one lane
   bool write = false;
-  bool read = true;             ///< false for plain stores
-  bool synchronises = false;    ///< not subject to race checks
+  bool read = true;  ///< false for plain stores
+  /// Ordered access: no race in global memory when it writes (a read still races with plain writes), nor in shared
+  /// memory; except that volatile alone orders nothing between the warps of a block.
+  bool synchronises = false;
+  bool isVolatile = false;
   bool checkInit = true;
   uint32_t checkAlignment = 0;  ///< 0: `bytes`
-  const uint8_t* stored = nullptr;  ///< bytes about to be written, `bytes` a lane, for telling writes that change nothing
+  const uint8_t* stored =
+      nullptr;  ///< bytes about to be written, `bytes` a lane, for telling writes that change nothing
   bool profiled = true;
 };
 

@@ -47,7 +47,9 @@ void asyncCopy(Context& c, const Instruction& in) {
     if (op.size != kNoRef) bytes[i] = c.at<uint32_t>(op.size)[i];
     if (op.ignore != kNoRef && (c.predicate(op.ignore) >> i & 1)) bytes[i] = 0;
     if ((c.mask >> i & 1) && bytes[i] > op.bytes) {
-      raise(c, in, ReportKind::OutOfBounds, i, "cp.async with a source size of " + std::to_string(bytes[i]) + " of " + std::to_string(op.bytes) + " bytes");
+      raise(
+          c, in, ReportKind::OutOfBounds, i,
+          "cp.async with a source size of " + std::to_string(bytes[i]) + " of " + std::to_string(op.bytes) + " bytes");
       return;
     }
   }
@@ -136,13 +138,16 @@ bool decodeCopy(Decoder& d, const Statement& s, Instruction& in) {
   op->sourceBase = d.address(s.operands.at(1), baseBytes, op->sourceOffset, &sym);
   op->sourceWide = baseBytes == 8;
   const Operand& size = s.operands.at(2);
-  if (size.kind != Operand::Kind::Integer || (size.value != 4 && size.value != 8 && size.value != 16)) throw Unsupported{"copy size"};
+  if (size.kind != Operand::Kind::Integer || (size.value != 4 && size.value != 8 && size.value != 16))
+    throw Unsupported{"copy size"};
   op->bytes = uint32_t(size.value);
   const size_t optional = s.operands.size() - (hint ? 1 : 0);
   if (optional > 3) {
     const Operand& o = s.operands[3];
-    if (d.isPredicate(o)) op->ignore = d.predicateSource(o);
-    else op->size = d.source(o, 4);
+    if (d.isPredicate(o))
+      op->ignore = d.predicateSource(o);
+    else
+      op->size = d.source(o, 4);
   }
   if (optional > 4) throw Unsupported{"number of operands"};
   in.payload = op;
@@ -156,8 +161,10 @@ bool decodeAsyncCopy(Decoder& d, const Statement& s, Instruction& in) {
   if (s.op[0] != "cp" || s.op.size() < 3 || s.op[1] != "async") return false;
   in.kind = InstructionClass::AsyncCopy;
   const std::string& what = s.op[2];
-  if (what == "commit_group") in.run = commitGroup;
-  else if (what == "wait_all") in.run = waitAll;
+  if (what == "commit_group")
+    in.run = commitGroup;
+  else if (what == "wait_all")
+    in.run = waitAll;
   else if (what == "wait_group") {
     if (s.operands.at(0).kind != Operand::Kind::Integer) throw Unsupported{"group count is not a constant"};
     in.imm = s.operands[0].value;

@@ -32,15 +32,24 @@ template <class T>
 T combineInteger(AtomicKind kind, T old, T v) {
   using U = std::make_unsigned_t<T>;
   switch (kind) {
-    case kAdd: return T(U(old) + U(v));
-    case kMin: return v < old ? v : old;
-    case kMax: return v > old ? v : old;
-    case kAnd: return T(old & v);
-    case kOr: return T(old | v);
-    case kXor: return T(old ^ v);
-    case kInc: return U(old) >= U(v) ? T(0) : T(U(old) + 1);
-    case kDec: return old == 0 || U(old) > U(v) ? v : T(U(old) - 1);
-    default: return v;
+    case kAdd:
+      return T(U(old) + U(v));
+    case kMin:
+      return v < old ? v : old;
+    case kMax:
+      return v > old ? v : old;
+    case kAnd:
+      return T(old & v);
+    case kOr:
+      return T(old | v);
+    case kXor:
+      return T(old ^ v);
+    case kInc:
+      return U(old) >= U(v) ? T(0) : T(U(old) + 1);
+    case kDec:
+      return old == 0 || U(old) > U(v) ? v : T(U(old) - 1);
+    default:
+      return v;
   }
 }
 
@@ -49,9 +58,12 @@ float flushed(float v) { return std::fpclassify(v) == FP_SUBNORMAL ? std::copysi
 uint16_t combineHalf(AtomicKind kind, bool bfloat, uint16_t old, uint16_t v) {
   const float a = bfloat ? decodeBfloat(old) : decodeHalf(old), b = bfloat ? decodeBfloat(v) : decodeHalf(v);
   float r;
-  if (kind == kAdd) r = a + b;
-  else if (std::isnan(a) || std::isnan(b)) r = std::isnan(a) ? b : a;
-  else r = kind == kMin ? std::fmin(a, b) : std::fmax(a, b);
+  if (kind == kAdd)
+    r = a + b;
+  else if (std::isnan(a) || std::isnan(b))
+    r = std::isnan(a) ? b : a;
+  else
+    r = kind == kMin ? std::fmin(a, b) : std::fmax(a, b);
   return bfloat ? bfloatFromFloat(r) : halfFromFloat(r);
 }
 
@@ -76,17 +88,23 @@ uint64_t combine(const AtomicOp& op, uint64_t old, uint64_t v) {
       std::memcpy(&bits, &r, 8);
       return bits;
     }
-    case Type::F16: case Type::BF16:
+    case Type::F16:
+    case Type::BF16:
       return combineHalf(op.kind, op.type == Type::BF16, uint16_t(old), uint16_t(v));
-    case Type::F16x2: case Type::BF16x2: {
+    case Type::F16x2:
+    case Type::BF16x2: {
       const bool bf = op.type == Type::BF16x2;
-      return uint64_t(combineHalf(op.kind, bf, uint16_t(old >> 16), uint16_t(v >> 16))) << 16 | combineHalf(op.kind, bf, uint16_t(old), uint16_t(v));
+      return uint64_t(combineHalf(op.kind, bf, uint16_t(old >> 16), uint16_t(v >> 16))) << 16 |
+             combineHalf(op.kind, bf, uint16_t(old), uint16_t(v));
     }
-    case Type::S32: return uint32_t(combineInteger(op.kind, int32_t(old), int32_t(v)));
-    case Type::S64: return uint64_t(combineInteger(op.kind, int64_t(old), int64_t(v)));
+    case Type::S32:
+      return uint32_t(combineInteger(op.kind, int32_t(old), int32_t(v)));
+    case Type::S64:
+      return uint64_t(combineInteger(op.kind, int64_t(old), int64_t(v)));
     default:
-      return op.elementBytes == 4 ? combineInteger(op.kind, uint32_t(old), uint32_t(v)) : op.elementBytes == 8 ? combineInteger(op.kind, old, v)
-                                                                                         : combineInteger(op.kind, uint16_t(old), uint16_t(v));
+      return op.elementBytes == 4   ? combineInteger(op.kind, uint32_t(old), uint32_t(v))
+             : op.elementBytes == 8 ? combineInteger(op.kind, old, v)
+                                    : combineInteger(op.kind, uint16_t(old), uint16_t(v));
   }
 }
 
@@ -112,7 +130,12 @@ bool atomicLanes(Context& c, const AtomicOp& op, const Instruction& in, const La
     for (uint32_t k = 0; k < op.count; ++k) {
       const T v = c.at<T>(op.value[k])[lane];
       const T fresh = op.kind == kCas ? c.at<T>(op.second)[lane] : T(0);
-      const T old = update<T>(lanes.pointer[lane] + k * sizeof(T), [&](T x) { return op.kind == kCas ? (x == v ? fresh : x) : op.kind == kExch ? v : T(combine(op, x, v)); }, changed);
+      const T old = update<T>(
+          lanes.pointer[lane] + k * sizeof(T),
+          [&](T x) { return op.kind == kCas    ? (x == v ? fresh : x)
+                            : op.kind == kExch ? v
+                                               : T(combine(op, x, v)); },
+          changed);
       if (!op.result) continue;
       const Ref d = op.count == 1 ? in.dst : op.value[4 + k];
       if (d != kNoRef) c.at<T>(d)[lane] = old;
@@ -159,10 +182,18 @@ void atomic(Context& c, const Instruction& in) {
   synchronise(c, lanes, true, op.release, true);
   bool changed;
   switch (op.elementBytes) {
-    case 2: changed = atomicLanes<uint16_t>(c, op, in, lanes); break;
-    case 4: changed = atomicLanes<uint32_t>(c, op, in, lanes); break;
-    case 8: changed = atomicLanes<uint64_t>(c, op, in, lanes); break;
-    default: changed = atomicWide(c, op, in, lanes); break;
+    case 2:
+      changed = atomicLanes<uint16_t>(c, op, in, lanes);
+      break;
+    case 4:
+      changed = atomicLanes<uint32_t>(c, op, in, lanes);
+      break;
+    case 8:
+      changed = atomicLanes<uint64_t>(c, op, in, lanes);
+      break;
+    default:
+      changed = atomicWide(c, op, in, lanes);
+      break;
   }
   if (changed) {
     progressed(c);
@@ -173,8 +204,9 @@ void atomic(Context& c, const Instruction& in) {
 }
 
 AtomicKind takeKind(Modifiers& m) {
-  const std::pair<const char*, AtomicKind> kinds[] = {{"add", kAdd}, {"min", kMin}, {"max", kMax}, {"and", kAnd}, {"or", kOr},
-                                                      {"xor", kXor}, {"exch", kExch}, {"cas", kCas}, {"inc", kInc}, {"dec", kDec}};
+  const std::pair<const char*, AtomicKind> kinds[] = {{"add", kAdd}, {"min", kMin}, {"max", kMax},   {"and", kAnd},
+                                                      {"or", kOr},   {"xor", kXor}, {"exch", kExch}, {"cas", kCas},
+                                                      {"inc", kInc}, {"dec", kDec}};
   for (auto& [name, kind] : kinds)
     if (m.take(name)) return kind;
   throw Unsupported{"atomic operation"};
@@ -182,7 +214,8 @@ AtomicKind takeKind(Modifiers& m) {
 
 void checkType(const AtomicOp& op) {
   const bool f = ptx::isFloat(op.type), half = f && op.type != Type::F32 && op.type != Type::F64;
-  const bool ok = !f || op.kind == kAdd || op.kind == kExch || op.kind == kCas || (half && (op.kind == kMin || op.kind == kMax));
+  const bool ok =
+      !f || op.kind == kAdd || op.kind == kExch || op.kind == kCas || (half && (op.kind == kMin || op.kind == kMax));
   if (!ok || op.elementBytes == 1) throw Unsupported{"type of this atomic operation"};
   if (op.elementBytes == 16 && op.kind != kCas && op.kind != kExch) throw Unsupported{"type of this atomic operation"};
 }

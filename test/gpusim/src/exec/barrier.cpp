@@ -35,7 +35,8 @@ void complete(Block& b, Barrier& barrier) {
 }
 
 bool isComplete(const Block& b, const Barrier& barrier) {
-  return barrier.active && barrier.arrived >= (barrier.expected ? barrier.expected : b.liveThreads) && barrier.arrived > 0;
+  return barrier.active && barrier.arrived >= (barrier.expected ? barrier.expected : b.liveThreads) &&
+         barrier.arrived > 0;
 }
 
 struct BarrierPayload {
@@ -122,12 +123,14 @@ void arriveAtBarrier(Context& c, const Instruction& in, const BarrierArrival& a)
   }
   Barrier& barrier = b.barriers[a.id];
   if (a.threads % kLanes) {
-    raise(c, in, ReportKind::Barrier, lane, "thread count " + std::to_string(a.threads) + " of a barrier is not a multiple of 32");
+    raise(c, in, ReportKind::Barrier, lane,
+          "thread count " + std::to_string(a.threads) + " of a barrier is not a multiple of 32");
     return;
   }
   if (barrier.active && barrier.expected != a.threads && c.launch->checks.sync) {
     raise(c, in, ReportKind::Barrier, lane,
-          "mismatched barrier: " + std::to_string(a.threads) + " threads expected here, " + std::to_string(barrier.expected) + " by those who came before (0: all)");
+          "mismatched barrier: " + std::to_string(a.threads) + " threads expected here, " +
+              std::to_string(barrier.expected) + " by those who came before (0: all)");
     return;
   }
   ++c.worker->barriers;
@@ -171,7 +174,8 @@ bool decodeSynchronisation(Decoder& d, const Statement& s, Instruction& in) {
     in.kind = InstructionClass::Control;
     return true;
   }
-  if (op == "griddepcontrol" || op == "prefetch" || op == "prefetchu" || op == "applypriority" || op == "discard" || op == "pmevent") {
+  if (op == "griddepcontrol" || op == "prefetch" || op == "prefetchu" || op == "applypriority" || op == "discard" ||
+      op == "pmevent") {
     in.run = nothing;  // no effect that a program can see
     in.kind = InstructionClass::Control;
     return true;

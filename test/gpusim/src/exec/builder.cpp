@@ -47,7 +47,8 @@ Status ModuleBuilder::build(std::unique_ptr<Module>& out) {
   module->target_ = ast_.targetSm;
   module->isaVersion_ = ast_.version;
   if (ast_.targetSm > device_.model.smVersion()) {
-    log_.error += "the PTX targets sm_" + std::to_string(ast_.targetSm) + ", the device is sm_" + std::to_string(device_.model.smVersion()) + "\n";
+    log_.error += "the PTX targets sm_" + std::to_string(ast_.targetSm) + ", the device is sm_" +
+                  std::to_string(device_.model.smVersion()) + "\n";
     return Status::NoBinaryForGpu;
   }
   for (size_t i = 0; i < ast_.functions.size(); ++i) {
@@ -95,7 +96,8 @@ Status ModuleBuilder::placeVariable(Module& module, const Variable& v, const std
   s.bytes = v.bytes;
   if (v.bytes) {
     const bool constant = v.space == Space::Const;
-    const Status status = device_.memory.allocate(v.bytes, constant ? MemoryKind::ModuleConstant : MemoryKind::ModuleVariable, s.address, v.name);
+    const Status status = device_.memory.allocate(
+        v.bytes, constant ? MemoryKind::ModuleConstant : MemoryKind::ModuleVariable, s.address, v.name);
     if (status != Status::Success) return status;
     device_.memory.fill(s.address, 0, 1, v.bytes);
     module.variables_.push_back({v.name, s.address, v.bytes, constant});
@@ -150,8 +152,10 @@ std::vector<int> ModuleBuilder::reachable(int entry) {
   for (size_t i = 0; i < order.size(); ++i) {
     for (auto& s : ast_.functions[size_t(order[i])].statements) {
       if (s.op[0] == "call") {
-        if (s.operands[0].kind == Operand::Kind::Symbol) add(functionIndex(s.operands[0].name));
-        else indirect = true;
+        if (s.operands[0].kind == Operand::Kind::Symbol)
+          add(functionIndex(s.operands[0].name));
+        else
+          indirect = true;
       } else {
         for (auto& o : s.operands) forEachSymbol(o, [&](const std::string& n) { add(functionIndex(n)); });
       }
@@ -229,11 +233,7 @@ std::unique_ptr<Kernel> ModuleBuilder::buildKernel(int entry) {
   }
   code->singleWorker = communicates(functions);
   sumStacks(*code->module, *code);
-  for (auto& in : code->module->code) {
-    if (in.kind != InstructionClass::StoreShared && in.kind != InstructionClass::StoreGlobal) continue;
-    const auto& op = *static_cast<const MemoryOp*>(in.payload);
-    code->minStoreBytes = std::min<uint32_t>(code->minStoreBytes, uint32_t(op.elementBytes) * op.count);
-  }
+  code->minStoreBytes = leastStore(functions);
 
   kernel->name = f.name;
   for (auto& p : f.parameters) {
@@ -247,7 +247,8 @@ std::unique_ptr<Kernel> ModuleBuilder::buildKernel(int entry) {
   }
   auto product = [](const uint32_t v[3]) { return v[0] * v[1] * v[2]; };
   const uint32_t declared = f.requiredThreads[0] ? product(f.requiredThreads) : product(f.maxThreads);
-  kernel->maxThreads = declared ? std::min<uint32_t>(declared, uint32_t(device_.model.maxThreadsPerBlock)) : uint32_t(device_.model.maxThreadsPerBlock);
+  kernel->maxThreads = declared ? std::min<uint32_t>(declared, uint32_t(device_.model.maxThreadsPerBlock))
+                                : uint32_t(device_.model.maxThreadsPerBlock);
   std::copy(f.requiredThreads, f.requiredThreads + 3, kernel->requiredThreads);
   kernel->minBlocksPerSm = f.minBlocks;
   uint32_t limit = 255;
@@ -297,6 +298,22 @@ void ModuleBuilder::sumStacks(ModuleCode& module, KernelCode& kernel) {
   for (size_t i = 0; i < module.functions.size(); ++i) deepest = std::max(deepest, depth(int(i)));
   kernel.stackBytes = deepest;
   kernel.recursive = recursive;
+}
+
+// The granule of the race checks: neighbouring threads may store values of this size side by side.
+uint32_t ModuleBuilder::leastStore(const std::vector<int>& functions) const {
+  uint32_t least = 4;
+  for (int f : functions) {
+    for (auto& s : ast_.functions[size_t(f)].statements) {
+      const bool store = s.op[0] == "st" || (s.op[0] == "wmma" && s.has("store"));
+      if (!store || s.has("local") || s.has("param")) continue;
+      uint32_t count = s.has("v2") ? 2 : s.has("v4") ? 4 : s.has("v8") ? 8 : 1;
+      for (auto& part : s.op)
+        if (ptx::parseType(part) != ptx::Type::None)
+          least = std::min(least, ptx::typeBytes(ptx::parseType(part)) * count);
+    }
+  }
+  return least;
 }
 
 bool ModuleBuilder::communicates(const std::vector<int>& functions) const {

@@ -17,7 +17,8 @@ namespace gpusim {
 
 class ModuleBuilder : public Linker {
  public:
-  ModuleBuilder(DeviceState& device, ptx::ModuleAst ast, JitLog& log) : device_(device), ast_(std::move(ast)), log_(log) {}
+  ModuleBuilder(DeviceState& device, ptx::ModuleAst ast, JitLog& log)
+      : device_(device), ast_(std::move(ast)), log_(log) {}
   Status build(std::unique_ptr<Module>& out);
 
   const Symbol* find(const std::string& name) override;
@@ -45,15 +46,16 @@ class ModuleBuilder : public Linker {
   void decodeCall(Decoder& d, const ptx::Statement& s, Instruction& in);
   void sumStacks(ModuleCode& module, KernelCode& kernel);
   bool communicates(const std::vector<int>& functions) const;
+  uint32_t leastStore(const std::vector<int>& functions) const;
 
   DeviceState& device_;
   ptx::ModuleAst ast_;
   JitLog& log_;
-  std::map<std::string, Symbol> globals_;        ///< .global and .const variables, functions
-  std::map<std::string, Symbol> shared_;         ///< of the kernel being built
+  std::map<std::string, Symbol> globals_;  ///< .global and .const variables, functions
+  std::map<std::string, Symbol> shared_;   ///< of the kernel being built
   std::map<int, std::unique_ptr<Analysis>> analyses_;
-  std::map<int, int> codeIndex_;                 ///< AST function -> FunctionCode of the kernel being built
-  std::map<std::string, Symbol> locals_;         ///< of the function being decoded
+  std::map<int, int> codeIndex_;          ///< AST function -> FunctionCode of the kernel being built
+  std::map<std::string, Symbol> locals_;  ///< of the function being decoded
   std::map<std::string, std::string> unsupported_;
 };
 

@@ -18,7 +18,8 @@ T argument(const Context& c, const CallSite& site, uint32_t lane, size_t index) 
   T v{};
   if (index < site.arguments.size()) {
     const auto& slot = site.arguments[index];
-    std::memcpy(&v, c.frame->params.data() + size_t(lane) * c.frame->function->paramBytes + slot.offset, std::min<size_t>(sizeof v, slot.bytes));
+    std::memcpy(&v, c.frame->params.data() + size_t(lane) * c.frame->function->paramBytes + slot.offset,
+                std::min<size_t>(sizeof v, slot.bytes));
   }
   return v;
 }
@@ -27,7 +28,8 @@ template <class T>
 void result(const Context& c, const CallSite& site, uint32_t lane, T v) {
   if (site.returns.empty()) return;
   const auto& slot = site.returns[0];
-  std::memcpy(c.frame->params.data() + size_t(lane) * c.frame->function->paramBytes + slot.offset, &v, std::min<size_t>(sizeof v, slot.bytes));
+  std::memcpy(c.frame->params.data() + size_t(lane) * c.frame->function->paramBytes + slot.offset, &v,
+              std::min<size_t>(sizeof v, slot.bytes));
 }
 
 std::string textAt(Context& c, uint32_t lane, uint64_t address) {
@@ -51,7 +53,8 @@ std::string formatOne(Context& c, uint32_t lane, std::string spec, uint64_t buff
   }
   char text[512];
   ++converted;
-  const bool isLong = spec.find('l') != std::string::npos || spec.find('z') != std::string::npos || spec.find('t') != std::string::npos || spec.find('j') != std::string::npos;
+  const bool isLong = spec.find('l') != std::string::npos || spec.find('z') != std::string::npos ||
+                      spec.find('t') != std::string::npos || spec.find('j') != std::string::npos;
   if (std::strchr("diouxXc", kind)) {
     if (isLong) {
       int64_t v = 0;
@@ -91,8 +94,10 @@ void print(Context& c, const CallSite& site, uint32_t lane) {
       out += format.substr(i);
       break;
     }
-    if (format[end] == '%') out += '%';
-    else out += formatOne(c, lane, format.substr(i, end - i + 1), buffer, at, converted);
+    if (format[end] == '%')
+      out += '%';
+    else
+      out += formatOne(c, lane, format.substr(i, end - i + 1), buffer, at, converted);
     i = end;
   }
   c.block->printed += out;
@@ -118,7 +123,8 @@ bool peek(Context& c, uint32_t lane, uint64_t address, void* out, size_t bytes) 
 }
 
 int builtinIndex(const std::string& name) {
-  static const std::pair<const char*, int> kNames[] = {{"vprintf", kPrintf}, {"__assertfail", kAssertFail}, {"malloc", kMalloc}, {"free", kFree}};
+  static const std::pair<const char*, int> kNames[] = {
+      {"vprintf", kPrintf}, {"__assertfail", kAssertFail}, {"malloc", kMalloc}, {"free", kFree}};
   for (auto& [known, index] : kNames)
     if (name == known) return index;
   return -1;
@@ -132,9 +138,12 @@ void callBuiltin(Context& c, const Instruction& in, const CallSite& site) {
         print(c, site, lane);
         break;
       case kAssertFail: {
-        const std::string condition = textAt(c, lane, argument<uint64_t>(c, site, lane, 0)), file = textAt(c, lane, argument<uint64_t>(c, site, lane, 1));
+        const std::string condition = textAt(c, lane, argument<uint64_t>(c, site, lane, 0)),
+                          file = textAt(c, lane, argument<uint64_t>(c, site, lane, 1));
         const std::string function = textAt(c, lane, argument<uint64_t>(c, site, lane, 3));
-        raise(c, in, ReportKind::Assert, lane, "assertion `" + condition + "` failed at " + file + ":" + std::to_string(argument<uint32_t>(c, site, lane, 2)) + " in " + function);
+        raise(c, in, ReportKind::Assert, lane,
+              "assertion `" + condition + "` failed at " + file + ":" +
+                  std::to_string(argument<uint32_t>(c, site, lane, 2)) + " in " + function);
         return;
       }
       case kMalloc:
@@ -142,7 +151,8 @@ void callBuiltin(Context& c, const Instruction& in, const CallSite& site) {
         break;
       default:
         if (!deviceFree(*c.launch->device, argument<uint64_t>(c, site, lane, 0)))
-          raise(c, in, ReportKind::OutOfBounds, lane, "free of an address that malloc did not return", argument<uint64_t>(c, site, lane, 0));
+          raise(c, in, ReportKind::OutOfBounds, lane, "free of an address that malloc did not return",
+                argument<uint64_t>(c, site, lane, 0));
         break;
     }
   }

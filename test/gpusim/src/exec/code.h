@@ -61,8 +61,8 @@ struct Origin {
 struct MemoryOp {
   ptx::Space space = ptx::Space::Generic;
   uint8_t elementBytes = 4;
-  uint8_t count = 1;       ///< vector elements
-  bool isSigned = false;   ///< sign-extend a narrow load
+  uint8_t count = 1;          ///< vector elements
+  bool isSigned = false;      ///< sign-extend a narrow load
   bool synchronises = false;  ///< volatile, relaxed, acquire, release, atomic: exempt from race checks
   bool acquire = false, release = false, isVolatile = false;
   bool kernelParameter = false;  ///< .param of the entry function
@@ -73,7 +73,7 @@ struct MemoryOp {
 struct FunctionCode {
   std::string name;
   bool entry = false;
-  uint32_t pc = 0;          ///< first instruction
+  uint32_t pc = 0;  ///< first instruction
   uint32_t endPc = 0;
   uint32_t frameBytes = 0;  ///< registers of one warp
   uint32_t paramBytes = 0;  ///< formal and call-site parameters of one lane
@@ -115,7 +115,7 @@ struct ModuleCode {
 struct KernelCode {
   std::shared_ptr<ModuleCode> module;
   int function = 0;
-  bool singleWorker = false;      ///< inter-block communication: interleave blocks on one thread
+  bool singleWorker = false;  ///< inter-block communication: interleave blocks on one thread
   uint32_t sharedStatic = 0;
   uint32_t stackBytes = 0;
   bool recursive = false;

@@ -62,15 +62,27 @@ struct Fragment {
   Frame* frame = nullptr;
   Rendezvous* rendezvous = nullptr;
   FragmentState state = FragmentState::Ready;
-  uint64_t parkedAt = 0;      ///< Warp::syncOperations then
-  uint32_t waitMask = 0;      ///< WaitLanes: lanes executing (guard true)
-  uint32_t waitMembers = 0;   ///< WaitLanes: lanes that must come
+  uint64_t parkedAt = 0;     ///< Warp::syncOperations then
+  uint32_t waitMask = 0;     ///< WaitLanes: lanes executing (guard true)
+  uint32_t waitMembers = 0;  ///< WaitLanes: lanes that must come
   WaitKind waitKind = WaitKind::Instruction;
   bool alone = false;  ///< go on without the missing lanes (synccheck is off)
 };
 
 /// Layout of Warp::special, in units of 32 words.
-enum WarpSpecial : uint32_t { kTidX, kTidY, kTidZ, kLaneId, kWarpId, kLaneEq, kLaneLt, kLaneLe, kLaneGe, kLaneGt, kWarpSpecialCount };
+enum WarpSpecial : uint32_t {
+  kTidX,
+  kTidY,
+  kTidZ,
+  kLaneId,
+  kWarpId,
+  kLaneEq,
+  kLaneLt,
+  kLaneLe,
+  kLaneGe,
+  kLaneGt,
+  kWarpSpecialCount
+};
 
 struct Warp {
   Block* block = nullptr;
@@ -78,11 +90,11 @@ struct Warp {
   uint32_t live = 0;  ///< lanes that exist and have not exited
   std::vector<Fragment> fragments;
   size_t current = 0;
-  std::vector<std::unique_ptr<Frame>> frames;      ///< in use
+  std::vector<std::unique_ptr<Frame>> frames;  ///< in use
   std::vector<std::unique_ptr<Frame>> freeFrames;
   std::vector<std::unique_ptr<Rendezvous>> rendezvous;
   std::vector<Rendezvous*> freeRendezvous;
-  uint64_t syncOperations = 0;  ///< atomics and other communicating accesses executed
+  uint64_t syncOperations = 0;       ///< atomics and other communicating accesses executed
   std::vector<uint8_t> localMemory;  ///< 32 x stack bytes
   std::vector<uint8_t> localInit;    ///< one bit per byte
   AsyncCopies async;
@@ -91,8 +103,27 @@ struct Warp {
 
 /// Layout of Block::special, in units of 32 words.
 enum BlockSpecial : uint32_t {
-  kNtidX, kNtidY, kNtidZ, kCtaidX, kCtaidY, kCtaidZ, kNctaidX, kNctaidY, kNctaidZ, kNwarpid, kSmid, kNsmid,
-  kGrididLow, kZero, kOne, kEnvreg1, kEnvreg2, kDynamicShared, kTotalShared, kMaxShared, kBlockSpecialCount
+  kNtidX,
+  kNtidY,
+  kNtidZ,
+  kCtaidX,
+  kCtaidY,
+  kCtaidZ,
+  kNctaidX,
+  kNctaidY,
+  kNctaidZ,
+  kNwarpid,
+  kSmid,
+  kNsmid,
+  kGrididLow,
+  kZero,
+  kOne,
+  kEnvreg1,
+  kEnvreg2,
+  kDynamicShared,
+  kTotalShared,
+  kMaxShared,
+  kBlockSpecialCount
 };
 
 struct BarrierWaiter {
@@ -106,7 +137,7 @@ struct BarrierWaiter {
 struct Barrier {
   uint32_t expected = 0;  ///< threads; 0: all live threads of the block
   uint32_t arrived = 0;
-  uint32_t reduceCount = 0;  ///< bar.red: threads whose predicate was true
+  uint32_t reduceCount = 0;   ///< bar.red: threads whose predicate was true
   uint32_t participants = 0;  ///< lanes that took part in the reduction
   uint32_t warps = 0;         ///< warps that arrived (for happens-before)
   uint8_t operation = 0;      ///< BarrierReduce
@@ -118,6 +149,7 @@ struct Block {
   LaunchState* launch = nullptr;
   Worker* worker = nullptr;
   uint64_t index = 0;
+  uint64_t position = 0;  ///< in the order of execution; 0 for all blocks that are interleaved
   uint32_t id[3] = {0, 0, 0};
   std::vector<std::unique_ptr<Warp>> warps;
   uint32_t warpCount = 0;
@@ -145,7 +177,7 @@ struct Context {
   uint32_t active = 0;  ///< lanes of the fragment
   uint32_t pc = 0;      ///< next instruction
   Event event = Event::None;
-  uint32_t polls = 0;   ///< communicating accesses in this slice
+  uint32_t polls = 0;  ///< communicating accesses in this slice
   Frame* frame = nullptr;
   Warp* warp = nullptr;
   Block* block = nullptr;
@@ -199,11 +231,19 @@ struct LaunchState {
   uint32_t sharedBytes = 0;  ///< static and dynamic
   uint32_t stackBytes = 0;   ///< local memory of a lane
   uint64_t serial = 0;
-  uint64_t workspace = 0;  ///< cooperative launch: the grid barrier's memory
-  std::atomic<bool> stop{false};
+  uint64_t workspace = 0;                 ///< cooperative launch: the grid barrier's memory
+  std::atomic<uint64_t> failedAt{~0ull};  ///< least position of a block that failed; those after it stop
   class Reporter* reporter = nullptr;
-  uint64_t time = 0;              ///< global race check: release clock (interleaved launches only)
+  uint64_t time = 0;  ///< global race check: release clock (interleaved launches only)
   ReleaseTimes releases;
+
+  bool stopped(uint64_t position) const { return position >= failedAt.load(std::memory_order_relaxed); }
+  bool failed() const { return failedAt.load() != ~0ull; }
+  void fail(uint64_t position) {
+    uint64_t now = failedAt.load();
+    while (position < now && !failedAt.compare_exchange_weak(now, position)) {
+    }
+  }
 };
 
 /// Stops the launch with an error.

@@ -15,7 +15,8 @@ Frame* enterFunction(Context& c, const Instruction& in, const CallSite& site, co
   Warp& w = *c.warp;
   const uint32_t base = (c.frame->localTop + 15) / 16 * 16, size = c.launch->stackBytes;
   if (base + f.localBytes > size || w.frames.size() > 4096) {
-    raise(c, in, ReportKind::StackOverflow, lowestLane(lanes), "the call needs more than the " + std::to_string(size) + " bytes of local stack");
+    raise(c, in, ReportKind::StackOverflow, lowestLane(lanes),
+          "the call needs more than the " + std::to_string(size) + " bytes of local stack");
     return nullptr;
   }
   Frame* frame = newFrame(w, f);
@@ -71,7 +72,8 @@ void callIndirect(Context& c, const Instruction& in, const CallSite& site) {
       for (auto& g : c.launch->module->functions)
         if (g.tableIndex == int(index)) f = &g;
     if (!f) {
-      raise(c, in, ReportKind::IllegalInstruction, lane, "indirect call to an address that is no function", targets[lane]);
+      raise(c, in, ReportKind::IllegalInstruction, lane, "indirect call to an address that is no function",
+            targets[lane]);
       return;
     }
     callWith(c, in, site, *f, same);
@@ -98,7 +100,9 @@ void branchIndexed(Context& c, const Instruction& in) {
   for (uint32_t rest = c.mask; rest;) {
     const uint32_t lane = lowestLane(rest);
     if (index[lane] >= table.targets.size()) {
-      raise(c, in, ReportKind::IllegalInstruction, lane, "brx.idx with index " + std::to_string(index[lane]) + " of " + std::to_string(table.targets.size()) + " targets");
+      raise(c, in, ReportKind::IllegalInstruction, lane,
+            "brx.idx with index " + std::to_string(index[lane]) + " of " + std::to_string(table.targets.size()) +
+                " targets");
       return;
     }
     uint32_t same = 0;
@@ -142,7 +146,8 @@ void returnFromFunction(Context& c, const Instruction& in) {
     const uint32_t lane = lowestLane(m);
     for (size_t k = 0; k < site.returns.size() && k < f.returns.size(); ++k)
       std::memcpy(frame->parent->params.data() + size_t(lane) * callerBytes + site.returns[k].offset,
-                  frame->params.data() + size_t(lane) * f.paramBytes + f.returns[k].offset, std::min(site.returns[k].bytes, f.returns[k].bytes));
+                  frame->params.data() + size_t(lane) * f.paramBytes + f.returns[k].offset,
+                  std::min(site.returns[k].bytes, f.returns[k].bytes));
   }
   if (lanes == c.active) {
     c.pc = returnPc;
@@ -161,14 +166,19 @@ void exitThread(Context& c, const Instruction&) {
   barriersAfterExit(*c.block);
 }
 
-void trapThread(Context& c, const Instruction& in) { raise(c, in, ReportKind::Trap, lowestLane(c.mask), "trap instruction"); }
+void trapThread(Context& c, const Instruction& in) {
+  raise(c, in, ReportKind::Trap, lowestLane(c.mask), "trap instruction");
+}
 
-void breakpoint(Context& c, const Instruction& in) { raise(c, in, ReportKind::Trap, lowestLane(c.mask), "breakpoint instruction"); }
+void breakpoint(Context& c, const Instruction& in) {
+  raise(c, in, ReportKind::Trap, lowestLane(c.mask), "breakpoint instruction");
+}
 
 void joinPoint(Context& c, const Instruction&) { arriveAtJoin(c); }
 
 void unsupportedInstruction(Context& c, const Instruction& in) {
-  raise(c, in, ReportKind::IllegalInstruction, lowestLane(c.mask), "the simulator does not implement this instruction: " + *static_cast<const std::string*>(in.payload));
+  raise(c, in, ReportKind::IllegalInstruction, lowestLane(c.mask),
+        "the simulator does not implement this instruction: " + *static_cast<const std::string*>(in.payload));
 }
 
 }  // namespace gpusim

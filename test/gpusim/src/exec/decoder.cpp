@@ -135,7 +135,8 @@ Ref Decoder::symbolValue(const Operand& o, unsigned bytes) {
 Ref Decoder::source(const Operand& o, unsigned bytes) {
   switch (o.kind) {
     case Operand::Kind::Register:
-      if (bytesOf(o) != bytes) throw Unsupported{"register '" + function.registers[size_t(o.reg)].name + "' has the wrong size"};
+      if (bytesOf(o) != bytes)
+        throw Unsupported{"register '" + function.registers[size_t(o.reg)].name + "' has the wrong size"};
       return reg(o.reg);
     case Operand::Kind::Integer:
     case Operand::Kind::Float32:
@@ -170,7 +171,8 @@ Ref Decoder::destination(const Operand& o, unsigned bytes) {
     return it->second;
   }
   if (o.kind != Operand::Kind::Register) throw Unsupported{"destination is not a register"};
-  if (bytesOf(o) != bytes) throw Unsupported{"register '" + function.registers[size_t(o.reg)].name + "' has the wrong size"};
+  if (bytesOf(o) != bytes)
+    throw Unsupported{"register '" + function.registers[size_t(o.reg)].name + "' has the wrong size"};
   return reg(o.reg);
 }
 
@@ -215,20 +217,22 @@ Ref specialRegister(const std::string& name) {
     std::unordered_map<std::string, Ref> m;
     auto warp = [&](const char* n, uint32_t i) { m[n] = makeRef(kWarpBase, i * kLanes * 4); };
     auto block = [&](const char* n, uint32_t i) { m[n] = makeRef(kBlockBase, i * kLanes * 4); };
-    warp("%tid.x", kTidX), warp("%tid.y", kTidY), warp("%tid.z", kTidZ), warp("%laneid", kLaneId), warp("%warpid", kWarpId);
+    warp("%tid.x", kTidX), warp("%tid.y", kTidY), warp("%tid.z", kTidZ), warp("%laneid", kLaneId),
+        warp("%warpid", kWarpId);
     warp("%lanemask_eq", kLaneEq), warp("%lanemask_lt", kLaneLt), warp("%lanemask_le", kLaneLe);
     warp("%lanemask_ge", kLaneGe), warp("%lanemask_gt", kLaneGt), warp("%tid", kTidX);
     block("%ntid.x", kNtidX), block("%ntid.y", kNtidY), block("%ntid.z", kNtidZ), block("%ntid", kNtidX);
     block("%ctaid.x", kCtaidX), block("%ctaid.y", kCtaidY), block("%ctaid.z", kCtaidZ), block("%ctaid", kCtaidX);
-    block("%nctaid.x", kNctaidX), block("%nctaid.y", kNctaidY), block("%nctaid.z", kNctaidZ), block("%nctaid", kNctaidX);
+    block("%nctaid.x", kNctaidX), block("%nctaid.y", kNctaidY), block("%nctaid.z", kNctaidZ),
+        block("%nctaid", kNctaidX);
     block("%nwarpid", kNwarpid), block("%smid", kSmid), block("%nsmid", kNsmid), block("%gridid", kGrididLow);
     block("%envreg1", kEnvreg1), block("%envreg2", kEnvreg2);
     block("%dynamic_smem_size", kDynamicShared), block("%total_smem_size", kTotalShared);
     block("%aggr_smem_size", kMaxShared);
     for (const char* n : {"%ntid.w", "%nctaid.w"}) block(n, kOne);
-    for (const char* n : {"%tid.w", "%ctaid.w", "%cluster_ctarank", "%cluster_ctaid.x", "%cluster_ctaid.y",
-                          "%cluster_ctaid.z", "%reserved_smem_offset_begin", "%reserved_smem_offset_end",
-                          "%reserved_smem_offset_cap"})
+    for (const char* n :
+         {"%tid.w", "%ctaid.w", "%cluster_ctarank", "%cluster_ctaid.x", "%cluster_ctaid.y", "%cluster_ctaid.z",
+          "%reserved_smem_offset_begin", "%reserved_smem_offset_end", "%reserved_smem_offset_cap"})
       block(n, kZero);
     for (const char* n : {"%cluster_nctarank", "%cluster_nctaid.x", "%cluster_nctaid.y", "%cluster_nctaid.z"})
       block(n, kOne);

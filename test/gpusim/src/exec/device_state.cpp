@@ -25,8 +25,11 @@ uint64_t environmentNumber(const char* name, uint64_t otherwise) {
 }  // namespace
 
 DeviceState::DeviceState(DeviceModel m)
-    : model(std::move(m)), checks(CheckOptions::fromEnvironment()), seed(environmentNumber("GPUSIM_SEED", 0)),
-      memory(model.memoryBytes), heap(std::make_unique<Heap>()) {
+    : model(std::move(m)),
+      checks(CheckOptions::fromEnvironment()),
+      seed(environmentNumber("GPUSIM_SEED", 0)),
+      memory(model.memoryBytes),
+      heap(std::make_unique<Heap>()) {
   const unsigned cores = std::thread::hardware_concurrency();
   hostThreads = int(environmentNumber("GPUSIM_THREADS", cores ? cores : 1));
   if (hostThreads < 1) hostThreads = 1;

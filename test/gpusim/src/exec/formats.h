@@ -16,9 +16,12 @@ inline double roundTo(double v, int mantissa, int minExponent, int mode) {
   const int exponent = std::max(std::ilogb(v), minExponent) - mantissa;
   const double q = std::ldexp(v, -exponent);
   double r;
-  if (mode == FE_TOWARDZERO) r = std::trunc(q);
-  else if (mode == FE_DOWNWARD) r = std::floor(q);
-  else if (mode == FE_UPWARD) r = std::ceil(q);
+  if (mode == FE_TOWARDZERO)
+    r = std::trunc(q);
+  else if (mode == FE_DOWNWARD)
+    r = std::floor(q);
+  else if (mode == FE_UPWARD)
+    r = std::ceil(q);
   else {
     r = std::floor(q);
     const double rest = q - r;
@@ -47,8 +50,12 @@ uint16_t encodeSmall(double v, int mode, bool saturateFinite) {
   return uint16_t(sign | uint16_t((e + kBias) << Mantissa) | uint16_t(std::ldexp(r, Mantissa - e) - (1 << Mantissa)));
 }
 
-inline uint16_t encodeHalf(double v, int mode, bool saturateFinite = false) { return encodeSmall<5, 10>(v, mode, saturateFinite); }
-inline uint16_t encodeBfloat(double v, int mode, bool saturateFinite = false) { return encodeSmall<8, 7>(v, mode, saturateFinite); }
+inline uint16_t encodeHalf(double v, int mode, bool saturateFinite = false) {
+  return encodeSmall<5, 10>(v, mode, saturateFinite);
+}
+inline uint16_t encodeBfloat(double v, int mode, bool saturateFinite = false) {
+  return encodeSmall<8, 7>(v, mode, saturateFinite);
+}
 
 /// e5m2 and e4m3 with .satfinite, round to nearest even; NaN becomes 0x7F.
 inline uint8_t encodeE5M2(float v) {

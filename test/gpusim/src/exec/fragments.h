@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file fragments.h
-/// Divergence and reconvergence. Lanes of a warp that share a program counter form a fragment. At a divergent branch the
-/// fragment splits, and both parts are expected at the branch's immediate post-dominator, where they park and merge.
-/// The expectation is soft, so that lanes of one warp can wait for each other (independent thread scheduling): when the
-/// others keep polling, or nothing else can run, parked lanes go on alone.
+/// Divergence and reconvergence. Lanes of a warp that share a program counter form a fragment. At a divergent branch
+/// the fragment splits, and both parts are expected at the branch's immediate post-dominator, where they park and
+/// merge. The expectation is soft, so that lanes of one warp can wait for each other (independent thread scheduling):
+/// when the others keep polling, or nothing else can run, parked lanes go on alone.
 #pragma once
 
 #include "exec/context.h"

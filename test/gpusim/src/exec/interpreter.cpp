@@ -100,11 +100,12 @@ void reportMissing(Context& c, const Warp& w, const Fragment& f) {
   const uint32_t present = waitingTogether(w, f), need = wanted(w, f);
   if (f.waitKind == WaitKind::BlockBarrier) {
     raise(c, in, ReportKind::Barrier, lowestLane(f.mask),
-          "barrier in divergent code: reached by lanes " + maskText(present) + " of a warp whose live lanes are " + maskText(need));
+          "barrier in divergent code: reached by lanes " + maskText(present) + " of a warp whose live lanes are " +
+              maskText(need));
   } else {
     raise(c, in, ReportKind::WarpSync, lowestLane(f.mask),
-          "warp-synchronous instruction with lanes missing: its mask names live lanes " + maskText(need) + ", of which only " +
-              maskText(present & need) + " came");
+          "warp-synchronous instruction with lanes missing: its mask names live lanes " + maskText(need) +
+              ", of which only " + maskText(present & need) + " came");
   }
 }
 
@@ -164,9 +165,13 @@ SliceResult runWarp(Context& c) {
     }
   }
   switch (c.event) {
-    case Event::Yield: leaveFragment(c); return SliceResult::More;
-    case Event::Stop: return SliceResult::Stopped;
-    default: return w.fragments.empty() ? SliceResult::Finished : SliceResult::More;
+    case Event::Yield:
+      leaveFragment(c);
+      return SliceResult::More;
+    case Event::Stop:
+      return SliceResult::Stopped;
+    default:
+      return w.fragments.empty() ? SliceResult::Finished : SliceResult::More;
   }
 }
 
@@ -178,9 +183,11 @@ void reportDeadlock(Context& c, Block& b) {
     c.warp = b.warps[waiter.warp].get();
     raise(c, c.launch->module->code[waiter.pc], ReportKind::Barrier, lowestLane(waiter.mask),
           "deadlock: barrier " + std::to_string(id) + " was reached by " + std::to_string(barrier.arrived) + " of " +
-              std::to_string(barrier.expected ? barrier.expected : b.liveThreads) + " threads, and no other thread of the block can run");
+              std::to_string(barrier.expected ? barrier.expected : b.liveThreads) +
+              " threads, and no other thread of the block can run");
     // the GPU would hang here
-    note(c, c.launch->module->code[waiter.pc], ReportKind::Timeout, lowestLane(waiter.mask), "the launch never ends: mismatched barriers");
+    note(c, c.launch->module->code[waiter.pc], ReportKind::Timeout, lowestLane(waiter.mask),
+         "the launch never ends: mismatched barriers");
     return;
   }
 }
@@ -229,11 +236,12 @@ bool gatherLanes(Context& c, const Instruction& in, uint32_t members, WaitKind k
   return true;
 }
 
-void startBlock(Block& b, LaunchState& launch, Worker& worker, uint64_t index) {
+void startBlock(Block& b, LaunchState& launch, Worker& worker, uint64_t index, uint64_t position) {
   const Dim3& grid = launch.config->grid;
   b.launch = &launch;
   b.worker = &worker;
   b.index = index;
+  b.position = position;
   b.id[0] = uint32_t(index % grid.x);
   b.id[1] = uint32_t(index / grid.x % grid.y);
   b.id[2] = uint32_t(index / (uint64_t(grid.x) * grid.y));
@@ -270,7 +278,7 @@ SliceResult runBlock(Block& b, uint32_t slices) {
       c.warp = &w;
       c.base[kWarpBase] = reinterpret_cast<uint8_t*>(w.special.data());
       const SliceResult r = runWarp(c);
-      if (r == SliceResult::Stopped || c.launch->stop.load(std::memory_order_relaxed)) return SliceResult::Stopped;
+      if (r == SliceResult::Stopped || c.launch->stopped(b.position)) return SliceResult::Stopped;
       ran = r != SliceResult::Blocked;
     }
     if (!b.liveThreads) return SliceResult::Finished;

@@ -10,7 +10,7 @@ namespace gpusim {
 enum class SliceResult : uint8_t { More, Blocked, Finished, Stopped };
 
 /// Makes a block ready to run: warps, registers, poisoned shared memory, special registers.
-void startBlock(Block& b, LaunchState& launch, Worker& worker, uint64_t index);
+void startBlock(Block& b, LaunchState& launch, Worker& worker, uint64_t index, uint64_t position);
 /// Runs randomly chosen warps of a block for about `slices` slices.
 SliceResult runBlock(Block& b, uint32_t slices);
 
@@ -18,8 +18,9 @@ SliceResult runBlock(Block& b, uint32_t slices);
 /// c.mask to lanes that waited; false when this fragment has to wait (or the launch was stopped).
 bool gatherLanes(Context& c, const Instruction& in, uint32_t members, WaitKind kind);
 
-/// Calls `act` with the member mask that the active lanes name. Lanes that are here together may name different masks, as
-/// tiles of a warp do: then each group acts on its own. A group that is not complete is left to gatherLanes to judge.
+/// Calls `act` with the member mask that the active lanes name. Lanes that are here together may name different masks,
+/// as tiles of a warp do: then each group acts on its own. A group that is not complete is left to gatherLanes to
+/// judge.
 template <class Act>
 void forEachMemberGroup(Context& c, Ref members, Act act) {
   const uint32_t* named = c.at<uint32_t>(members);

@@ -75,7 +75,7 @@ class Run {
     Random random(launch_.seed ^ 0x5EED);
     uint64_t nextIndex = order_.next();
     bool waiting = true;
-    while (!launch_.stop) {
+    while (!launch_.failed()) {
       // all resident blocks may run; one that has not started is likelier to when others wait for something
       const bool startable = nextIndex < blocks_ && active.size() < resident_;
       if (!startable && active.empty()) break;
@@ -83,7 +83,7 @@ class Run {
       if (startable && (active.empty() || random.below(8) < (waiting ? 4u : 1u))) {
         pick = active.size();
         active.push_back(takeBlock(w));
-        startBlock(*active.back(), launch_, w, nextIndex);
+        startBlock(*active.back(), launch_, w, nextIndex, 0);
         nextIndex = order_.next();
       }
       const SliceResult r = runBlock(*active[pick], kSlicesPerTurn);
@@ -97,15 +97,18 @@ class Run {
     for (auto& b : active) flush(*b);
   }
 
-  void independent(Worker& w) {
-    while (!launch_.stop) {
-      const uint64_t index = takeIndex();
-      if (index >= blocks_) break;
+  /// Runs every `workers`-th block of the order, beginning with the `first`-th: who runs what does not depend on
+  /// timing.
+  void independent(Worker& w, size_t first, size_t workers) {
+    BlockOrder order = order_;
+    for (uint64_t position = 0;; ++position) {
+      const uint64_t index = order.next();
+      if (index >= blocks_ || launch_.stopped(position)) break;
+      if (position % workers != first) continue;
       auto b = takeBlock(w);
-      startBlock(*b, launch_, w, index);
-      SliceResult r;
-      do r = runBlock(*b, 64);
-      while (r == SliceResult::More && !launch_.stop && !(watchdog_.expired() && timeOut(b.get())));
+      startBlock(*b, launch_, w, index, position);
+      while (runBlock(*b, 64) == SliceResult::More)
+        if (watchdog_.expired()) timeOut(b.get());
       keepPrinted(*b);
       w.freeBlocks.push_back(std::move(b));
     }
@@ -114,18 +117,15 @@ class Run {
   /// Output of the blocks in an order that does not depend on which finished first.
   void flushAll() {
     std::sort(printed_.begin(), printed_.end());
-    for (auto& [index, text] : printed_) launch_.device->print(text);
+    for (auto& [position, text] : printed_)
+      if (position <= launch_.failedAt) launch_.device->print(text);
   }
 
  private:
-  uint64_t takeIndex() {
-    std::lock_guard lock(mutex_);
-    return order_.next();
-  }
   void keepPrinted(Block& b) {
     if (b.printed.empty()) return;
     std::lock_guard lock(mutex_);
-    printed_.emplace_back(b.index, std::move(b.printed));
+    printed_.emplace_back(b.position, std::move(b.printed));
     b.printed.clear();
   }
   void flush(Block& b) {
@@ -139,10 +139,9 @@ class Run {
     active[pick] = std::move(active.back());
     active.pop_back();
   }
-  bool timeOut(const Block* b) {
+  void timeOut(const Block* b) {
     launch_.reporter->add(ReportKind::Timeout, nullptr, b, 0, "the launch ran longer than GPUSIM_TIMEOUT", 0);
-    launch_.stop = true;
-    return true;
+    launch_.fail(b ? b->position : 0);
   }
 
   LaunchState& launch_;
@@ -176,7 +175,8 @@ int residentBlocksPerSm(const DeviceModel& m, const Kernel& k, uint32_t threads,
   const int perWarp = (int(k.registers) * kLanes + unit - 1) / unit * unit;
   if (perWarp) blocks = std::min(blocks, m.registersPerSm / perWarp / warps);
   const uint64_t grain = uint64_t(std::max(1, m.sharedAllocationUnit));
-  const uint64_t shared = (k.staticShared + dynamicShared + uint64_t(m.sharedReservedPerBlock) + grain - 1) / grain * grain;
+  const uint64_t shared =
+      (k.staticShared + dynamicShared + uint64_t(m.sharedReservedPerBlock) + grain - 1) / grain * grain;
   if (shared) blocks = std::min<int64_t>(blocks, int64_t(uint64_t(m.sharedPerSm) / shared));
   return std::max(0, blocks);
 }
@@ -191,21 +191,30 @@ Status validateLaunch(const DeviceState& device, const Kernel& k, const LaunchCo
   if (!g.x || !g.y || !g.z || !b.x || !b.y || !b.z) return bad("a dimension of the grid or block is zero");
   if (g.x > 0x7FFFFFFF || g.y > 65535 || g.z > 65535) return bad("the grid is larger than 2^31-1 x 65535 x 65535");
   if (b.x > 1024 || b.y > 1024 || b.z > 64 || b.count() > uint64_t(m.maxThreadsPerBlock))
-    return bad("the block has " + std::to_string(b.count()) + " threads (allowed: 1024 x 1024 x 64, together " + std::to_string(m.maxThreadsPerBlock) + ")");
+    return bad("the block has " + std::to_string(b.count()) + " threads (allowed: 1024 x 1024 x 64, together " +
+               std::to_string(m.maxThreadsPerBlock) + ")");
   if (b.count() > k.maxThreads)
-    return bad("the block has " + std::to_string(b.count()) + " threads, the kernel allows " + std::to_string(k.maxThreads));
-  if (k.requiredThreads[0] && (b.x != k.requiredThreads[0] || b.y != k.requiredThreads[1] || b.z != k.requiredThreads[2]))
+    return bad("the block has " + std::to_string(b.count()) + " threads, the kernel allows " +
+               std::to_string(k.maxThreads));
+  if (k.requiredThreads[0] &&
+      (b.x != k.requiredThreads[0] || b.y != k.requiredThreads[1] || b.z != k.requiredThreads[2]))
     return bad("the block differs from the kernel's .reqntid");
   if (c.parameters.size() < k.parameterBytes)
-    return bad("the parameter buffer has " + std::to_string(c.parameters.size()) + " bytes, the kernel takes " + std::to_string(k.parameterBytes));
-  const uint64_t optin = std::max<uint64_t>(c.maxDynamicShared ? c.maxDynamicShared + k.staticShared : 0, uint64_t(m.sharedPerBlock));
+    return bad("the parameter buffer has " + std::to_string(c.parameters.size()) + " bytes, the kernel takes " +
+               std::to_string(k.parameterBytes));
+  const uint64_t optin =
+      std::max<uint64_t>(c.maxDynamicShared ? c.maxDynamicShared + k.staticShared : 0, uint64_t(m.sharedPerBlock));
   const uint64_t shared = uint64_t(k.staticShared) + c.dynamicShared;
   if (shared > std::min<uint64_t>(optin, uint64_t(m.sharedPerBlockOptin)))
-    return bad("needs " + std::to_string(shared) + " bytes of shared memory, " + std::to_string(std::min<uint64_t>(optin, uint64_t(m.sharedPerBlockOptin))) + " are allowed");
+    return bad("needs " + std::to_string(shared) + " bytes of shared memory, " +
+               std::to_string(std::min<uint64_t>(optin, uint64_t(m.sharedPerBlockOptin))) + " are allowed");
   const int resident = residentBlocksPerSm(m, k, uint32_t(b.count()), c.dynamicShared);
-  if (!resident) return bad("no block fits a multiprocessor (" + std::to_string(k.registers) + " registers a thread)", Status::LaunchOutOfResources);
+  if (!resident)
+    return bad("no block fits a multiprocessor (" + std::to_string(k.registers) + " registers a thread)",
+               Status::LaunchOutOfResources);
   if (c.cooperative && g.count() > uint64_t(resident) * uint64_t(m.smCount))
-    return bad("a cooperative launch of " + std::to_string(g.count()) + " blocks, of which " + std::to_string(uint64_t(resident) * uint64_t(m.smCount)) + " can be resident",
+    return bad("a cooperative launch of " + std::to_string(g.count()) + " blocks, of which " +
+                   std::to_string(uint64_t(resident) * uint64_t(m.smCount)) + " can be resident",
                Status::CooperativeLaunchTooLarge);
   return Status::Success;
 }
@@ -240,7 +249,9 @@ LaunchResult launch(DeviceState& device, const Kernel& kernel, const LaunchConfi
   }
 
   const uint64_t blocks = config.grid.count();
-  const uint64_t resident = uint64_t(residentBlocksPerSm(device.model, kernel, uint32_t(config.block.count()), config.dynamicShared)) * uint64_t(device.model.smCount);
+  const uint64_t resident =
+      uint64_t(residentBlocksPerSm(device.model, kernel, uint32_t(config.block.count()), config.dynamicShared)) *
+      uint64_t(device.model.smCount);
   Run run(l, blocks, resident);
   const size_t workers = l.interleaved ? 1 : std::min<uint64_t>(uint64_t(device.hostThreads), blocks);
   std::vector<Worker> pool(workers);
@@ -249,12 +260,12 @@ LaunchResult launch(DeviceState& device, const Kernel& kernel, const LaunchConfi
     run.interleaved(pool[0]);
   } else {
     std::vector<std::thread> threads;
-    for (size_t i = 1; i < workers; ++i) threads.emplace_back([&, i] { run.independent(pool[i]); });
-    run.independent(pool[0]);
+    for (size_t i = 1; i < workers; ++i) threads.emplace_back([&, i] { run.independent(pool[i], i, workers); });
+    run.independent(pool[0], 0, workers);
     for (auto& t : threads) t.join();
     run.flushAll();
     for (size_t i = 1; i < workers; ++i) pool[0].race.merge(pool[i].race);
-    if (l.checks.race && !l.stop)
+    if (l.checks.race && !l.failed())
       for (auto& race : pool[0].race.collect()) reporter.globalRaceAtEnd(race);
   }
   if (l.workspace) device.memory.free(l.workspace);

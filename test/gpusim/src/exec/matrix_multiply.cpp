@@ -18,22 +18,33 @@ constexpr int kMost = 32 * 32;  // elements of the largest operand, with copies
 
 float decodeFloat(Type t, uint32_t bits) {
   switch (t) {
-    case Type::F16: return decodeHalf(uint16_t(bits));
-    case Type::BF16: return decodeBfloat(uint16_t(bits));
-    case Type::E4M3: return decodeE4M3(uint8_t(bits));
-    case Type::E5M2: return decodeE5M2(uint8_t(bits));
-    case Type::TF32: return std::bit_cast<float>(bits & 0xFFFFE000);  // the hardware ignores the lowest bits
-    default: return std::bit_cast<float>(bits);
+    case Type::F16:
+      return decodeHalf(uint16_t(bits));
+    case Type::BF16:
+      return decodeBfloat(uint16_t(bits));
+    case Type::E4M3:
+      return decodeE4M3(uint8_t(bits));
+    case Type::E5M2:
+      return decodeE5M2(uint8_t(bits));
+    case Type::TF32:
+      return std::bit_cast<float>(bits & 0xFFFFE000);  // the hardware ignores the lowest bits
+    default:
+      return std::bit_cast<float>(bits);
   }
 }
 
 int32_t decodeInteger(Type t, uint32_t bits) {
   switch (t) {
-    case Type::S8: return int8_t(bits);
-    case Type::U8: return uint8_t(bits);
-    case Type::S4: return int32_t(bits << 28) >> 28;
-    case Type::U4: return int32_t(bits & 15);
-    default: return int32_t(bits);
+    case Type::S8:
+      return int8_t(bits);
+    case Type::U8:
+      return uint8_t(bits);
+    case Type::S4:
+      return int32_t(bits << 28) >> 28;
+    case Type::U4:
+      return int32_t(bits & 15);
+    default:
+      return int32_t(bits);
   }
 }
 
@@ -62,14 +73,21 @@ void gather(const Context& c, const FragmentLayout& f, const std::vector<Ref>& r
 
 void gatherFloats(const Context& c, const FragmentLayout& f, const std::vector<Ref>& refs, float* out) {
   switch (f.type) {
-    case Type::F16: gather(c, f, refs, [=](int i, uint32_t v) { out[i] = decodeHalf(uint16_t(v)); }); break;
-    case Type::BF16: gather(c, f, refs, [=](int i, uint32_t v) { out[i] = decodeBfloat(uint16_t(v)); }); break;
-    case Type::E4M3: case Type::E5M2: {
+    case Type::F16:
+      gather(c, f, refs, [=](int i, uint32_t v) { out[i] = decodeHalf(uint16_t(v)); });
+      break;
+    case Type::BF16:
+      gather(c, f, refs, [=](int i, uint32_t v) { out[i] = decodeBfloat(uint16_t(v)); });
+      break;
+    case Type::E4M3:
+    case Type::E5M2: {
       const float* table = byteTable(f.type).data();
       gather(c, f, refs, [=](int i, uint32_t v) { out[i] = table[v]; });
       break;
     }
-    default: gather(c, f, refs, [&](int i, uint32_t v) { out[i] = decodeFloat(f.type, v); }); break;
+    default:
+      gather(c, f, refs, [&](int i, uint32_t v) { out[i] = decodeFloat(f.type, v); });
+      break;
   }
 }
 
@@ -112,9 +130,12 @@ void multiplyFloats(Context& c, const MatrixOp& op) {
   for (int copy = 0; copy < op.copies; ++copy) {
     const float *pa = a + copy * op.m * op.k, *pb = b + copy * op.k * op.n;
     float* pd = d + copy * op.m * op.n;
-    if (op.n == 8) multiplyRows<8>(pa, pb, pd, op.m, op.k);
-    else if (op.n == 16) multiplyRows<16>(pa, pb, pd, op.m, op.k);
-    else multiplyRows<32>(pa, pb, pd, op.m, op.k);
+    if (op.n == 8)
+      multiplyRows<8>(pa, pb, pd, op.m, op.k);
+    else if (op.n == 16)
+      multiplyRows<16>(pa, pb, pd, op.m, op.k);
+    else
+      multiplyRows<32>(pa, pb, pd, op.m, op.k);
   }
   scatterFloats(c, op.d, op.dRefs, d);
 }
@@ -123,14 +144,16 @@ void multiplyDoubles(Context& c, const MatrixOp& op) {
   double a[kMost], b[kMost], d[kMost];
   auto load = [&](const FragmentLayout& f, const std::vector<Ref>& refs, double* out) {
     for (int r = 0; r < f.registers; ++r)
-      for (int lane = 0; lane < kLanes; ++lane) out[f.index[size_t(r * kLanes + lane)]] = c.at<double>(refs[size_t(r)])[lane];
+      for (int lane = 0; lane < kLanes; ++lane)
+        out[f.index[size_t(r * kLanes + lane)]] = c.at<double>(refs[size_t(r)])[lane];
   };
   load(op.a, op.aRefs, a), load(op.b, op.bRefs, b), load(op.c, op.cRefs, d);
   for (int i = 0; i < op.m; ++i)
     for (int p = 0; p < op.k; ++p)
       for (int j = 0; j < op.n; ++j) d[i * op.n + j] = std::fma(a[i * op.k + p], b[p * op.n + j], d[i * op.n + j]);
   for (int r = 0; r < op.d.registers; ++r)
-    for (int lane = 0; lane < kLanes; ++lane) c.at<double>(op.dRefs[size_t(r)])[lane] = d[op.d.index[size_t(r * kLanes + lane)]];
+    for (int lane = 0; lane < kLanes; ++lane)
+      c.at<double>(op.dRefs[size_t(r)])[lane] = d[op.d.index[size_t(r * kLanes + lane)]];
 }
 
 void multiplyIntegers(Context& c, const MatrixOp& op) {
@@ -145,13 +168,16 @@ void multiplyIntegers(Context& c, const MatrixOp& op) {
       int64_t sum = d[i * op.n + j];
       for (int p = 0; p < k; ++p) {
         const int32_t x = a[i * k + p], y = b[p * op.n + j];
-        sum += op.bitOperation == 1 ? std::popcount(uint32_t(x ^ y)) : op.bitOperation == 2 ? std::popcount(uint32_t(x & y)) : x * y;
+        sum += op.bitOperation == 1   ? std::popcount(uint32_t(x ^ y))
+               : op.bitOperation == 2 ? std::popcount(uint32_t(x & y))
+                                      : x * y;
       }
       d[i * op.n + j] = op.saturate ? int32_t(std::clamp<int64_t>(sum, INT32_MIN, INT32_MAX)) : int32_t(sum);
     }
   }
   for (int r = 0; r < op.d.registers; ++r)
-    for (int lane = 0; lane < kLanes; ++lane) c.at<int32_t>(op.dRefs[size_t(r)])[lane] = d[op.d.index[size_t(r * kLanes + lane)]];
+    for (int lane = 0; lane < kLanes; ++lane)
+      c.at<int32_t>(op.dRefs[size_t(r)])[lane] = d[op.d.index[size_t(r * kLanes + lane)]];
 }
 
 }  // namespace
@@ -171,9 +197,12 @@ void multiplyMatrices(Context& c, const Instruction& in) {
   if (!wholeWarp(c, in)) return;
   const auto& op = *static_cast<const MatrixOp*>(in.payload);
   c.worker->matrixOperations += uint64_t(2) * uint64_t(op.m) * uint64_t(op.n) * uint64_t(op.k) * uint64_t(op.copies);
-  if (op.d.type == Type::F64) multiplyDoubles(c, op);
-  else if (op.d.type == Type::S32) multiplyIntegers(c, op);
-  else multiplyFloats(c, op);
+  if (op.d.type == Type::F64)
+    multiplyDoubles(c, op);
+  else if (op.d.type == Type::S32)
+    multiplyIntegers(c, op);
+  else
+    multiplyFloats(c, op);
 }
 
 }  // namespace gpusim

@@ -2,10 +2,10 @@
 /// @file matrix_multiply.h
 /// The arithmetic that mma and wmma share: fragments are gathered into whole matrices, multiplied, and scattered back.
 ///
-/// Numerics. Products of f16, bf16, tf32 and 8-bit floats are exact in f32. They are added to the accumulator one by one
-/// in the order of k, each sum rounded to nearest in f32; an f16 accumulator is rounded once, at the end. (The hardware
-/// adds in a wider format with truncation, in an order that is not documented.) f64 uses fma in the order of k; integers
-/// are exact and wrap, or saturate with .satfinite.
+/// Numerics. Products of f16, bf16, tf32 and 8-bit floats are exact in f32. They are added to the accumulator one by
+/// one in the order of k, each sum rounded to nearest in f32; an f16 accumulator is rounded once, at the end. (The
+/// hardware adds in a wider format with truncation, in an order that is not documented.) f64 uses fma in the order of
+/// k; integers are exact and wrap, or saturate with .satfinite.
 #pragma once
 
 #include <array>
@@ -21,9 +21,9 @@ namespace gpusim {
 struct FragmentLayout {
   ptx::Type type = ptx::Type::F16;
   int rows = 0, columns = 0;
-  int registers = 0;     ///< per lane
-  int perRegister = 1;   ///< elements in a register (words for b1)
-  int copies = 1;        ///< independent matrices side by side (the four of m8n8k4)
+  int registers = 0;    ///< per lane
+  int perRegister = 1;  ///< elements in a register (words for b1)
+  int copies = 1;       ///< independent matrices side by side (the four of m8n8k4)
   /// [(register * perRegister + element) * 32 + lane] -> index in the matrices, row-major
   std::vector<uint16_t> index;
 

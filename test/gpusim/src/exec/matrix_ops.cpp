@@ -74,7 +74,8 @@ void moveMatrices(Context& c, const Instruction& in) {
         continue;
       }
       uint16_t half[2];
-      for (int e = 0; e < 2; ++e) std::memcpy(&half[e], lanes.pointer[size_t(8 * q + 2 * (lane % 4) + e)] + 2 * (lane / 4), 2);
+      for (int e = 0; e < 2; ++e)
+        std::memcpy(&half[e], lanes.pointer[size_t(8 * q + 2 * (lane % 4) + e)] + 2 * (lane / 4), 2);
       d[lane] = uint32_t(half[1]) << 16 | half[0];
     }
   }
@@ -88,7 +89,8 @@ void transposeMatrix(Context& c, const Instruction& in) {
   for (int lane = 0; lane < kLanes; ++lane)
     for (int e = 0; e < 2; ++e) matrix[lane / 4][2 * (lane % 4) + e] = uint16_t(a[lane] >> (16 * e));
   uint32_t* d = c.at<uint32_t>(in.dst);
-  for (int lane = 0; lane < kLanes; ++lane) d[lane] = uint32_t(matrix[2 * (lane % 4) + 1][lane / 4]) << 16 | matrix[2 * (lane % 4)][lane / 4];
+  for (int lane = 0; lane < kLanes; ++lane)
+    d[lane] = uint32_t(matrix[2 * (lane % 4) + 1][lane / 4]) << 16 | matrix[2 * (lane % 4)][lane / 4];
 }
 
 bool decodeMatrixMove(Decoder& d, const Statement& s, Instruction& in, bool store) {
@@ -128,8 +130,10 @@ std::vector<Ref> fragment(Decoder& d, const Operand& o, const FragmentLayout& f,
   const unsigned bytes = f.type == Type::F64 ? 8 : 4;
   for (int r = 0; r < f.registers; ++r) {
     const Operand& e = isVector ? o.elements[size_t(r)] : o;
-    if (destination) refs.push_back(d.destination(e, bytes));
-    else refs.push_back(bytes == 8 ? d.source(e, Type::F64) : d.source(e, f.type == Type::F32 ? Type::F32 : Type::B32));
+    if (destination)
+      refs.push_back(d.destination(e, bytes));
+    else
+      refs.push_back(bytes == 8 ? d.source(e, Type::F64) : d.source(e, f.type == Type::F32 ? Type::F32 : Type::B32));
   }
   return refs;
 }

@@ -38,11 +38,19 @@ void loadValue(Context& c, const MemoryOp& op, uint32_t k, uint8_t* const* point
   const size_t offset = size_t(k) * op.elementBytes;
   const uint32_t m = c.mask;
   switch (op.valueBytes[k] << 8 | op.elementBytes << 1 | int(op.isSigned)) {
-#define GPUSIM_LOAD(R, REGISTER, E, ELEMENT)                                            \
-  case R << 8 | E << 1: return loadElements<u##REGISTER, u##ELEMENT>(d, pointer, offset, m); \
-  case R << 8 | E << 1 | 1: return loadElements<s##REGISTER, s##ELEMENT>(d, pointer, offset, m);
-    using u8 = uint8_t; using u16 = uint16_t; using u32 = uint32_t; using u64 = uint64_t;
-    using s8 = int8_t; using s16 = int16_t; using s32 = int32_t; using s64 = int64_t;
+#define GPUSIM_LOAD(R, REGISTER, E, ELEMENT)                             \
+  case R << 8 | E << 1:                                                  \
+    return loadElements<u##REGISTER, u##ELEMENT>(d, pointer, offset, m); \
+  case R << 8 | E << 1 | 1:                                              \
+    return loadElements<s##REGISTER, s##ELEMENT>(d, pointer, offset, m);
+    using u8 = uint8_t;
+    using u16 = uint16_t;
+    using u32 = uint32_t;
+    using u64 = uint64_t;
+    using s8 = int8_t;
+    using s16 = int16_t;
+    using s32 = int32_t;
+    using s64 = int64_t;
     GPUSIM_LOAD(4, 32, 4, 32)
     GPUSIM_LOAD(8, 64, 8, 64)
     GPUSIM_LOAD(2, 16, 2, 16)
@@ -57,7 +65,8 @@ void loadValue(Context& c, const MemoryOp& op, uint32_t k, uint8_t* const* point
       for (int i = 0; i < kLanes; ++i)
         if (m >> i & 1) std::memcpy(reinterpret_cast<Wide*>(d) + i, pointer[i] + offset, sizeof(Wide));
       return;
-    default: return;  // excluded by the decoder
+    default:
+      return;  // excluded by the decoder
   }
 }
 
@@ -74,7 +83,6 @@ void storeValue(const Context& c, const MemoryOp& op, uint32_t k, uint8_t* const
     if (c.mask >> i & 1) std::memcpy(pointer[i] + offset, v + size_t(i) * registerBytes, bytes);
 }
 
-
 void load(Context& c, const Instruction& in) {
   const auto& op = *static_cast<const MemoryOp*>(in.payload);
   Lanes lanes;
@@ -83,6 +91,7 @@ void load(Context& c, const Instruction& in) {
   a.space = op.space;
   a.bytes = uint32_t(op.elementBytes) * op.count;
   a.synchronises = op.synchronises;
+  a.isVolatile = op.isVolatile;
   if (!resolve(c, in, a, lanes)) return;
   for (uint32_t k = 0; k < op.count; ++k) loadValue(c, op, k, lanes.pointer.data());
   if (op.synchronises) {
@@ -102,7 +111,8 @@ void store(Context& c, const Instruction& in) {
   a.bytes = uint32_t(op.elementBytes) * op.count;
   a.write = true, a.read = false;
   a.synchronises = op.synchronises;
-  if (c.launch->checks.race && !op.synchronises) {
+  a.isVolatile = op.isVolatile;
+  if (c.launch->checks.race) {
     std::array<uint8_t*, kLanes> staging;
     for (size_t i = 0; i < kLanes; ++i) staging[i] = &values[0][0] + i * a.bytes;
     for (uint32_t k = 0; k < op.count; ++k) storeValue(c, op, k, staging.data());
@@ -144,17 +154,28 @@ void frameParameter(Context& c, const Instruction& in) {
     pointer[i] = c.frame->params.data() + i * size + offset;
   }
   for (uint32_t k = 0; k < op.count; ++k) {
-    if (Store) storeValue(c, op, k, pointer.data());
-    else loadValue(c, op, k, pointer.data());
+    if (Store)
+      storeValue(c, op, k, pointer.data());
+    else
+      loadValue(c, op, k, pointer.data());
   }
 }
 
 void setClass(Instruction& in, Space space, bool write) {
   switch (space) {
-    case Space::Shared: in.kind = write ? InstructionClass::StoreShared : InstructionClass::LoadShared; break;
-    case Space::Local: in.kind = write ? InstructionClass::StoreLocal : InstructionClass::LoadLocal; break;
-    case Space::Const: case Space::Param: in.kind = InstructionClass::LoadConst; break;
-    default: in.kind = write ? InstructionClass::StoreGlobal : InstructionClass::LoadGlobal; break;
+    case Space::Shared:
+      in.kind = write ? InstructionClass::StoreShared : InstructionClass::LoadShared;
+      break;
+    case Space::Local:
+      in.kind = write ? InstructionClass::StoreLocal : InstructionClass::LoadLocal;
+      break;
+    case Space::Const:
+    case Space::Param:
+      in.kind = InstructionClass::LoadConst;
+      break;
+    default:
+      in.kind = write ? InstructionClass::StoreGlobal : InstructionClass::LoadGlobal;
+      break;
   }
 }
 
@@ -175,8 +196,10 @@ void decodeParameter(Decoder& d, Instruction& in, MemoryOp& op, const Operand& a
     op.kernelParameter = d.function.entry;
   }
   if (op.kernelParameter && isStore) throw Unsupported{"store to a kernel parameter"};
-  if (op.kernelParameter) in.run = in.a == kNoRef ? loadKernelParameter : load;
-  else in.run = isStore ? frameParameter<true> : frameParameter<false>;
+  if (op.kernelParameter)
+    in.run = in.a == kNoRef ? loadKernelParameter : load;
+  else
+    in.run = isStore ? frameParameter<true> : frameParameter<false>;
 }
 
 bool decodeLoadStore(Decoder& d, const Statement& s, Instruction& in, bool isStore) {
@@ -204,8 +227,10 @@ bool decodeLoadStore(Decoder& d, const Statement& s, Instruction& in, bool isSto
     if (!bytes) bytes = std::max<unsigned>(2, op.elementBytes);  // constants and sinks
     if (bytes < op.elementBytes) throw Unsupported{"register is too small"};
     op.valueBytes[k] = uint8_t(bytes);
-    if (isStore) op.value[k] = e.kind == Operand::Kind::Register ? d.source(e, bytes) : d.source(e, t);
-    else if (e.kind != Operand::Kind::Sink) op.value[k] = d.destination(e, bytes);
+    if (isStore)
+      op.value[k] = e.kind == Operand::Kind::Register ? d.source(e, bytes) : d.source(e, t);
+    else if (e.kind != Operand::Kind::Sink)
+      op.value[k] = d.destination(e, bytes);
   }
   if (op.space == Space::Param) {
     decodeParameter(d, in, op, address, isStore);
@@ -234,13 +259,15 @@ bool takeMemoryModifiers(Modifiers& m, MemoryOp& op) {
   op.synchronises = op.isVolatile || relaxed || op.acquire || op.release;
   for (const char* scope : {"cta", "cluster", "gpu", "sys"}) m.take(scope);
   op.space = Space::Generic;
-  const std::pair<const char*, Space> spaces[] = {{"global", Space::Global}, {"shared", Space::Shared}, {"shared::cta", Space::Shared},
-                                                  {"local", Space::Local},   {"const", Space::Const},   {"param", Space::Param},
+  const std::pair<const char*, Space> spaces[] = {{"global", Space::Global},      {"shared", Space::Shared},
+                                                  {"shared::cta", Space::Shared}, {"local", Space::Local},
+                                                  {"const", Space::Const},        {"param", Space::Param},
                                                   {"param::entry", Space::Param}, {"param::func", Space::Param}};
   for (auto& [name, space] : spaces)
     if (m.take(name)) op.space = space;
-  for (const char* hint : {"ca", "cg", "cs", "lu", "wb", "wt", "nc", "unified", "L1::evict_normal", "L1::evict_unchanged", "L1::evict_first",
-                           "L1::evict_last", "L1::no_allocate", "L2::evict_normal", "L2::evict_first", "L2::evict_last", "L2::64B", "L2::128B", "L2::256B"})
+  for (const char* hint : {"ca", "cg", "cs", "lu", "wb", "wt", "nc", "unified", "L1::evict_normal",
+                           "L1::evict_unchanged", "L1::evict_first", "L1::evict_last", "L1::no_allocate",
+                           "L2::evict_normal", "L2::evict_first", "L2::evict_last", "L2::64B", "L2::128B", "L2::256B"})
     m.take(hint);
   if (m.take("cv")) op.isVolatile = op.synchronises = true;
   return m.take("L2::cache_hint");

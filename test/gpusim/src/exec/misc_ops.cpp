@@ -16,10 +16,14 @@ namespace {
 
 uint64_t windowBase(Space s) {
   switch (s) {
-    case Space::Shared: return kSharedWindow;
-    case Space::Local: return kLocalWindow;
-    case Space::Param: return kParamWindow;
-    default: return 0;
+    case Space::Shared:
+      return kSharedWindow;
+    case Space::Local:
+      return kLocalWindow;
+    case Space::Param:
+      return kParamWindow;
+    default:
+      return 0;
   }
 }
 
@@ -48,7 +52,8 @@ bool decodeCvta(Decoder& d, const Statement& s, Instruction& in) {
   const unsigned bytes = ptx::typeBytes(m.type());
   m.done();
   if (bytes != 8) throw Unsupported{"32-bit generic address"};
-  const unsigned from = s.operands.at(1).kind == Operand::Kind::Register ? d.bytesOf(s.operands[1]) : 8, to = d.bytesOf(s.operands.at(0));
+  const unsigned from = s.operands.at(1).kind == Operand::Kind::Register ? d.bytesOf(s.operands[1]) : 8,
+                 to = d.bytesOf(s.operands.at(0));
   in.a = d.source(s.operands[1], from);
   in.dst = d.destination(s.operands[0], to);
   in.run = from == 8 ? (to == 8 ? convertAddress<uint64_t, uint64_t> : convertAddress<uint64_t, uint32_t>)
@@ -64,7 +69,10 @@ void isSpace(Context& c, const Instruction& in) {
   for (uint32_t m = c.mask; m; m &= m - 1) {
     const uint32_t lane = lowestLane(m);
     const bool shared = isShared(a[lane]), local = isLocal(a[lane]), param = a[lane] - kParamWindow < kWindowBytes;
-    bool is = wanted == Space::Shared ? shared : wanted == Space::Local ? local : wanted == Space::Param ? param : !shared && !local && !param;
+    bool is = wanted == Space::Shared  ? shared
+              : wanted == Space::Local ? local
+              : wanted == Space::Param ? param
+                                       : !shared && !local && !param;
     if (is && (wanted == Space::Global || wanted == Space::Const)) {
       Allocation found;
       const bool constant = c.launch->device->memory.find(a[lane], found) && found.kind == MemoryKind::ModuleConstant;
@@ -87,7 +95,9 @@ bool decodeIsSpace(Decoder& d, const Statement& s, Instruction& in) {
 }
 
 uint64_t nanoseconds() {
-  return uint64_t(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+  return uint64_t(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count());
 }
 
 enum Dynamic { kClock, kClockHigh, kTimer, kTimerHigh, kGridId64, kZero64 };
@@ -97,7 +107,10 @@ template <class T, int What>
 void readDynamic(Context& c, const Instruction& in) {
   T* d = c.at<T>(in.dst);
   const uint64_t now = nanoseconds();
-  const uint64_t v = What == kClock || What == kTimer ? now : What == kClockHigh || What == kTimerHigh ? now >> 32 : What == kGridId64 ? c.launch->serial : 0;
+  const uint64_t v = What == kClock || What == kTimer           ? now
+                     : What == kClockHigh || What == kTimerHigh ? now >> 32
+                     : What == kGridId64                        ? c.launch->serial
+                                                                : 0;
   for (uint32_t m = c.mask; m; m &= m - 1) d[lowestLane(m)] = T(v);
   c.polls += 1;  // loops that wait for time to pass should not burn whole slices
   if (c.polls >= 64 && c.event == Event::None) c.event = Event::Yield;
@@ -111,12 +124,18 @@ bool decodeDynamicRegister(Decoder& d, const Statement& s, Instruction& in) {
   if (s.operands[1].kind != Operand::Kind::Special) return false;
   const bool wide = bytes == 8;
   if (name == "%is_explicit_cluster") return false;
-  if (name == "%clock" || name == "%clock64") in.run = wide ? readDynamic<uint64_t, kClock> : readDynamic<uint32_t, kClock>;
-  else if (name == "%clock_hi") in.run = readDynamic<uint32_t, kClockHigh>;
-  else if (name == "%globaltimer" || name == "%globaltimer_lo") in.run = wide ? readDynamic<uint64_t, kTimer> : readDynamic<uint32_t, kTimer>;
-  else if (name == "%globaltimer_hi") in.run = readDynamic<uint32_t, kTimerHigh>;
-  else if (name.rfind("%envreg", 0) == 0 || name.rfind("%pm", 0) == 0) in.run = wide ? readDynamic<uint64_t, kZero64> : readDynamic<uint32_t, kZero64>;
-  else throw Unsupported{"special register '" + name + "'"};
+  if (name == "%clock" || name == "%clock64")
+    in.run = wide ? readDynamic<uint64_t, kClock> : readDynamic<uint32_t, kClock>;
+  else if (name == "%clock_hi")
+    in.run = readDynamic<uint32_t, kClockHigh>;
+  else if (name == "%globaltimer" || name == "%globaltimer_lo")
+    in.run = wide ? readDynamic<uint64_t, kTimer> : readDynamic<uint32_t, kTimer>;
+  else if (name == "%globaltimer_hi")
+    in.run = readDynamic<uint32_t, kTimerHigh>;
+  else if (name.rfind("%envreg", 0) == 0 || name.rfind("%pm", 0) == 0)
+    in.run = wide ? readDynamic<uint64_t, kZero64> : readDynamic<uint32_t, kZero64>;
+  else
+    throw Unsupported{"special register '" + name + "'"};
   in.dst = d.destination(s.operands[0], bytes);
   in.kind = InstructionClass::Move;
   return true;
@@ -134,13 +153,16 @@ void allocateLocal(Context& c, const Instruction& in) {
   for (uint32_t m = c.mask; m; m &= m - 1) most = std::max<uint64_t>(most, size(lowestLane(m)));
   const uint64_t unit = std::max<uint64_t>(16, in.imm), at = (c.frame->localTop + unit - 1) / unit * unit;
   if (at + most > c.launch->stackBytes) {
-    raise(c, in, ReportKind::StackOverflow, lowestLane(c.mask), "alloca of " + std::to_string(most) + " bytes exceeds the local stack");
+    raise(c, in, ReportKind::StackOverflow, lowestLane(c.mask),
+          "alloca of " + std::to_string(most) + " bytes exceeds the local stack");
     return;
   }
   c.frame->localTop = uint32_t(at + most);
   for (uint32_t m = c.mask; m; m &= m - 1) {
-    if (in.aux & 2) c.at<uint64_t>(in.dst)[lowestLane(m)] = at;
-    else c.at<uint32_t>(in.dst)[lowestLane(m)] = uint32_t(at);
+    if (in.aux & 2)
+      c.at<uint64_t>(in.dst)[lowestLane(m)] = at;
+    else
+      c.at<uint32_t>(in.dst)[lowestLane(m)] = uint32_t(at);
   }
 }
 
@@ -149,8 +171,10 @@ void stackPointer(Context& c, const Instruction& in) {
   for (uint32_t m = c.mask; m; m &= m - 1) {
     const uint32_t lane = lowestLane(m);
     if (Save) {
-      if (in.aux & 2) c.at<uint64_t>(in.dst)[lane] = c.frame->localTop;
-      else c.at<uint32_t>(in.dst)[lane] = c.frame->localTop;
+      if (in.aux & 2)
+        c.at<uint64_t>(in.dst)[lane] = c.frame->localTop;
+      else
+        c.at<uint32_t>(in.dst)[lane] = c.frame->localTop;
     } else {
       c.frame->localTop = uint32_t(in.aux & 1 ? c.at<uint64_t>(in.a)[lane] : c.at<uint32_t>(in.a)[lane]);
     }

@@ -54,7 +54,8 @@ ProfileRecord collectProfile(const LaunchState& l, std::vector<Worker>& workers,
     for (const Worker& w : workers) {
       const SiteCounters& s = w.sites[pc];
       sum.warps += s.warps, sum.lanes += s.lanes, sum.requests += s.requests, sum.sectors += s.sectors;
-      sum.idealSectors += s.idealSectors, sum.bytes += s.bytes, sum.wavefronts += s.wavefronts, sum.idealWavefronts += s.idealWavefronts;
+      sum.idealSectors += s.idealSectors, sum.bytes += s.bytes, sum.wavefronts += s.wavefronts,
+          sum.idealWavefronts += s.idealWavefronts;
     }
     addSite(p, l, l.module->code[pc], sum);
   }
@@ -67,7 +68,8 @@ ProfileRecord collectProfile(const LaunchState& l, std::vector<Worker>& workers,
     p.matrixOperations += w.matrixOperations;
   }
   p.globalBytesTouched = workers[0].touched.count() * 32;
-  std::sort(p.conflicts.begin(), p.conflicts.end(), [](auto& a, auto& b) { return a.wavefronts - a.ideal > b.wavefronts - b.ideal; });
+  std::sort(p.conflicts.begin(), p.conflicts.end(),
+            [](auto& a, auto& b) { return a.wavefronts - a.ideal > b.wavefronts - b.ideal; });
   return p;
 }
 

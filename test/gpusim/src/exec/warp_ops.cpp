@@ -13,8 +13,8 @@ using ptx::Type;
 
 namespace {
 
-/// Runs `Exchange` for the lanes that take part: all that are here without a member mask (the forms before .sync), else each
-/// group of lanes that name the same members, once it is complete.
+/// Runs `Exchange` for the lanes that take part: all that are here without a member mask (the forms before .sync), else
+/// each group of lanes that name the same members, once it is complete.
 template <void (*Exchange)(Context&, const Instruction&)>
 void together(Context& c, const Instruction& in) {
   const Ref members = Ref(in.imm);
@@ -41,10 +41,14 @@ void shuffle(Context& c, const Instruction& in) {
     const int highest = (lane & segment) | (clamp & ~segment), lowest = lane & segment;
     int j;
     bool ok;
-    if (Mode == kUp) j = lane - offset, ok = j >= highest;
-    else if (Mode == kDown) j = lane + offset, ok = j <= highest;
-    else if (Mode == kButterfly) j = lane ^ offset, ok = j <= highest;
-    else j = lowest | (offset & ~segment), ok = j <= highest;
+    if (Mode == kUp)
+      j = lane - offset, ok = j >= highest;
+    else if (Mode == kDown)
+      j = lane + offset, ok = j <= highest;
+    else if (Mode == kButterfly)
+      j = lane ^ offset, ok = j <= highest;
+    else
+      j = lowest | (offset & ~segment), ok = j <= highest;
     if (!ok) j = lane;
     if (ok) inside |= 1u << lane;
     if (!(c.mask >> j & 1)) missing |= 1u << lane;
@@ -52,7 +56,8 @@ void shuffle(Context& c, const Instruction& in) {
   }
   if (in.dst2 != kNoRef) c.setPredicate(in.dst2, inside);
   if (missing && c.launch->checks.sync)
-    note(c, in, ReportKind::WarpSync, lowestLane(missing), "shfl reads from a lane that does not take part: the value is undefined");
+    note(c, in, ReportKind::WarpSync, lowestLane(missing),
+         "shfl reads from a lane that does not take part: the value is undefined");
   if (c.block->race.enabled()) c.block->race.warpSync(c.warp->index);
 }
 
@@ -97,7 +102,12 @@ void reduce(Context& c, const Instruction& in) {
   T r = a[lowestLane(c.mask)];
   for (uint32_t m = c.mask & (c.mask - 1); m; m &= m - 1) {
     const T v = a[lowestLane(m)];
-    r = Op == kAdd ? T(uint32_t(r) + uint32_t(v)) : Op == kMin ? (v < r ? v : r) : Op == kMax ? (v > r ? v : r) : Op == kAnd ? T(r & v) : Op == kOr ? T(r | v) : T(r ^ v);
+    r = Op == kAdd   ? T(uint32_t(r) + uint32_t(v))
+        : Op == kMin ? (v < r ? v : r)
+        : Op == kMax ? (v > r ? v : r)
+        : Op == kAnd ? T(r & v)
+        : Op == kOr  ? T(r | v)
+                     : T(r ^ v);
   }
   T* d = c.at<T>(in.dst);
   for (uint32_t m = c.mask; m; m &= m - 1) d[lowestLane(m)] = r;
@@ -128,7 +138,11 @@ void destinations(Decoder& d, const Operand& o, Instruction& in) {
 bool decodeShuffle(Decoder& d, const Statement& s, Instruction& in) {
   Modifiers m(s);
   const bool sync = m.take("sync");
-  in.run = m.take("up") ? together<shuffle<kUp>> : m.take("down") ? together<shuffle<kDown>> : m.take("bfly") ? together<shuffle<kButterfly>> : m.take("idx") ? together<shuffle<kIndex>> : nullptr;
+  in.run = m.take("up")     ? together<shuffle<kUp>>
+           : m.take("down") ? together<shuffle<kDown>>
+           : m.take("bfly") ? together<shuffle<kButterfly>>
+           : m.take("idx")  ? together<shuffle<kIndex>>
+                            : nullptr;
   if (!in.run || m.type() != Type::B32) throw Unsupported{"variant"};
   m.done();
   destinations(d, s.operands.at(0), in);
@@ -142,7 +156,11 @@ bool decodeShuffle(Decoder& d, const Statement& s, Instruction& in) {
 bool decodeVote(Decoder& d, const Statement& s, Instruction& in) {
   Modifiers m(s);
   const bool sync = m.take("sync"), ballot = m.take("ballot");
-  in.run = ballot ? together<vote<kBallot>> : m.take("all") ? together<vote<kAll>> : m.take("any") ? together<vote<kAny>> : m.take("uni") ? together<vote<kUniform>> : nullptr;
+  in.run = ballot          ? together<vote<kBallot>>
+           : m.take("all") ? together<vote<kAll>>
+           : m.take("any") ? together<vote<kAny>>
+           : m.take("uni") ? together<vote<kUniform>>
+                           : nullptr;
   if (!in.run) throw Unsupported{"variant"};
   m.type();
   m.done();
@@ -162,23 +180,38 @@ bool decodeMatch(Decoder& d, const Statement& s, Instruction& in) {
   destinations(d, s.operands.at(0), in);
   in.a = d.source(s.operands.at(1), wide ? 8 : 4);
   in.imm = d.source(s.operands.at(2), 4);
-  in.run = wide ? (all ? together<match<uint64_t, true>> : together<match<uint64_t, false>>) : (all ? together<match<uint32_t, true>> : together<match<uint32_t, false>>);
+  in.run = wide ? (all ? together<match<uint64_t, true>> : together<match<uint64_t, false>>)
+                : (all ? together<match<uint32_t, true>> : together<match<uint32_t, false>>);
   return true;
 }
 
 bool decodeRedux(Decoder& d, const Statement& s, Instruction& in) {
   Modifiers m(s);
   m.take("sync");
-  const int op = m.take("add") ? kAdd : m.take("min") ? kMin : m.take("max") ? kMax : m.take("and") ? kAnd : m.take("or") ? kOr : m.take("xor") ? kXor : -1;
+  const int op = m.take("add")   ? kAdd
+                 : m.take("min") ? kMin
+                 : m.take("max") ? kMax
+                 : m.take("and") ? kAnd
+                 : m.take("or")  ? kOr
+                 : m.take("xor") ? kXor
+                                 : -1;
   const Type t = m.type();
   m.done();
   if (ptx::isFloat(t) || op < 0) throw Unsupported{"variant"};
   in.dst = d.destination(s.operands.at(0), 4);
   in.a = d.source(s.operands.at(1), 4);
   in.imm = d.source(s.operands.at(2), 4);
-  if (ptx::isSigned(t)) in.run = op == kAdd ? together<reduce<int32_t, kAdd>> : op == kMin ? together<reduce<int32_t, kMin>> : together<reduce<int32_t, kMax>>;
-  else in.run = op == kAdd ? together<reduce<uint32_t, kAdd>> : op == kMin ? together<reduce<uint32_t, kMin>> : op == kMax ? together<reduce<uint32_t, kMax>>
-              : op == kAnd ? together<reduce<uint32_t, kAnd>> : op == kOr ? together<reduce<uint32_t, kOr>> : together<reduce<uint32_t, kXor>>;
+  if (ptx::isSigned(t))
+    in.run = op == kAdd   ? together<reduce<int32_t, kAdd>>
+             : op == kMin ? together<reduce<int32_t, kMin>>
+                          : together<reduce<int32_t, kMax>>;
+  else
+    in.run = op == kAdd   ? together<reduce<uint32_t, kAdd>>
+             : op == kMin ? together<reduce<uint32_t, kMin>>
+             : op == kMax ? together<reduce<uint32_t, kMax>>
+             : op == kAnd ? together<reduce<uint32_t, kAnd>>
+             : op == kOr  ? together<reduce<uint32_t, kOr>>
+                          : together<reduce<uint32_t, kXor>>;
   return true;
 }
 

@@ -109,8 +109,10 @@ void moveFragment(Context& c, const Instruction& in) {
       const size_t registerBytes = f.type == Type::F64 ? 8 : 4;
       for (size_t lane = 0; lane < kLanes; ++lane) {
         uint8_t* v = value + lane * registerBytes + size_t(e) * bytes;
-        if (op.store) std::memcpy(lanes.pointer[lane], v, bytes);
-        else std::memcpy(v, lanes.pointer[lane], bytes);
+        if (op.store)
+          std::memcpy(lanes.pointer[lane], v, bytes);
+        else
+          std::memcpy(v, lanes.pointer[lane], bytes);
       }
     }
   }
@@ -142,7 +144,9 @@ bool decodeMove(Decoder& d, const Statement& s, Instruction& in, bool store) {
   op->rowMajor = m.take("row");
   if (!op->rowMajor && !m.take("col")) throw Unsupported{"layout"};
   const Shape shape = takeShape(m, s);
-  op->space = m.take("global") ? Space::Global : m.take("shared") || m.take("shared::cta") ? Space::Shared : Space::Generic;
+  op->space = m.take("global")                            ? Space::Global
+              : m.take("shared") || m.take("shared::cta") ? Space::Shared
+                                                          : Space::Generic;
   const Type t = m.type();
   m.done();
   const Operand &address = s.operands.at(store ? 0 : 1), &value = s.operands.at(store ? 1 : 0);
@@ -157,13 +161,16 @@ bool decodeMove(Decoder& d, const Statement& s, Instruction& in, bool store) {
   if (s.operands.size() > 2) {
     op->stride = d.source(s.operands[2], 4);
   } else {
-    const int inner = operand == 'a' ? (op->rowMajor ? shape.k : shape.m) : operand == 'b' ? (op->rowMajor ? shape.n : shape.k) : (op->rowMajor ? shape.n : shape.m);
+    const int inner = operand == 'a'   ? (op->rowMajor ? shape.k : shape.m)
+                      : operand == 'b' ? (op->rowMajor ? shape.n : shape.k)
+                                       : (op->rowMajor ? shape.n : shape.m);
     op->stride = d.constant(4, uint64_t(inner));
   }
   in.payload = op;
   in.run = moveFragment;
   const bool shared = op->space == Space::Shared;
-  in.kind = store ? (shared ? InstructionClass::StoreShared : InstructionClass::StoreGlobal) : (shared ? InstructionClass::LoadShared : InstructionClass::LoadGlobal);
+  in.kind = store ? (shared ? InstructionClass::StoreShared : InstructionClass::StoreGlobal)
+                  : (shared ? InstructionClass::LoadShared : InstructionClass::LoadGlobal);
   return true;
 }
 

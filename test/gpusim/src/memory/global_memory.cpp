@@ -275,7 +275,8 @@ Status GlobalMemory::copy(uint64_t destination, uint64_t source, size_t bytes) {
     if (!s->initBits || allBits(s->initBits, from, bytes)) {
       setBits(d->initBits, to, bytes, true);
     } else {
-      for (uint64_t i = 0; i < bytes; ++i) setBits(d->initBits, to + i, 1, s->initBits[(from + i) >> 3] >> ((from + i) & 7) & 1);
+      for (uint64_t i = 0; i < bytes; ++i)
+        setBits(d->initBits, to + i, 1, s->initBits[(from + i) >> 3] >> ((from + i) & 7) & 1);
     }
   }
   return Status::Success;
@@ -322,7 +323,8 @@ std::string GlobalMemory::describe(uint64_t address) const {
   auto inside = freed_.upper_bound(address);
   if (inside != freed_.begin()) {
     const Allocation& a = std::prev(inside)->second;
-    if (address - a.base < a.size) return "at byte " + std::to_string(address - a.base) + " of " + name(a) + ", which was freed";
+    if (address - a.base < a.size)
+      return "at byte " + std::to_string(address - a.base) + " of " + name(a) + ", which was freed";
   }
   auto next = live_.upper_bound(address);
   uint64_t after = UINT64_MAX, before = UINT64_MAX;
@@ -345,8 +347,8 @@ std::vector<Allocation> GlobalMemory::live(bool userOnly) const {
   std::shared_lock lock(mutex_);
   std::vector<Allocation> out;
   for (auto& [base, a] : live_) {
-    const bool internal = a.kind == MemoryKind::ModuleVariable || a.kind == MemoryKind::ModuleConstant ||
-                          a.kind == MemoryKind::Workspace;
+    const bool internal =
+        a.kind == MemoryKind::ModuleVariable || a.kind == MemoryKind::ModuleConstant || a.kind == MemoryKind::Workspace;
     if (!userOnly || !internal) out.push_back(a);
   }
   std::sort(out.begin(), out.end(), [](auto& x, auto& y) { return x.serial < y.serial; });

@@ -81,7 +81,8 @@ class GlobalMemory {
   uint64_t bytesInUse() const;
   /// True for every address of the device's range, allocated or not: never a host address.
   bool ownsAddress(uint64_t address) const { return address - reinterpret_cast<uint64_t>(range_) < reserved_; }
-  /// Live allocations, oldest first; with userOnly those made by the program (Device, StreamOrdered, Managed, HostPinned).
+  /// Live allocations, oldest first; with userOnly those made by the program (Device, StreamOrdered, Managed,
+  /// HostPinned).
   std::vector<Allocation> live(bool userOnly) const;
 
   /// Changes whenever an allocation is freed: a cached Allocation is good as long as this has not changed.

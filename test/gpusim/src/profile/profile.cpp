@@ -24,7 +24,8 @@ std::string quoted(const std::string& s) {
   return out + "\"";
 }
 
-void writeClasses(std::stringstream& s, const char* name, const std::array<uint64_t, size_t(InstructionClass::Count)>& counts) {
+void writeClasses(std::stringstream& s, const char* name,
+                  const std::array<uint64_t, size_t(InstructionClass::Count)>& counts) {
   s << ",\"" << name << "\":{";
   bool first = true;
   for (size_t i = 0; i < counts.size(); ++i) {
@@ -38,16 +39,18 @@ void writeClasses(std::stringstream& s, const char* name, const std::array<uint6
 }  // namespace
 
 const char* instructionClassName(InstructionClass c) {
-  static const char* const kNames[] = {"integer", "float32", "float64", "half", "special", "convert", "move", "predicate",
-                                       "control", "barrier", "warpSync", "loadGlobal", "storeGlobal", "loadShared", "storeShared",
-                                       "loadLocal", "storeLocal", "loadConst", "atomic", "asyncCopy", "matrix", "fence"};
+  static const char* const kNames[] = {
+      "integer",    "float32",   "float64",  "half",       "special",     "convert",    "move",        "predicate",
+      "control",    "barrier",   "warpSync", "loadGlobal", "storeGlobal", "loadShared", "storeShared", "loadLocal",
+      "storeLocal", "loadConst", "atomic",   "asyncCopy",  "matrix",      "fence"};
   static_assert(sizeof kNames / sizeof *kNames == size_t(InstructionClass::Count));
   return kNames[size_t(c)];
 }
 
 void ProfileRecord::add(const ProfileRecord& o) {
   warpInstructions += o.warpInstructions, threadInstructions += o.threadInstructions;
-  for (size_t i = 0; i < warpByClass.size(); ++i) warpByClass[i] += o.warpByClass[i], threadByClass[i] += o.threadByClass[i];
+  for (size_t i = 0; i < warpByClass.size(); ++i)
+    warpByClass[i] += o.warpByClass[i], threadByClass[i] += o.threadByClass[i];
   globalLoadRequests += o.globalLoadRequests, globalLoadSectors += o.globalLoadSectors;
   globalLoadIdealSectors += o.globalLoadIdealSectors, globalLoadBytes += o.globalLoadBytes;
   globalStoreRequests += o.globalStoreRequests, globalStoreSectors += o.globalStoreSectors;
@@ -64,7 +67,8 @@ std::string ProfileRecord::toJson() const {
   std::stringstream s;
   auto number = [&](const char* name, uint64_t v) { s << ",\"" << name << "\":" << v; };
   s << "{\"kernel\":" << quoted(kernel) << ",\"device\":" << quoted(device) << ",\"simulated\":true";
-  s << ",\"grid\":[" << grid[0] << "," << grid[1] << "," << grid[2] << "],\"block\":[" << block[0] << "," << block[1] << "," << block[2] << "]";
+  s << ",\"grid\":[" << grid[0] << "," << grid[1] << "," << grid[2] << "],\"block\":[" << block[0] << "," << block[1]
+    << "," << block[2] << "]";
   number("staticShared", staticShared), number("dynamicShared", dynamicShared);
   number("registers", registers), number("residentBlocks", residentBlocks);
   number("warpInstructions", warpInstructions), number("threadInstructions", threadInstructions);
@@ -82,8 +86,9 @@ std::string ProfileRecord::toJson() const {
   s << ",\"conflicts\":[";
   for (size_t i = 0; i < conflicts.size(); ++i) {
     const BankConflictSite& c = conflicts[i];
-    s << (i ? "," : "") << "{\"ptxLine\":" << c.ptxLine << ",\"source\":" << quoted(c.source) << ",\"text\":" << quoted(c.text)
-      << ",\"accesses\":" << c.accesses << ",\"wavefronts\":" << c.wavefronts << ",\"ideal\":" << c.ideal << "}";
+    s << (i ? "," : "") << "{\"ptxLine\":" << c.ptxLine << ",\"source\":" << quoted(c.source)
+      << ",\"text\":" << quoted(c.text) << ",\"accesses\":" << c.accesses << ",\"wavefronts\":" << c.wavefronts
+      << ",\"ideal\":" << c.ideal << "}";
   }
   s << "]}";
   return s.str();

@@ -13,7 +13,7 @@ enum class InstructionClass : uint8_t {
   Integer,
   Float32,
   Float64,
-  Half,  ///< f16, bf16 and their packed forms
+  Half,     ///< f16, bf16 and their packed forms
   Special,  ///< approximations of the special-function unit
   Convert,
   Move,
@@ -40,8 +40,8 @@ const char* instructionClassName(InstructionClass c);
 /// Shared-memory traffic of one instruction of the kernel.
 struct BankConflictSite {
   int ptxLine = 0;
-  std::string source;  ///< "file:line" with -lineinfo, else empty
-  std::string text;    ///< the PTX instruction
+  std::string source;       ///< "file:line" with -lineinfo, else empty
+  std::string text;         ///< the PTX instruction
   uint64_t accesses = 0;    ///< warp-level executions
   uint64_t wavefronts = 0;  ///< bank passes they took
   uint64_t ideal = 0;       ///< passes they would take without a conflict
@@ -55,8 +55,8 @@ struct ProfileRecord {
   uint32_t block[3] = {1, 1, 1};
   uint64_t staticShared = 0;
   uint64_t dynamicShared = 0;
-  uint32_t registers = 0;        ///< estimate per thread
-  uint32_t residentBlocks = 0;   ///< over the whole device
+  uint32_t registers = 0;       ///< estimate per thread
+  uint32_t residentBlocks = 0;  ///< over the whole device
 
   uint64_t warpInstructions = 0;    ///< issue slots: warp-level executions
   uint64_t threadInstructions = 0;  ///< lane-level executions (guard true)
@@ -65,7 +65,7 @@ struct ProfileRecord {
 
   uint64_t globalLoadRequests = 0, globalLoadSectors = 0, globalLoadIdealSectors = 0, globalLoadBytes = 0;
   uint64_t globalStoreRequests = 0, globalStoreSectors = 0, globalStoreIdealSectors = 0, globalStoreBytes = 0;
-  uint64_t globalBytesTouched = 0;   ///< distinct bytes of the 32-byte sectors touched: the compulsory traffic
+  uint64_t globalBytesTouched = 0;  ///< distinct bytes of the 32-byte sectors touched: the compulsory traffic
   uint64_t sharedLoadWavefronts = 0, sharedLoadIdeal = 0;
   uint64_t sharedStoreWavefronts = 0, sharedStoreIdeal = 0;
   uint64_t matrixOperations = 0;  ///< multiplications and additions of mma (2*M*N*K each)

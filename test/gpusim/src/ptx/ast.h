@@ -13,8 +13,35 @@ namespace gpusim::ptx {
 
 /// Fundamental types. Alternate formats live in bit registers of their size.
 enum class Type : uint8_t {
-  None, Pred, B8, B16, B32, B64, B128, U8, U16, U32, U64, S8, S16, S32, S64, F16, F16x2, BF16, BF16x2, F32, F64,
-  TF32, E4M3x2, E5M2x2, E4M3, E5M2, U4, S4, B1
+  None,
+  Pred,
+  B8,
+  B16,
+  B32,
+  B64,
+  B128,
+  U8,
+  U16,
+  U32,
+  U64,
+  S8,
+  S16,
+  S32,
+  S64,
+  F16,
+  F16x2,
+  BF16,
+  BF16x2,
+  F32,
+  F64,
+  TF32,
+  E4M3x2,
+  E5M2x2,
+  E4M3,
+  E5M2,
+  U4,
+  S4,
+  B1
 };
 
 Type parseType(const std::string& word);  ///< "f32" -> F32; None when it is no type
@@ -31,11 +58,11 @@ struct Register {
 
 struct Operand {
   enum class Kind : uint8_t { Register, Integer, Float32, Float64, Symbol, Special, Vector, Address, Sink, Pair } kind;
-  int reg = -1;               ///< Register
-  bool negated = false;       ///< `!p`
-  uint64_t value = 0;         ///< Integer, or the bits of Float32/Float64
-  std::string name;           ///< Symbol, Special ("%tid.x")
-  int64_t offset = 0;         ///< Address: added to elements[0]; Symbol: name+offset
+  int reg = -1;                   ///< Register
+  bool negated = false;           ///< `!p`
+  uint64_t value = 0;             ///< Integer, or the bits of Float32/Float64
+  std::string name;               ///< Symbol, Special ("%tid.x")
+  int64_t offset = 0;             ///< Address: added to elements[0]; Symbol: name+offset
   std::vector<Operand> elements;  ///< Vector; Address (base); Pair (d|p)
 };
 
@@ -48,7 +75,7 @@ struct Statement {
   int line = 0;
   int file = 0, sourceLine = 0;        ///< from .loc
   std::vector<SourcePlace> inlinedAt;  ///< call sites of inlined code, innermost first
-  int guard = -1;                ///< predicate register
+  int guard = -1;                      ///< predicate register
   bool guardNegated = false;
   std::vector<std::string> op;  ///< opcode split at the dots: {"ld","global","f32"}
   std::vector<Operand> operands;

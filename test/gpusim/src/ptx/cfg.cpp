@@ -7,7 +7,9 @@ namespace gpusim::ptx {
 namespace {
 
 bool leavesFunction(const Statement& s) { return s.op[0] == "ret" || s.op[0] == "exit"; }
-bool endsBlock(const Statement& s) { return s.op[0] == "bra" || s.op[0] == "brx" || leavesFunction(s) || s.op[0] == "trap"; }
+bool endsBlock(const Statement& s) {
+  return s.op[0] == "bra" || s.op[0] == "brx" || leavesFunction(s) || s.op[0] == "trap";
+}
 
 /// Immediate dominators of the reversed graph, whose root (the virtual exit) has index blocks.size().
 /// Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm (2001).

@@ -12,9 +12,9 @@ namespace gpusim::ptx {
 struct BasicBlock {
   uint32_t first = 0, end = 0;  ///< statements [first, end)
   std::vector<uint32_t> successors;
-  bool exits = false;              ///< may leave the function
+  bool exits = false;               ///< may leave the function
   int immediatePostDominator = -1;  ///< block, or -1 when only the function's end post-dominates
-  bool joins = false;  ///< is the immediate post-dominator of a block with several ways out
+  bool joins = false;               ///< is the immediate post-dominator of a block with several ways out
 };
 
 /// Control-flow graph of a function body. Paths that end in `trap` do not count for post-dominance.

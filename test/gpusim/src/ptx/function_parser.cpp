@@ -15,8 +15,10 @@ void FunctionParser::run() {
   scopes_.push_back({0, {}, {}});
   auto declare = [&](const std::vector<Variable>& list) {
     for (auto& v : list) {
-      if (v.space == Space::Reg) addRegister(v.name, v.type);
-      else scopes_.back().variables[v.name] = v.name;
+      if (v.space == Space::Reg)
+        addRegister(v.name, v.type);
+      else
+        scopes_.back().variables[v.name] = v.name;
     }
   };
   declare(f_.returns);
@@ -72,8 +74,12 @@ void FunctionParser::directive() {
   if (p_.accept(".file")) return p_.fileDirective();
   if (p_.accept(".reg")) return registerDeclaration();
   const std::string d = p_.take().text;
-  Space space = d == ".local" ? Space::Local : d == ".shared" ? Space::Shared : d == ".param" ? Space::Param
-              : d == ".global" ? Space::Global : d == ".const" ? Space::Const : Space::None;
+  Space space = d == ".local"    ? Space::Local
+                : d == ".shared" ? Space::Shared
+                : d == ".param"  ? Space::Param
+                : d == ".global" ? Space::Global
+                : d == ".const"  ? Space::Const
+                                 : Space::None;
   if (space == Space::None) p_.fail("unknown directive '" + d + "'");
   std::vector<Variable> list;
   p_.variables(space, false, list);
@@ -204,8 +210,10 @@ Operand FunctionParser::simpleOperand() {
   }
   o.kind = Operand::Kind::Symbol;
   o.name = findVariable(t.text);
-  if (p_.accept("+")) o.offset = int64_t(p_.integer());
-  else if (p_.accept("-")) o.offset = -int64_t(p_.integer());
+  if (p_.accept("+"))
+    o.offset = int64_t(p_.integer());
+  else if (p_.accept("-"))
+    o.offset = -int64_t(p_.integer());
   return o;
 }
 
@@ -217,8 +225,10 @@ Operand FunctionParser::address() {
     o.offset = base.offset;
     base.offset = 0;
   }
-  if (p_.accept("+")) o.offset += int64_t(p_.integer());
-  else if (p_.accept("-")) o.offset -= int64_t(p_.integer());
+  if (p_.accept("+"))
+    o.offset += int64_t(p_.integer());
+  else if (p_.accept("-"))
+    o.offset -= int64_t(p_.integer());
   o.elements.push_back(base);
   p_.expect("]");
   return o;
@@ -279,7 +289,8 @@ void FunctionParser::instruction() {
     s.guardNegated = p_.accept("!");
     const std::string name = p_.word();
     s.guard = findRegister(name);
-    if (s.guard < 0 || f_.registers[size_t(s.guard)].type != Type::Pred) p_.fail("'" + name + "' is not a predicate register");
+    if (s.guard < 0 || f_.registers[size_t(s.guard)].type != Type::Pred)
+      p_.fail("'" + name + "' is not a predicate register");
   }
   s.line = p_.peek().line;
   s.op.push_back(p_.word());
@@ -289,8 +300,10 @@ void FunctionParser::instruction() {
   } else if (!p_.accept(";")) {
     do {
       const bool labelOperand = takesLabels(s.op[0]) && (s.op[0] == "bra" || !s.operands.empty());
-      if (labelOperand) s.names.push_back(p_.word());
-      else s.operands.push_back(operand());
+      if (labelOperand)
+        s.names.push_back(p_.word());
+      else
+        s.operands.push_back(operand());
     } while (p_.accept(","));
     p_.expect(";");
   }
@@ -300,8 +313,10 @@ void FunctionParser::instruction() {
   std::string tidy;
   for (char c : s.text) {
     const bool blank = c == '\n' || c == '\t' || c == ' ' || c == '\r';
-    if (!blank) tidy += c;
-    else if (!tidy.empty() && tidy.back() != ' ') tidy += ' ';
+    if (!blank)
+      tidy += c;
+    else if (!tidy.empty() && tidy.back() != ' ')
+      tidy += ' ';
   }
   s.text = tidy;
   f_.statements.push_back(std::move(s));

@@ -57,7 +57,8 @@ class Scanner {
       for (++pos_; wordPart(at(pos_));) ++pos_;
       t.kind = Token::Kind::Word;
     } else if (c == '.' && (wordPart(at(pos_ + 1)))) {
-      for (++pos_; wordPart(at(pos_)) || (at(pos_) == ':' && at(pos_ + 1) == ':') || (at(pos_) == ':' && at(pos_ - 1) == ':');)
+      for (++pos_;
+           wordPart(at(pos_)) || (at(pos_) == ':' && at(pos_ + 1) == ':') || (at(pos_) == ':' && at(pos_ - 1) == ':');)
         ++pos_;
       t.kind = Token::Kind::Directive;
     } else if (std::isdigit(static_cast<unsigned char>(c))) {

@@ -11,8 +11,10 @@ namespace {
 
 bool writesNothing(const Statement& s) {
   static const std::unordered_set<std::string> kNone = {
-      "st", "red", "bra", "brx", "membar", "fence", "ret", "exit", "trap", "prefetch", "prefetchu", "cp", "nanosleep",
-      "discard", "applypriority", "stmatrix", "griddepcontrol", "brkpt", "pmevent", "stackrestore", "setmaxnreg", "call"};
+      "st",        "red",          "bra",           "brx",      "membar",         "fence",
+      "ret",       "exit",         "trap",          "prefetch", "prefetchu",      "cp",
+      "nanosleep", "discard",      "applypriority", "stmatrix", "griddepcontrol", "brkpt",
+      "pmevent",   "stackrestore", "setmaxnreg",    "call"};
   const std::string& op = s.op[0];
   if (kNone.count(op)) return true;
   if (op == "bar" || op == "barrier") return !s.has("red");
@@ -114,9 +116,11 @@ RegisterLayout layoutRegisters(const FunctionAst& f, const Cfg& cfg) {
   for (size_t b = 0; b < cfg.blocks.size(); ++b) {
     const BasicBlock& block = cfg.blocks[b];
     for (size_t w = 0; w < live.in[b].size(); ++w) {
-      for (uint64_t bits = live.in[b][w]; bits; bits &= bits - 1) extend(int(w * 64) + __builtin_ctzll(bits), block.first);
+      for (uint64_t bits = live.in[b][w]; bits; bits &= bits - 1)
+        extend(int(w * 64) + __builtin_ctzll(bits), block.first);
       if (block.end > block.first)
-        for (uint64_t bits = live.out[b][w]; bits; bits &= bits - 1) extend(int(w * 64) + __builtin_ctzll(bits), block.end - 1);
+        for (uint64_t bits = live.out[b][w]; bits; bits &= bits - 1)
+          extend(int(w * 64) + __builtin_ctzll(bits), block.end - 1);
     }
     for (uint32_t i = block.first; i < block.end; ++i) {
       for (int r : accesses[i].defs) extend(r, i);

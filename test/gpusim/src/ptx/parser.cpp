@@ -99,9 +99,11 @@ void Parser::fileDirective() {
 void Parser::declaration() {
   bool external = false;
   while (true) {
-    if (accept(".extern")) external = true;
-    else if (accept(".visible") || accept(".weak") || accept(".common")) {}
-    else break;
+    if (accept(".extern"))
+      external = true;
+    else if (accept(".visible") || accept(".weak") || accept(".common")) {
+    } else
+      break;
   }
   if (accept(".entry")) return function(true);
   if (accept(".func")) return function(false);
@@ -124,7 +126,8 @@ Variable Parser::variableType(Space space) {
       v.align = uint32_t(integer());
       aligned = true;
     } else if (d == ".ptr") {
-      while (peek().text == ".global" || peek().text == ".shared" || peek().text == ".const" || peek().text == ".local") ++at_;
+      while (peek().text == ".global" || peek().text == ".shared" || peek().text == ".const" || peek().text == ".local")
+        ++at_;
       if (accept(".align")) integer();
     } else if (d == ".attribute") {
       expect("(");
@@ -198,8 +201,10 @@ void Parser::symbolInitialiser(Initialiser& init) {
   } else {
     init.name = word();
   }
-  if (accept("+")) init.offset += int64_t(integer());
-  else if (accept("-")) init.offset -= int64_t(integer());
+  if (accept("+"))
+    init.offset += int64_t(integer());
+  else if (accept("-"))
+    init.offset -= int64_t(integer());
 }
 
 void Parser::variables(Space space, bool external, std::vector<Variable>& out) {
@@ -258,25 +263,38 @@ void Parser::function(bool entry) {
   };
   while (peek().kind == Token::Kind::Directive) {
     const std::string d = take().text;
-    if (d == ".maxntid") triple(f.maxThreads);
-    else if (d == ".reqntid") triple(f.requiredThreads);
-    else if (d == ".minnctapersm") f.minBlocks = uint32_t(integer());
-    else if (d == ".maxnreg") f.maxRegisters = uint32_t(integer());
-    else if (d == ".maxnctapersm" || d == ".maxclusterrank") integer();
-    else if (d == ".reqnctapercluster") { uint32_t ignored[3]; triple(ignored); }
-    else if (d == ".pragma") skipTo(";");
-    else if (d == ".noreturn" || d == ".explicitcluster" || d == ".blocksareclusters") {}
-    else if (d == ".abi_preserve" || d == ".abi_preserve_control") integer();
-    else fail("unknown function directive '" + d + "'");
+    if (d == ".maxntid")
+      triple(f.maxThreads);
+    else if (d == ".reqntid")
+      triple(f.requiredThreads);
+    else if (d == ".minnctapersm")
+      f.minBlocks = uint32_t(integer());
+    else if (d == ".maxnreg")
+      f.maxRegisters = uint32_t(integer());
+    else if (d == ".maxnctapersm" || d == ".maxclusterrank")
+      integer();
+    else if (d == ".reqnctapercluster") {
+      uint32_t ignored[3];
+      triple(ignored);
+    } else if (d == ".pragma")
+      skipTo(";");
+    else if (d == ".noreturn" || d == ".explicitcluster" || d == ".blocksareclusters") {
+    } else if (d == ".abi_preserve" || d == ".abi_preserve_control")
+      integer();
+    else
+      fail("unknown function directive '" + d + "'");
   }
   if (!accept(";")) {
     expect("{");
     f.defined = true;
     FunctionParser(*this, f).run();
   }
-  auto same = std::find_if(module_.functions.begin(), module_.functions.end(), [&](auto& g) { return g.name == f.name; });
-  if (same == module_.functions.end()) module_.functions.push_back(std::move(f));
-  else if (f.defined) *same = std::move(f);
+  auto same =
+      std::find_if(module_.functions.begin(), module_.functions.end(), [&](auto& g) { return g.name == f.name; });
+  if (same == module_.functions.end())
+    module_.functions.push_back(std::move(f));
+  else if (f.defined)
+    *same = std::move(f);
 }
 
 ModuleAst parse(const std::string& text) { return Parser(text).run(); }

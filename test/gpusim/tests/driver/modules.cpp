@@ -15,7 +15,8 @@ void put(std::vector<char>& to, uint64_t value, size_t bytes) {
 }
 
 // A fatbin entry as nvcc writes it, without compression.
-void addEntry(std::vector<char>& fatbin, unsigned kind, unsigned target, const std::string& payload, uint64_t flags = 0) {
+void addEntry(std::vector<char>& fatbin, unsigned kind, unsigned target, const std::string& payload,
+              uint64_t flags = 0) {
   const size_t padded = (payload.size() + 1 + 7) / 8 * 8;
   put(fatbin, kind, 2);
   put(fatbin, 0x101, 2);
@@ -81,7 +82,10 @@ TEST(images_that_cannot_run) {
   unit::Fixture f;
   CUmodule module = nullptr;
   EXPECT_STATUS(cuModuleLoadData(&module, "garbage"), CUDA_ERROR_INVALID_IMAGE);
-  EXPECT_STATUS(cuModuleLoadData(&module, "\x7f" "ELF"), CUDA_ERROR_NO_BINARY_FOR_GPU);
+  EXPECT_STATUS(cuModuleLoadData(&module,
+                                 "\x7f"
+                                 "ELF"),
+                CUDA_ERROR_NO_BINARY_FOR_GPU);
   EXPECT_STATUS(cuModuleLoadData(&module, ".version 9.9\n.target sm_80\n"), CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
   EXPECT_STATUS(cuModuleLoad(&module, "/nonexistent.ptx"), CUDA_ERROR_FILE_NOT_FOUND);
   char log[200] = {};
@@ -195,7 +199,8 @@ TEST(proc_addresses_follow_versions) {
   EXPECT_OK(cuGetProcAddress_v2("cuLaunchKernelEx", &function, 11000, 0, &found));
   EXPECT(function == nullptr && found == CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT);
   EXPECT_STATUS(cuGetProcAddress_v2("cuAbsent", &function, 13000, 0, nullptr), CUDA_ERROR_NOT_FOUND);
-  EXPECT_OK(cuGetProcAddress_v2("cuLaunchKernel", &function, 13000, CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM, &found));
+  EXPECT_OK(
+      cuGetProcAddress_v2("cuLaunchKernel", &function, 13000, CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM, &found));
   EXPECT(function != nullptr && function != reinterpret_cast<void*>(cuLaunchKernel));
 }
 

@@ -24,21 +24,21 @@ struct Registration {
 void fail(const char* file, int line, const std::string& what);
 std::string nameOf(CUresult status);
 
-#define TEST(name)                                          \
-  static void name();                                       \
+#define TEST(name)                                              \
+  static void name();                                           \
   static const unit::Registration register_##name(#name, name); \
   static void name()
 
-#define EXPECT(condition)                                              \
-  do {                                                                 \
-    if (!(condition)) unit::fail(__FILE__, __LINE__, #condition);      \
+#define EXPECT(condition)                                         \
+  do {                                                            \
+    if (!(condition)) unit::fail(__FILE__, __LINE__, #condition); \
   } while (false)
 
-#define EXPECT_STATUS(call, expected)                                                                              \
-  do {                                                                                                             \
-    const CUresult status_ = (call);                                                                               \
-    if (status_ != (expected))                                                                                     \
-      unit::fail(__FILE__, __LINE__, #call " gave " + unit::nameOf(status_) + ", not " + unit::nameOf(expected));  \
+#define EXPECT_STATUS(call, expected)                                                                             \
+  do {                                                                                                            \
+    const CUresult status_ = (call);                                                                              \
+    if (status_ != (expected))                                                                                    \
+      unit::fail(__FILE__, __LINE__, #call " gave " + unit::nameOf(status_) + ", not " + unit::nameOf(expected)); \
   } while (false)
 
 #define EXPECT_OK(call) EXPECT_STATUS(call, CUDA_SUCCESS)

@@ -15,15 +15,16 @@ namespace {
 
 bool decodeHalfBasic(Decoder& d, const Statement& s, Instruction& in);
 bool decodeHalfSpecial(Decoder& d, const Statement& s, Instruction& in, Type t);
-bool decodeHalfMinMax(Decoder& d, const Statement& s, Instruction& in, Type t, bool max, bool nan, bool xorSign, bool ftz);
+bool decodeHalfMinMax(Decoder& d, const Statement& s, Instruction& in, Type t, bool max, bool nan, bool xorSign,
+                      bool ftz);
 void decodeHalfSign(Decoder& d, Instruction& in, Type t, bool negate, bool ftz);
 
-#include "exec/isa/integer.inl"
 #include "exec/isa/bits.inl"
+#include "exec/isa/convert.inl"
 #include "exec/isa/float.inl"
 #include "exec/isa/half.inl"
+#include "exec/isa/integer.inl"
 #include "exec/isa/select.inl"
-#include "exec/isa/convert.inl"
 
 Type lastType(const Statement& s) {
   for (size_t i = s.op.size(); i-- > 1;) {
@@ -60,37 +61,51 @@ bool decodeSad(Decoder& d, const Statement& s, Instruction& in) {
   m.done();
   sameTypeOperands(d, s, in, t, 3);
   switch (typeBytes(t)) {
-    case 2: in.run = isSigned(t) ? ternary<kSumAbsDiff, int16_t> : ternary<kSumAbsDiff, uint16_t>; break;
-    case 4: in.run = isSigned(t) ? ternary<kSumAbsDiff, int32_t> : ternary<kSumAbsDiff, uint32_t>; break;
-    case 8: in.run = isSigned(t) ? ternary<kSumAbsDiff, int64_t> : ternary<kSumAbsDiff, uint64_t>; break;
-    default: throw Unsupported{"type"};
+    case 2:
+      in.run = isSigned(t) ? ternary<kSumAbsDiff, int16_t> : ternary<kSumAbsDiff, uint16_t>;
+      break;
+    case 4:
+      in.run = isSigned(t) ? ternary<kSumAbsDiff, int32_t> : ternary<kSumAbsDiff, uint32_t>;
+      break;
+    case 8:
+      in.run = isSigned(t) ? ternary<kSumAbsDiff, int64_t> : ternary<kSumAbsDiff, uint64_t>;
+      break;
+    default:
+      throw Unsupported{"type"};
   }
   return true;
 }
 
 template <bool Add>
-bool mul24(Decoder& d, const Statement& s, Instruction& in) { return decodeMul24(d, s, in, Add); }
+bool mul24(Decoder& d, const Statement& s, Instruction& in) {
+  return decodeMul24(d, s, in, Add);
+}
 template <bool Left>
-bool shift(Decoder& d, const Statement& s, Instruction& in) { return decodeShift(d, s, in, Left); }
+bool shift(Decoder& d, const Statement& s, Instruction& in) {
+  return decodeShift(d, s, in, Left);
+}
 
 }  // namespace
 
 bool decodeArithmetic(Decoder& d, const Statement& s, Instruction& in) {
   static const std::unordered_map<std::string, DecodeFunction> kTable = {
-      {"add", decodeByType}, {"sub", decodeByType}, {"mul", decodeByType}, {"mad", decodeByType}, {"fma", decodeByType},
-      {"addc", decodeCarry}, {"subc", decodeCarry}, {"madc", decodeCarry},
-      {"mul24", mul24<false>}, {"mad24", mul24<true>}, {"sad", decodeSad}, {"div", decodeDivRem}, {"rem", decodeDivRem},
-      {"abs", decodeSign}, {"neg", decodeSign}, {"min", decodeMinMax}, {"max", decodeMinMax},
-      {"and", decodeLogic}, {"or", decodeLogic}, {"xor", decodeLogic}, {"not", decodeLogic}, {"cnot", decodeLogic},
-      {"lop3", decodeLop3}, {"shl", shift<true>}, {"shr", shift<false>}, {"shf", decodeFunnel},
-      {"popc", decodeBitCount}, {"clz", decodeBitCount}, {"brev", decodeBitCount}, {"bfind", decodeBitCount},
-      {"bfe", decodeBitField}, {"bfi", decodeBitField}, {"bmsk", decodeWordFields}, {"szext", decodeWordFields}, {"fns", decodeWordFields}, {"prmt", decodePermute}, {"dp4a", decodeDot}, {"dp2a", decodeDot},
-      {"vadd2", decodeVideo}, {"vsub2", decodeVideo}, {"vavrg2", decodeVideo}, {"vabsdiff2", decodeVideo}, {"vmin2", decodeVideo}, {"vmax2", decodeVideo},
-      {"vadd4", decodeVideo}, {"vsub4", decodeVideo}, {"vavrg4", decodeVideo}, {"vabsdiff4", decodeVideo}, {"vmin4", decodeVideo}, {"vmax4", decodeVideo},
-      {"rcp", decodeRoot}, {"sqrt", decodeRoot}, {"rsqrt", decodeRoot},
-      {"ex2", decodeSpecial}, {"lg2", decodeSpecial}, {"sin", decodeSpecial}, {"cos", decodeSpecial}, {"tanh", decodeSpecial},
-      {"copysign", decodeCopySign}, {"testp", decodeTestp}, {"setp", decodeSetp}, {"set", decodeSet}, {"selp", decodeSelp},
-      {"slct", decodeSlct}, {"mov", decodeMove}, {"cvt", decodeConvert}};
+      {"add", decodeByType},      {"sub", decodeByType},       {"mul", decodeByType},        {"mad", decodeByType},
+      {"fma", decodeByType},      {"addc", decodeCarry},       {"subc", decodeCarry},        {"madc", decodeCarry},
+      {"mul24", mul24<false>},    {"mad24", mul24<true>},      {"sad", decodeSad},           {"div", decodeDivRem},
+      {"rem", decodeDivRem},      {"abs", decodeSign},         {"neg", decodeSign},          {"min", decodeMinMax},
+      {"max", decodeMinMax},      {"and", decodeLogic},        {"or", decodeLogic},          {"xor", decodeLogic},
+      {"not", decodeLogic},       {"cnot", decodeLogic},       {"lop3", decodeLop3},         {"shl", shift<true>},
+      {"shr", shift<false>},      {"shf", decodeFunnel},       {"popc", decodeBitCount},     {"clz", decodeBitCount},
+      {"brev", decodeBitCount},   {"bfind", decodeBitCount},   {"bfe", decodeBitField},      {"bfi", decodeBitField},
+      {"bmsk", decodeWordFields}, {"szext", decodeWordFields}, {"fns", decodeWordFields},    {"prmt", decodePermute},
+      {"dp4a", decodeDot},        {"dp2a", decodeDot},         {"vadd2", decodeVideo},       {"vsub2", decodeVideo},
+      {"vavrg2", decodeVideo},    {"vabsdiff2", decodeVideo},  {"vmin2", decodeVideo},       {"vmax2", decodeVideo},
+      {"vadd4", decodeVideo},     {"vsub4", decodeVideo},      {"vavrg4", decodeVideo},      {"vabsdiff4", decodeVideo},
+      {"vmin4", decodeVideo},     {"vmax4", decodeVideo},      {"rcp", decodeRoot},          {"sqrt", decodeRoot},
+      {"rsqrt", decodeRoot},      {"ex2", decodeSpecial},      {"lg2", decodeSpecial},       {"sin", decodeSpecial},
+      {"cos", decodeSpecial},     {"tanh", decodeSpecial},     {"copysign", decodeCopySign}, {"testp", decodeTestp},
+      {"setp", decodeSetp},       {"set", decodeSet},          {"selp", decodeSelp},         {"slct", decodeSlct},
+      {"mov", decodeMove},        {"cvt", decodeConvert}};
   auto it = kTable.find(s.op[0]);
   return it != kTable.end() && it->second(d, s, in);
 }

@@ -24,15 +24,21 @@ bool decodeLogic(Decoder& d, const Statement& s, Instruction& in) {
     in.a = d.predicateSource(s.operands[1]);
     if (two) in.b = d.predicateSource(s.operands[2]);
     in.dst = d.predicateDestination(s.operands[0]);
-    in.run = op == "and" ? predicateLogic<0> : op == "or" ? predicateLogic<1> : op == "xor" ? predicateLogic<2> : predicateLogic<3>;
+    in.run = op == "and"   ? predicateLogic<0>
+             : op == "or"  ? predicateLogic<1>
+             : op == "xor" ? predicateLogic<2>
+                           : predicateLogic<3>;
     in.kind = InstructionClass::Predicate;
     return true;
   }
   sameTypeOperands(d, s, in, t, two ? 2 : 1);
   const unsigned bytes = typeBytes(t);
   const Type u = bytes == 2 ? Type::U16 : bytes == 4 ? Type::U32 : Type::U64;
-  in.run = op == "and" ? binaryBits<kAnd>(bytes) : op == "or" ? binaryBits<kOr>(bytes) : op == "xor" ? binaryBits<kXor>(bytes)
-         : op == "not" ? unaryInteger<kNot>(u) : unaryInteger<kCNot>(u);
+  in.run = op == "and"   ? binaryBits<kAnd>(bytes)
+           : op == "or"  ? binaryBits<kOr>(bytes)
+           : op == "xor" ? binaryBits<kXor>(bytes)
+           : op == "not" ? unaryInteger<kNot>(u)
+                         : unaryInteger<kCNot>(u);
   return true;
 }
 
@@ -94,16 +100,24 @@ bool decodeLop3(Decoder& d, const Statement& s, Instruction& in) {
     return true;
   }
   in.dst = d.destination(s.operands[0], 4);
-  in.run = in.imm == 0xEA ? lop3Fixed<0xEA> : in.imm == 0x96 ? lop3Fixed<0x96> : in.imm == 0xE8 ? lop3Fixed<0xE8> : lop3;
+  in.run = in.imm == 0xEA   ? lop3Fixed<0xEA>
+           : in.imm == 0x96 ? lop3Fixed<0x96>
+           : in.imm == 0xE8 ? lop3Fixed<0xE8>
+                            : lop3;
   return true;
 }
 
-constexpr auto kShl = [](auto a, uint32_t n) { using T = decltype(a); return n >= sizeof(T) * 8 ? T(0) : T(a << n); };
+constexpr auto kShl = [](auto a, uint32_t n) {
+  using T = decltype(a);
+  return n >= sizeof(T) * 8 ? T(0) : T(a << n);
+};
 constexpr auto kShr = [](auto a, uint32_t n) {
   using T = decltype(a);
   constexpr uint32_t kBits = sizeof(T) * 8;
-  if constexpr (std::is_signed_v<T>) return T(a >> (n >= kBits ? kBits - 1 : n));
-  else return n >= kBits ? T(0) : T(a >> n);
+  if constexpr (std::is_signed_v<T>)
+    return T(a >> (n >= kBits ? kBits - 1 : n));
+  else
+    return n >= kBits ? T(0) : T(a >> n);
 };
 
 bool decodeShift(Decoder& d, const Statement& s, Instruction& in, bool left) {
@@ -117,10 +131,23 @@ bool decodeShift(Decoder& d, const Statement& s, Instruction& in, bool left) {
   in.dst = d.destination(s.operands[0], bytes);
   const bool sign = isSigned(t) && !left;
   switch (bytes) {
-    case 2: in.run = left ? binaryTo<kShl, uint16_t, uint16_t, uint32_t> : sign ? binaryTo<kShr, int16_t, int16_t, uint32_t> : binaryTo<kShr, uint16_t, uint16_t, uint32_t>; break;
-    case 4: in.run = left ? binaryTo<kShl, uint32_t, uint32_t, uint32_t> : sign ? binaryTo<kShr, int32_t, int32_t, uint32_t> : binaryTo<kShr, uint32_t, uint32_t, uint32_t>; break;
-    case 8: in.run = left ? binaryTo<kShl, uint64_t, uint64_t, uint32_t> : sign ? binaryTo<kShr, int64_t, int64_t, uint32_t> : binaryTo<kShr, uint64_t, uint64_t, uint32_t>; break;
-    default: throw Unsupported{"operand size"};
+    case 2:
+      in.run = left   ? binaryTo<kShl, uint16_t, uint16_t, uint32_t>
+               : sign ? binaryTo<kShr, int16_t, int16_t, uint32_t>
+                      : binaryTo<kShr, uint16_t, uint16_t, uint32_t>;
+      break;
+    case 4:
+      in.run = left   ? binaryTo<kShl, uint32_t, uint32_t, uint32_t>
+               : sign ? binaryTo<kShr, int32_t, int32_t, uint32_t>
+                      : binaryTo<kShr, uint32_t, uint32_t, uint32_t>;
+      break;
+    case 8:
+      in.run = left   ? binaryTo<kShl, uint64_t, uint64_t, uint32_t>
+               : sign ? binaryTo<kShr, int64_t, int64_t, uint32_t>
+                      : binaryTo<kShr, uint64_t, uint64_t, uint32_t>;
+      break;
+    default:
+      throw Unsupported{"operand size"};
   }
   return true;
 }
@@ -181,15 +208,22 @@ bool decodeBitCount(Decoder& d, const Statement& s, Instruction& in) {
   in.a = d.source(s.operands[1], bytes);
   in.dst = d.destination(s.operands[0], op == "brev" ? bytes : 4);
   const bool wide = bytes == 8;
-  if (op == "popc") in.run = wide ? unaryTo<kPopc, uint32_t, uint64_t> : unaryTo<kPopc, uint32_t, uint32_t>;
-  else if (op == "clz") in.run = wide ? unaryTo<kClz, uint32_t, uint64_t> : unaryTo<kClz, uint32_t, uint32_t>;
-  else if (op == "brev") in.run = wide ? unary<kReverse, uint64_t> : unary<kReverse, uint32_t>;
+  if (op == "popc")
+    in.run = wide ? unaryTo<kPopc, uint32_t, uint64_t> : unaryTo<kPopc, uint32_t, uint32_t>;
+  else if (op == "clz")
+    in.run = wide ? unaryTo<kClz, uint32_t, uint64_t> : unaryTo<kClz, uint32_t, uint32_t>;
+  else if (op == "brev")
+    in.run = wide ? unary<kReverse, uint64_t> : unary<kReverse, uint32_t>;
   else if (isSigned(t)) {
-    if (shift) in.run = wide ? unaryTo<kFindShift, uint32_t, int64_t> : unaryTo<kFindShift, uint32_t, int32_t>;
-    else in.run = wide ? unaryTo<kFindBit, uint32_t, int64_t> : unaryTo<kFindBit, uint32_t, int32_t>;
+    if (shift)
+      in.run = wide ? unaryTo<kFindShift, uint32_t, int64_t> : unaryTo<kFindShift, uint32_t, int32_t>;
+    else
+      in.run = wide ? unaryTo<kFindBit, uint32_t, int64_t> : unaryTo<kFindBit, uint32_t, int32_t>;
   } else {
-    if (shift) in.run = wide ? unaryTo<kFindShift, uint32_t, uint64_t> : unaryTo<kFindShift, uint32_t, uint32_t>;
-    else in.run = wide ? unaryTo<kFindBit, uint32_t, uint64_t> : unaryTo<kFindBit, uint32_t, uint32_t>;
+    if (shift)
+      in.run = wide ? unaryTo<kFindShift, uint32_t, uint64_t> : unaryTo<kFindShift, uint32_t, uint32_t>;
+    else
+      in.run = wide ? unaryTo<kFindBit, uint32_t, uint64_t> : unaryTo<kFindBit, uint32_t, uint32_t>;
   }
   return true;
 }
@@ -236,7 +270,7 @@ constexpr auto kFindNth = [](uint32_t mask, uint32_t base, uint32_t offsetBits) 
   const int32_t offset = int32_t(offsetBits);
   if (!offset) return base < 32 && (mask >> base & 1) ? base : ~0u;
   int64_t count = std::abs(int64_t(offset));
-  for (int64_t at = base; at >= 0 && at < 32; at += offset > 0 ? 1 : -1)
+  for (int64_t at = base; at >= 0 && at<32; at += offset> 0 ? 1 : -1)
     if ((mask >> at & 1) && --count == 0) return uint32_t(at);
   return ~0u;
 };
@@ -276,8 +310,12 @@ bool decodeBitField(Decoder& d, const Statement& s, Instruction& in) {
   if (s.op[0] == "bfe") {
     needOperands(s, 4);
     in.a = d.source(s.operands[1], bytes), in.b = d.source(s.operands[2], 4), in.c = d.source(s.operands[3], 4);
-    if (isSigned(t)) in.run = wide ? ternaryTo<kExtract, int64_t, int64_t, uint32_t, uint32_t> : ternaryTo<kExtract, int32_t, int32_t, uint32_t, uint32_t>;
-    else in.run = wide ? ternaryTo<kExtract, uint64_t, uint64_t, uint32_t, uint32_t> : ternaryTo<kExtract, uint32_t, uint32_t, uint32_t, uint32_t>;
+    if (isSigned(t))
+      in.run = wide ? ternaryTo<kExtract, int64_t, int64_t, uint32_t, uint32_t>
+                    : ternaryTo<kExtract, int32_t, int32_t, uint32_t, uint32_t>;
+    else
+      in.run = wide ? ternaryTo<kExtract, uint64_t, uint64_t, uint32_t, uint32_t>
+                    : ternaryTo<kExtract, uint32_t, uint32_t, uint32_t, uint32_t>;
   } else {
     needOperands(s, 5);
     in.a = d.source(s.operands[1], bytes), in.b = d.source(s.operands[2], bytes);
@@ -296,13 +334,20 @@ uint32_t permute(uint32_t a, uint32_t b, uint32_t selector) {
   uint32_t r = 0;
   for (uint32_t k = 0; k < 4; ++k) {
     uint32_t pick;
-    if (Mode == 0) pick = selector >> (4 * k) & 0xF;
-    else if (Mode == 1) pick = n + k;                       // f4e
-    else if (Mode == 2) pick = (n - k) & 7;                 // b4e
-    else if (Mode == 3) pick = n;                           // rc8
-    else if (Mode == 4) pick = k < n ? n : k;               // ecl
-    else if (Mode == 5) pick = k < n ? k : n;               // ecr
-    else pick = (n & 1) * 2 + (k & 1);                      // rc16
+    if (Mode == 0)
+      pick = selector >> (4 * k) & 0xF;
+    else if (Mode == 1)
+      pick = n + k;  // f4e
+    else if (Mode == 2)
+      pick = (n - k) & 7;  // b4e
+    else if (Mode == 3)
+      pick = n;  // rc8
+    else if (Mode == 4)
+      pick = k < n ? n : k;  // ecl
+    else if (Mode == 5)
+      pick = k < n ? k : n;  // ecr
+    else
+      pick = (n & 1) * 2 + (k & 1);  // rc16
     uint32_t byte = uint32_t(bytes >> (8 * (pick & 7))) & 0xFF;
     if (Mode == 0 && (pick & 8)) byte = (byte & 0x80) ? 0xFF : 0;
     r |= byte << (8 * k);
@@ -318,8 +363,13 @@ void permuteBytes(Context& c, const Instruction& in) {
 bool decodePermute(Decoder& d, const Statement& s, Instruction& in) {
   Modifiers m(s);
   if (m.type() != Type::B32) throw Unsupported{"type"};
-  in.run = m.take("f4e") ? permuteBytes<1> : m.take("b4e") ? permuteBytes<2> : m.take("rc8") ? permuteBytes<3> : m.take("ecl") ? permuteBytes<4>
-         : m.take("ecr") ? permuteBytes<5> : m.take("rc16") ? permuteBytes<6> : permuteBytes<0>;
+  in.run = m.take("f4e")    ? permuteBytes<1>
+           : m.take("b4e")  ? permuteBytes<2>
+           : m.take("rc8")  ? permuteBytes<3>
+           : m.take("ecl")  ? permuteBytes<4>
+           : m.take("ecr")  ? permuteBytes<5>
+           : m.take("rc16") ? permuteBytes<6>
+                            : permuteBytes<0>;
   m.done();
   sameTypeOperands(d, s, in, Type::B32, 3);
   return true;
@@ -331,7 +381,9 @@ void dotProduct(Context& c, const Instruction& in) {
   assign<uint32_t>(c, in.dst, [=](int i) {
     uint32_t sum = e[i];
     for (int k = 0; k < Terms; ++k) {
-      const int32_t x = Terms == 4 ? int32_t(A(a[i] >> (8 * k))) : std::is_signed_v<A> ? int32_t(int16_t(a[i] >> (16 * k))) : int32_t(uint16_t(a[i] >> (16 * k)));
+      const int32_t x = Terms == 4            ? int32_t(A(a[i] >> (8 * k)))
+                        : std::is_signed_v<A> ? int32_t(int16_t(a[i] >> (16 * k)))
+                                              : int32_t(uint16_t(a[i] >> (16 * k)));
       const int32_t y = int32_t(B(b[i] >> (8 * k + Shift)));
       sum += uint32_t(x) * uint32_t(y);
     }
@@ -340,7 +392,8 @@ void dotProduct(Context& c, const Instruction& in) {
 }
 template <int Terms, int Shift>
 Handler dotHandler(Type a, Type b) {
-  if (isSigned(a)) return isSigned(b) ? dotProduct<int8_t, int8_t, Terms, Shift> : dotProduct<int8_t, uint8_t, Terms, Shift>;
+  if (isSigned(a))
+    return isSigned(b) ? dotProduct<int8_t, int8_t, Terms, Shift> : dotProduct<int8_t, uint8_t, Terms, Shift>;
   return isSigned(b) ? dotProduct<uint8_t, int8_t, Terms, Shift> : dotProduct<uint8_t, uint8_t, Terms, Shift>;
 }
 
@@ -369,7 +422,12 @@ void simdVideo(Context& c, const Instruction& in) {
         return Sign ? int32_t(raw << (32 - kBits)) >> (32 - kBits) : int32_t(raw);
       };
       const int32_t x = field(a[i]), y = field(b[i]);
-      int32_t r = Op == 0 ? x + y : Op == 1 ? x - y : Op == 2 ? (x + y + (x + y >= 0)) >> 1 : Op == 3 ? std::abs(x - y) : Op == 4 ? std::min(x, y) : std::max(x, y);
+      int32_t r = Op == 0   ? x + y
+                  : Op == 1 ? x - y
+                  : Op == 2 ? (x + y + (x + y >= 0)) >> 1
+                  : Op == 3 ? std::abs(x - y)
+                  : Op == 4 ? std::min(x, y)
+                            : std::max(x, y);
       if (Saturate) r = std::clamp(r, kLow, kHigh);
       if (Accumulate) sum += uint32_t(r);
       packed |= (uint32_t(r) & ((1u << kBits) - 1)) << (k * kBits);
@@ -403,6 +461,7 @@ bool decodeVideo(Decoder& d, const Statement& s, Instruction& in) {
   m.done();
   if (isSigned(a) != isSigned(b) || (saturate && isSigned(r) != isSigned(a))) throw Unsupported{"mixed signedness"};
   sameTypeOperands(d, s, in, Type::B32, 3);
-  in.run = four ? videoOperation<4>(name, isSigned(a), saturate, accumulate) : videoOperation<2>(name, isSigned(a), saturate, accumulate);
+  in.run = four ? videoOperation<4>(name, isSigned(a), saturate, accumulate)
+                : videoOperation<2>(name, isSigned(a), saturate, accumulate);
   return true;
 }

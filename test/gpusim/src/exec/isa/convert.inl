@@ -18,9 +18,15 @@ void saturateInteger(Context& c, const Instruction& in) {
     if (!(c.mask >> i & 1)) continue;
     __int128 v;
     switch (typeBytes(from)) {
-      case 4: v = isSigned(from) ? __int128(c.at<int32_t>(in.a)[i]) : __int128(c.at<uint32_t>(in.a)[i]); break;
-      case 8: v = isSigned(from) ? __int128(c.at<int64_t>(in.a)[i]) : __int128(c.at<uint64_t>(in.a)[i]); break;
-      default: v = isSigned(from) ? __int128(c.at<int16_t>(in.a)[i]) : __int128(c.at<uint16_t>(in.a)[i]); break;
+      case 4:
+        v = isSigned(from) ? __int128(c.at<int32_t>(in.a)[i]) : __int128(c.at<uint32_t>(in.a)[i]);
+        break;
+      case 8:
+        v = isSigned(from) ? __int128(c.at<int64_t>(in.a)[i]) : __int128(c.at<uint64_t>(in.a)[i]);
+        break;
+      default:
+        v = isSigned(from) ? __int128(c.at<int16_t>(in.a)[i]) : __int128(c.at<uint16_t>(in.a)[i]);
+        break;
     }
     d[i] = Held<To>(std::clamp<__int128>(v, std::numeric_limits<To>::min(), std::numeric_limits<To>::max()));
   }
@@ -33,27 +39,45 @@ Handler convertIntegerTo(Instruction& in, Type from, bool sat) {
     return saturateInteger<To>;
   }
   switch (from) {
-    case Type::U8: case Type::U16: return convertInteger<To, uint16_t>;
-    case Type::S8: case Type::S16: return convertInteger<To, int16_t>;
-    case Type::U32: return convertInteger<To, uint32_t>;
-    case Type::S32: return convertInteger<To, int32_t>;
-    case Type::U64: return convertInteger<To, uint64_t>;
-    case Type::S64: return convertInteger<To, int64_t>;
-    default: throw Unsupported{"source type"};
+    case Type::U8:
+    case Type::U16:
+      return convertInteger<To, uint16_t>;
+    case Type::S8:
+    case Type::S16:
+      return convertInteger<To, int16_t>;
+    case Type::U32:
+      return convertInteger<To, uint32_t>;
+    case Type::S32:
+      return convertInteger<To, int32_t>;
+    case Type::U64:
+      return convertInteger<To, uint64_t>;
+    case Type::S64:
+      return convertInteger<To, int64_t>;
+    default:
+      throw Unsupported{"source type"};
   }
 }
 
-#define GPUSIM_BY_INTEGER(TYPE, CALL)               \
-  switch (TYPE) {                                   \
-    case Type::U8: return CALL(uint8_t);           \
-    case Type::S8: return CALL(int8_t);            \
-    case Type::U16: return CALL(uint16_t);         \
-    case Type::S16: return CALL(int16_t);          \
-    case Type::U32: return CALL(uint32_t);         \
-    case Type::S32: return CALL(int32_t);          \
-    case Type::U64: return CALL(uint64_t);         \
-    case Type::S64: return CALL(int64_t);          \
-    default: throw Unsupported{"destination type"}; \
+#define GPUSIM_BY_INTEGER(TYPE, CALL)        \
+  switch (TYPE) {                            \
+    case Type::U8:                           \
+      return CALL(uint8_t);                  \
+    case Type::S8:                           \
+      return CALL(int8_t);                   \
+    case Type::U16:                          \
+      return CALL(uint16_t);                 \
+    case Type::S16:                          \
+      return CALL(int16_t);                  \
+    case Type::U32:                          \
+      return CALL(uint32_t);                 \
+    case Type::S32:                          \
+      return CALL(int32_t);                  \
+    case Type::U64:                          \
+      return CALL(uint64_t);                 \
+    case Type::S64:                          \
+      return CALL(int64_t);                  \
+    default:                                 \
+      throw Unsupported{"destination type"}; \
   }
 
 Handler integerToInteger(Instruction& in, Type to, Type from, bool sat) {
@@ -66,7 +90,10 @@ enum IntegerRounding { kNearest, kZero, kDown, kUp };
 
 template <class T>
 inline T roundInteger(T v, int mode) {
-  return mode == kNearest ? std::nearbyint(v) : mode == kZero ? std::trunc(v) : mode == kDown ? std::floor(v) : std::ceil(v);
+  return mode == kNearest ? std::nearbyint(v)
+         : mode == kZero  ? std::trunc(v)
+         : mode == kDown  ? std::floor(v)
+                          : std::ceil(v);
 }
 
 /// Values beyond the range become its ends. NaN becomes 0, or the top bit when either side has 64 bits.
@@ -94,7 +121,8 @@ void convertFloatToInteger(Context& c, const Instruction& in) {
 
 Handler floatToInteger(Instruction& in, Type to, Type from, int mode, bool ftz) {
   in.aux = uint32_t(mode) | (ftz ? 4 : 0);
-#define GPUSIM_CALL(T) from == Type::F64 ? Handler(convertFloatToInteger<T, double>) : Handler(convertFloatToInteger<T, float>)
+#define GPUSIM_CALL(T) \
+  from == Type::F64 ? Handler(convertFloatToInteger<T, double>) : Handler(convertFloatToInteger<T, float>)
   GPUSIM_BY_INTEGER(to, GPUSIM_CALL)
 #undef GPUSIM_CALL
 }
@@ -115,13 +143,22 @@ Handler rounded(bool other) {
 template <auto F, class R>
 Handler integerToFloatFrom(Type from, bool other) {
   switch (from) {
-    case Type::U8: case Type::U16: return rounded<F, R, uint16_t>(false);
-    case Type::S8: case Type::S16: return rounded<F, R, int16_t>(false);
-    case Type::U32: return rounded<F, R, uint32_t>(other);
-    case Type::S32: return rounded<F, R, int32_t>(other);
-    case Type::U64: return rounded<F, R, uint64_t>(other);
-    case Type::S64: return rounded<F, R, int64_t>(other);
-    default: throw Unsupported{"source type"};
+    case Type::U8:
+    case Type::U16:
+      return rounded<F, R, uint16_t>(false);
+    case Type::S8:
+    case Type::S16:
+      return rounded<F, R, int16_t>(false);
+    case Type::U32:
+      return rounded<F, R, uint32_t>(other);
+    case Type::S32:
+      return rounded<F, R, int32_t>(other);
+    case Type::U64:
+      return rounded<F, R, uint64_t>(other);
+    case Type::S64:
+      return rounded<F, R, int64_t>(other);
+    default:
+      throw Unsupported{"source type"};
   }
 }
 
@@ -181,15 +218,19 @@ void slowToHalf(Context& c, const Instruction& in) {
   for (int i = 0; i < kLanes; ++i) {
     if (!(c.mask >> i & 1)) continue;
     const double v = p.fromDouble ? c.at<double>(in.a)[i] : double(c.at<float>(in.a)[i]);
-    if (!p.packed) c.at<uint16_t>(in.dst)[i] = p.encode(v);
-    else c.at<uint32_t>(in.dst)[i] = uint32_t(p.encode(v)) << 16 | p.encode(double(c.at<float>(in.b)[i]));
+    if (!p.packed)
+      c.at<uint16_t>(in.dst)[i] = p.encode(v);
+    else
+      c.at<uint32_t>(in.dst)[i] = uint32_t(p.encode(v)) << 16 | p.encode(double(c.at<float>(in.b)[i]));
   }
 }
 
 template <bool Relu>
 void floatToTf32(Context& c, const Instruction& in) {
   const uint32_t* a = c.at<uint32_t>(in.a);
-  assign<uint32_t>(c, in.dst, [=](int i) { return Relu && (a[i] >> 31) && (a[i] & 0x7FFFFFFF) <= 0x7F800000 ? 0 : tf32FromFloat(a[i]); });
+  assign<uint32_t>(c, in.dst, [=](int i) {
+    return Relu && (a[i] >> 31) && (a[i] & 0x7FFFFFFF) <= 0x7F800000 ? 0 : tf32FromFloat(a[i]);
+  });
 }
 
 template <bool E4M3, bool Relu>
@@ -236,9 +277,13 @@ Ref convertSource(Decoder& d, const Operand& o, Type t) {
   auto pick = [&](auto wide) -> Handler {
     using W = decltype(wide);
     switch (t) {
-      case Type::U8: case Type::B8: return unaryTo<[](auto v) { return uint8_t(v); }, uint16_t, W>;
-      case Type::S8: return unaryTo<[](auto v) { return int8_t(v); }, int16_t, W>;
-      default: break;
+      case Type::U8:
+      case Type::B8:
+        return unaryTo<[](auto v) { return uint8_t(v); }, uint16_t, W>;
+      case Type::S8:
+        return unaryTo<[](auto v) { return int8_t(v); }, int16_t, W>;
+      default:
+        break;
     }
     if (own == 2) return unaryTo<kNarrow, uint16_t, W>;
     if (own == 4) return unaryTo<kNarrow, uint32_t, W>;
@@ -261,15 +306,20 @@ void widenDestination(Decoder& d, const Statement& s, Instruction& in, Type t, u
   wide.a = in.dst;
   wide.dst = final;
   const bool sign = isSigned(t);
-  if (own == 2 && have == 4) wide.run = sign ? Handler(unaryTo<kNarrow, int32_t, int16_t>) : Handler(unaryTo<kNarrow, uint32_t, uint16_t>);
-  else if (own == 2 && have == 8) wide.run = sign ? Handler(unaryTo<kNarrow, int64_t, int16_t>) : Handler(unaryTo<kNarrow, uint64_t, uint16_t>);
-  else if (own == 4 && have == 8) wide.run = sign ? Handler(unaryTo<kNarrow, int64_t, int32_t>) : Handler(unaryTo<kNarrow, uint64_t, uint32_t>);
-  else throw Unsupported{"destination register is too small"};
+  if (own == 2 && have == 4)
+    wide.run = sign ? Handler(unaryTo<kNarrow, int32_t, int16_t>) : Handler(unaryTo<kNarrow, uint32_t, uint16_t>);
+  else if (own == 2 && have == 8)
+    wide.run = sign ? Handler(unaryTo<kNarrow, int64_t, int16_t>) : Handler(unaryTo<kNarrow, uint64_t, uint16_t>);
+  else if (own == 4 && have == 8)
+    wide.run = sign ? Handler(unaryTo<kNarrow, int64_t, int32_t>) : Handler(unaryTo<kNarrow, uint64_t, uint32_t>);
+  else
+    throw Unsupported{"destination register is too small"};
   in = wide;
 }
 
 struct CvtOptions {
-  bool ftz = false, sat = false, relu = false, satFinite = false, integerRounding = false, floatRounding = false, away = false;
+  bool ftz = false, sat = false, relu = false, satFinite = false, integerRounding = false, floatRounding = false,
+       away = false;
   int mode = kNearest, host = FE_TONEAREST;
 };
 
@@ -279,22 +329,26 @@ CvtOptions takeCvtOptions(Modifiers& m) {
   const std::pair<const char*, int> integer[] = {{"rni", kNearest}, {"rzi", kZero}, {"rmi", kDown}, {"rpi", kUp}};
   for (auto& [name, mode] : integer)
     if (m.take(name)) o.integerRounding = true, o.mode = mode;
-  const std::pair<const char*, int> host[] = {{"rn", FE_TONEAREST}, {"rz", FE_TOWARDZERO}, {"rm", FE_DOWNWARD}, {"rp", FE_UPWARD}};
+  const std::pair<const char*, int> host[] = {
+      {"rn", FE_TONEAREST}, {"rz", FE_TOWARDZERO}, {"rm", FE_DOWNWARD}, {"rp", FE_UPWARD}};
   for (auto& [name, mode] : host)
     if (m.take(name)) o.floatRounding = true, o.host = mode;
   o.away = m.take("rna");
   return o;
 }
 
-Handler floatToHalfHandler(Decoder& d, Instruction& in, const CvtOptions& o, bool bfloat, bool packed, bool fromDouble) {
+Handler floatToHalfHandler(Decoder& d, Instruction& in, const CvtOptions& o, bool bfloat, bool packed,
+                           bool fromDouble) {
   if (o.host == FE_TONEAREST && !o.satFinite && !o.sat && !o.ftz && !fromDouble) {
-    if (packed) return bfloat ? (o.relu ? floatsToPacked<Bfloat, true> : floatsToPacked<Bfloat, false>)
-                              : (o.relu ? floatsToPacked<Half, true> : floatsToPacked<Half, false>);
+    if (packed)
+      return bfloat ? (o.relu ? floatsToPacked<Bfloat, true> : floatsToPacked<Bfloat, false>)
+                    : (o.relu ? floatsToPacked<Half, true> : floatsToPacked<Half, false>);
     return bfloat ? (o.relu ? floatToHalf<Bfloat, true> : floatToHalf<Bfloat, false>)
                   : (o.relu ? floatToHalf<Half, true> : floatToHalf<Half, false>);
   }
   auto* p = d.payload<SlowHalf>();
-  p->mode = o.host, p->bfloat = bfloat, p->relu = o.relu, p->satFinite = o.satFinite, p->packed = packed, p->sat = o.sat, p->fromDouble = fromDouble, p->ftz = o.ftz && !fromDouble;
+  p->mode = o.host, p->bfloat = bfloat, p->relu = o.relu, p->satFinite = o.satFinite, p->packed = packed,
+  p->sat = o.sat, p->fromDouble = fromDouble, p->ftz = o.ftz && !fromDouble;
   in.payload = p;
   return slowToHalf;
 }
@@ -304,8 +358,10 @@ bool decodePackedConvert(Decoder& d, const Statement& s, Instruction& in, Type t
     needOperands(s, 2);
     in.a = d.source(s.operands[1], 2);
     in.dst = d.destination(s.operands[0], 4);
-    if (from == Type::E4M3x2) in.run = o.relu ? bytesToHalves<true, true> : bytesToHalves<true, false>;
-    else in.run = o.relu ? bytesToHalves<false, true> : bytesToHalves<false, false>;
+    if (from == Type::E4M3x2)
+      in.run = o.relu ? bytesToHalves<true, true> : bytesToHalves<true, false>;
+    else
+      in.run = o.relu ? bytesToHalves<false, true> : bytesToHalves<false, false>;
     return true;
   }
   if (to == Type::E4M3x2 || to == Type::E5M2x2) {
@@ -315,13 +371,15 @@ bool decodePackedConvert(Decoder& d, const Statement& s, Instruction& in, Type t
     if (from == Type::F16x2) {
       needOperands(s, 2);
       in.a = d.source(s.operands[1], 4);
-      in.run = e4 ? (o.relu ? halvesToBytes<true, true> : halvesToBytes<true, false>) : (o.relu ? halvesToBytes<false, true> : halvesToBytes<false, false>);
+      in.run = e4 ? (o.relu ? halvesToBytes<true, true> : halvesToBytes<true, false>)
+                  : (o.relu ? halvesToBytes<false, true> : halvesToBytes<false, false>);
       return true;
     }
     if (from != Type::F32) throw Unsupported{"source type"};
     needOperands(s, 3);
     in.a = d.source(s.operands[1], Type::F32), in.b = d.source(s.operands[2], Type::F32);
-    in.run = e4 ? (o.relu ? floatsToBytes<true, true> : floatsToBytes<true, false>) : (o.relu ? floatsToBytes<false, true> : floatsToBytes<false, false>);
+    in.run = e4 ? (o.relu ? floatsToBytes<true, true> : floatsToBytes<true, false>)
+                : (o.relu ? floatsToBytes<false, true> : floatsToBytes<false, false>);
     return true;
   }
   if (from != Type::F32) throw Unsupported{"source type"};
@@ -349,12 +407,14 @@ struct PackIntegers {
 /// cvt.pack: two saturated integers below the rest of a third register.
 void packIntegers(Context& c, const Instruction& in) {
   const auto& p = *static_cast<const PackIntegers*>(in.payload);
-  const uint32_t *a = c.at<uint32_t>(in.a), *b = c.at<uint32_t>(in.b), *rest = in.c == kNoRef ? nullptr : c.at<uint32_t>(in.c);
+  const uint32_t *a = c.at<uint32_t>(in.a), *b = c.at<uint32_t>(in.b),
+                 *rest = in.c == kNoRef ? nullptr : c.at<uint32_t>(in.c);
   auto field = [&](uint32_t v) {
     const int64_t value = p.sourceSigned ? int64_t(int32_t(v)) : int64_t(v);
     return uint32_t(std::clamp(value, p.low, p.high)) & ((1u << p.bits) - 1);
   };
-  assign<uint32_t>(c, in.dst, [&](int i) { return (rest ? rest[i] << (2 * p.bits) : 0) | field(a[i]) << p.bits | field(b[i]); });
+  assign<uint32_t>(c, in.dst,
+                   [&](int i) { return (rest ? rest[i] << (2 * p.bits) : 0) | field(a[i]) << p.bits | field(b[i]); });
 }
 
 bool decodePackIntegers(Decoder& d, const Statement& s, Instruction& in) {
@@ -419,8 +479,10 @@ bool decodeConvert(Decoder& d, const Statement& s, Instruction& in) {
   if (!floatTo) {
     in.run = isFloat(from) ? floatToInteger(in, to, from, o.mode, o.ftz) : integerToInteger(in, to, from, o.sat);
     if (isFloat(from) && !o.integerRounding) throw Unsupported{"needs an integer rounding"};
-    if (have != std::max(2u, typeBytes(to))) widenDestination(d, s, in, to, have);
-    else in.dst = d.destination(s.operands[0], have);
+    if (have != std::max(2u, typeBytes(to)))
+      widenDestination(d, s, in, to, have);
+    else
+      in.dst = d.destination(s.operands[0], have);
     return true;
   }
   in.dst = d.destination(s.operands[0], typeBytes(to));
@@ -445,24 +507,32 @@ bool decodeConvert(Decoder& d, const Statement& s, Instruction& in) {
     return true;
   }
   if (!isFloat(from)) {
-    in.run = to == Type::F32 ? integerToFloatFrom<kToFloat, float>(from, other) : integerToFloatFrom<kToDouble, double>(from, other);
+    in.run = to == Type::F32 ? integerToFloatFrom<kToFloat, float>(from, other)
+                             : integerToFloatFrom<kToDouble, double>(from, other);
     if (o.sat) throw Unsupported{".sat of an integer"};
   } else if (from == to) {
     in.aux = FE_TONEAREST;
     constexpr auto kSaturateDouble = [](double a) { return saturate(a); };
-    if (o.integerRounding) setRoundFloat(in, fromDouble, o.mode, o.ftz, o.sat);
-    else if (!fromDouble) setFloat<1, kIdentity>(d, in, Type::F32, o.ftz, o.sat);
-    else in.run = o.sat ? unary<kSaturateDouble, double> : unary<kIdentity, double>;
+    if (o.integerRounding)
+      setRoundFloat(in, fromDouble, o.mode, o.ftz, o.sat);
+    else if (!fromDouble)
+      setFloat<1, kIdentity>(d, in, Type::F32, o.ftz, o.sat);
+    else
+      in.run = o.sat ? unary<kSaturateDouble, double> : unary<kIdentity, double>;
   } else if (fromDouble) {
     constexpr auto kShrink = [](double a) { return canonical(float(a)); };
     constexpr auto kShrinkFlush = [](double a) { return canonical(flush(float(a))); };
     constexpr auto kShrinkSat = [](double a) { return saturate(float(a)); };
-    in.run = o.sat ? rounded<kShrinkSat, float, double>(other) : o.ftz ? rounded<kShrinkFlush, float, double>(other) : rounded<kShrink, float, double>(other);
+    in.run = o.sat   ? rounded<kShrinkSat, float, double>(other)
+             : o.ftz ? rounded<kShrinkFlush, float, double>(other)
+                     : rounded<kShrink, float, double>(other);
   } else {
     constexpr auto kGrow = [](float a) { return double(a); };
     constexpr auto kGrowFlush = [](float a) { return double(flush(a)); };
     constexpr auto kGrowSat = [](float a) { return double(saturate(a)); };
-    in.run = o.sat ? unaryTo<kGrowSat, double, float> : o.ftz ? unaryTo<kGrowFlush, double, float> : unaryTo<kGrow, double, float>;
+    in.run = o.sat   ? unaryTo<kGrowSat, double, float>
+             : o.ftz ? unaryTo<kGrowFlush, double, float>
+                     : unaryTo<kGrow, double, float>;
   }
   return true;
 }

@@ -20,14 +20,18 @@ inline T saturate(T v) {
 
 template <bool Ftz, class T>
 inline T input(T v) {
-  if constexpr (Ftz) return flush(v);
-  else return v;
+  if constexpr (Ftz)
+    return flush(v);
+  else
+    return v;
 }
 template <bool Ftz, bool Sat, class T>
 inline T output(T v) {
   if constexpr (Ftz) v = flush(v);
-  if constexpr (Sat) return saturate(v);
-  else return canonical(v);
+  if constexpr (Sat)
+    return saturate(v);
+  else
+    return canonical(v);
 }
 
 /// Rare options of an operation: rounding mode of the host (in.aux) and saturation.
@@ -38,9 +42,12 @@ struct FloatOptions {
 
 template <int Arity, auto F, class T, bool Ftz>
 inline T applyFloat(const T* a, const T* b, const T* e, int i) {
-  if constexpr (Arity == 1) return T(F(input<Ftz>(a[i])));
-  else if constexpr (Arity == 2) return T(F(input<Ftz>(a[i]), input<Ftz>(b[i])));
-  else return T(F(input<Ftz>(a[i]), input<Ftz>(b[i]), input<Ftz>(e[i])));
+  if constexpr (Arity == 1)
+    return T(F(input<Ftz>(a[i])));
+  else if constexpr (Arity == 2)
+    return T(F(input<Ftz>(a[i]), input<Ftz>(b[i])));
+  else
+    return T(F(input<Ftz>(a[i]), input<Ftz>(b[i]), input<Ftz>(e[i])));
 }
 
 /// Operands and results pass through memory, which keeps the arithmetic between the changes of rounding mode.
@@ -48,7 +55,9 @@ template <int Arity, auto F, class T, int Variant>
 void floatOperation(Context& c, const Instruction& in) {
   const T *a = c.at<T>(in.a), *b = Arity > 1 ? c.at<T>(in.b) : a, *e = Arity > 2 ? c.at<T>(in.c) : a;
   if constexpr (Variant != kOtherwise) {
-    assign<T>(c, in.dst, [=](int i) { return output<Variant == kFlushing, false>(applyFloat<Arity, F, T, Variant == kFlushing>(a, b, e, i)); });
+    assign<T>(c, in.dst, [=](int i) {
+      return output<Variant == kFlushing, false>(applyFloat<Arity, F, T, Variant == kFlushing>(a, b, e, i));
+    });
   } else {
     const auto options = *static_cast<const FloatOptions*>(in.payload);
     T* d = c.at<T>(in.dst);
@@ -71,7 +80,8 @@ void setFloat(Decoder& d, Instruction& in, Type t, bool ftz, bool sat) {
     auto* options = d.payload<FloatOptions>();
     *options = {ftz, sat};
     in.payload = options;
-    in.run = t == Type::F64 ? floatOperation<Arity, F, double, kOtherwise> : floatOperation<Arity, F, float, kOtherwise>;
+    in.run =
+        t == Type::F64 ? floatOperation<Arity, F, double, kOtherwise> : floatOperation<Arity, F, float, kOtherwise>;
   } else if (t == Type::F64) {
     in.run = floatOperation<Arity, F, double, kPlainFloat>;
   } else {
@@ -111,9 +121,12 @@ constexpr auto kRootGross = [](double a) { return gross(1.0 / std::sqrt(flushDou
 
 /// Takes .rn/.rz/.rm/.rp; the host's rounding mode goes to in.aux.
 void takeRounding(Modifiers& m, Instruction& in) {
-  if (m.take("rz")) in.aux = FE_TOWARDZERO;
-  else if (m.take("rm")) in.aux = FE_DOWNWARD;
-  else if (m.take("rp")) in.aux = FE_UPWARD;
+  if (m.take("rz"))
+    in.aux = FE_TOWARDZERO;
+  else if (m.take("rm"))
+    in.aux = FE_DOWNWARD;
+  else if (m.take("rp"))
+    in.aux = FE_UPWARD;
   else {
     m.take("rn");
     in.aux = FE_TONEAREST;
@@ -132,10 +145,14 @@ bool decodeFloatBasic(Decoder& d, const Statement& s, Instruction& in) {
   const int arity = op == "fma" || op == "mad" ? 3 : 2;
   sameTypeOperands(d, s, in, t, size_t(arity));
   in.kind = floatClass(t);
-  if (op == "add") setFloat<2, kFloatAdd>(d, in, t, ftz, sat);
-  else if (op == "sub") setFloat<2, kFloatSub>(d, in, t, ftz, sat);
-  else if (op == "mul") setFloat<2, kFloatMul>(d, in, t, ftz, sat);
-  else setFloat<3, kFloatFma>(d, in, t, ftz, sat);
+  if (op == "add")
+    setFloat<2, kFloatAdd>(d, in, t, ftz, sat);
+  else if (op == "sub")
+    setFloat<2, kFloatSub>(d, in, t, ftz, sat);
+  else if (op == "mul")
+    setFloat<2, kFloatMul>(d, in, t, ftz, sat);
+  else
+    setFloat<3, kFloatFma>(d, in, t, ftz, sat);
   return true;
 }
 
@@ -151,7 +168,8 @@ bool decodeDivide(Decoder& d, const Statement& s, Instruction& in) {
   in.kind = floatClass(t);
   if (approx) {
     if (t != Type::F32) throw Unsupported{"type"};
-    in.run = ftz ? floatOperation<2, kDivideApprox, float, kFlushing> : floatOperation<2, kDivideApprox, float, kPlainFloat>;
+    in.run =
+        ftz ? floatOperation<2, kDivideApprox, float, kFlushing> : floatOperation<2, kDivideApprox, float, kPlainFloat>;
   } else {
     setFloat<2, kFloatDiv>(d, in, t, ftz, false);
   }
@@ -193,8 +211,11 @@ bool decodeSpecial(Decoder& d, const Statement& s, Instruction& in) {
   in.kind = InstructionClass::Special;
   if (t != Type::F32) return decodeHalfSpecial(d, s, in, t);
   sameTypeOperands(d, s, in, t, 1);
-  in.run = op == "ex2" ? approximation<kExp2>(ftz) : op == "lg2" ? approximation<kLog2>(ftz) : op == "sin" ? approximation<kSine>(ftz)
-         : op == "cos" ? approximation<kCosine>(ftz) : approximation<kTanh>(ftz);
+  in.run = op == "ex2"   ? approximation<kExp2>(ftz)
+           : op == "lg2" ? approximation<kLog2>(ftz)
+           : op == "sin" ? approximation<kSine>(ftz)
+           : op == "cos" ? approximation<kCosine>(ftz)
+                         : approximation<kTanh>(ftz);
   return true;
 }
 
@@ -221,8 +242,10 @@ void signUnary(Context& c, const Instruction& in) {
 
 template <class T>
 inline T nan() {
-  if constexpr (sizeof(T) == 4) return std::bit_cast<float>(kCanonicalNan);
-  else return std::bit_cast<double>(0x7FFFFFFFFFFFFFFFull);
+  if constexpr (sizeof(T) == 4)
+    return std::bit_cast<float>(kCanonicalNan);
+  else
+    return std::bit_cast<double>(0x7FFFFFFFFFFFFFFFull);
 }
 
 /// IEEE 754-2019 minimumNumber/maximumNumber, or minimum/maximum with Nan; -0 is less than +0.
@@ -296,15 +319,20 @@ bool decodeSign(Decoder& d, const Statement& s, Instruction& in) {
   m.done();
   if (!isFloat(t)) {
     sameTypeOperands(d, s, in, t, 1);
-    constexpr auto kMinus = [](auto a) { using T = decltype(a); return T(Unsigned<T>(0) - Unsigned<T>(a)); };
+    constexpr auto kMinus = [](auto a) {
+      using T = decltype(a);
+      return T(Unsigned<T>(0) - Unsigned<T>(a));
+    };
     in.run = negate ? unaryInteger<kMinus>(t) : unaryInteger<kAbsolute>(t);
     return true;
   }
   sameTypeOperands(d, s, in, t, 1);
   if (t == Type::F32) {
     in.kind = InstructionClass::Float32;
-    if (negate) in.run = ftz ? signUnary<kNegate, float, true> : signUnary<kNegate, float, false>;
-    else in.run = ftz ? signUnary<kFabs, float, true> : signUnary<kFabs, float, false>;
+    if (negate)
+      in.run = ftz ? signUnary<kNegate, float, true> : signUnary<kNegate, float, false>;
+    else
+      in.run = ftz ? signUnary<kFabs, float, true> : signUnary<kFabs, float, false>;
   } else if (t == Type::F64) {
     in.kind = InstructionClass::Float64;
     in.run = negate ? signUnary<kNegate, double, false> : signUnary<kFabs, double, false>;
@@ -331,15 +359,24 @@ template <class T, int Test>
 void testProperty(Context& c, const Instruction& in) {
   const T* a = c.at<T>(in.a);
   c.setPredicate(in.dst, predicateOf([=](int i) {
-    const int k = std::fpclassify(a[i]);
-    return Test == 0 ? k != FP_NAN && k != FP_INFINITE : Test == 1 ? k == FP_INFINITE : Test == 2 ? k != FP_NAN
-         : Test == 3 ? k == FP_NAN : Test == 4 ? k == FP_NORMAL || k == FP_ZERO : k == FP_SUBNORMAL;
-  }));
+                   const int k = std::fpclassify(a[i]);
+                   return Test == 0   ? k != FP_NAN && k != FP_INFINITE
+                          : Test == 1 ? k == FP_INFINITE
+                          : Test == 2 ? k != FP_NAN
+                          : Test == 3 ? k == FP_NAN
+                          : Test == 4 ? k == FP_NORMAL || k == FP_ZERO
+                                      : k == FP_SUBNORMAL;
+                 }));
 }
 template <class T>
 Handler testHandler(Modifiers& m) {
-  return m.take("finite") ? testProperty<T, 0> : m.take("infinite") ? testProperty<T, 1> : m.take("number") ? testProperty<T, 2>
-       : m.take("notanumber") ? testProperty<T, 3> : m.take("normal") ? testProperty<T, 4> : m.take("subnormal") ? testProperty<T, 5> : nullptr;
+  return m.take("finite")       ? testProperty<T, 0>
+         : m.take("infinite")   ? testProperty<T, 1>
+         : m.take("number")     ? testProperty<T, 2>
+         : m.take("notanumber") ? testProperty<T, 3>
+         : m.take("normal")     ? testProperty<T, 4>
+         : m.take("subnormal")  ? testProperty<T, 5>
+                                : nullptr;
 }
 
 bool decodeTestp(Decoder& d, const Statement& s, Instruction& in) {

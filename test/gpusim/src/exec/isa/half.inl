@@ -48,8 +48,10 @@ inline float clampHalf(float v, int clamp) {
 
 /// Stores in.aux values a lane (1 or 2) held side by side.
 inline void storeHalves(Context& c, const Instruction& in, const uint16_t* value) {
-  if (in.aux == 2) blend(c.at<uint32_t>(in.dst), reinterpret_cast<const uint32_t*>(value), c.mask);
-  else blend(c.at<uint16_t>(in.dst), value, c.mask);
+  if (in.aux == 2)
+    blend(c.at<uint32_t>(in.dst), reinterpret_cast<const uint32_t*>(value), c.mask);
+  else
+    blend(c.at<uint16_t>(in.dst), value, c.mask);
 }
 
 template <class Format>
@@ -72,9 +74,12 @@ void halfArithmetic(Context& c, const Instruction& in) {
   if constexpr (Arity > 1) loadHalves<Format>(c.at<uint16_t>(in.b), y, n, ftz);
   if constexpr (Arity > 2) loadHalves<Format>(c.at<uint16_t>(in.c), z, n, ftz);
   for (int k = 0; k < n; ++k) {
-    if constexpr (Arity == 1) x[k] = F(x[k]);
-    else if constexpr (Arity == 2) x[k] = F(x[k], y[k]);
-    else x[k] = Format::fma(x[k], y[k], z[k]);
+    if constexpr (Arity == 1)
+      x[k] = F(x[k]);
+    else if constexpr (Arity == 2)
+      x[k] = F(x[k], y[k]);
+    else
+      x[k] = Format::fma(x[k], y[k], z[k]);
   }
   if (options)
     for (int k = 0; k < n; ++k) x[k] = clampHalf(x[k], options->clamp);
@@ -117,8 +122,10 @@ bool decodeHalfBasic(Decoder& d, const Statement& s, Instruction& in) {
   const bool fma = op == "fma";
   sameTypeOperands(d, s, in, t, fma ? 3 : 2);
   setHalfOptions(d, in, t, ftz, clamp);
-  in.run = op == "add" ? halfHandler<kAddFloat, 2>(t) : op == "sub" ? halfHandler<kSubFloat, 2>(t)
-         : op == "mul" ? halfHandler<kMulFloat, 2>(t) : halfHandler<kAddFloat, 3>(t);
+  in.run = op == "add"   ? halfHandler<kAddFloat, 2>(t)
+           : op == "sub" ? halfHandler<kSubFloat, 2>(t)
+           : op == "mul" ? halfHandler<kMulFloat, 2>(t)
+                         : halfHandler<kAddFloat, 3>(t);
   return true;
 }
 
@@ -131,9 +138,12 @@ bool decodeHalfSpecial(Decoder& d, const Statement& s, Instruction& in, Type t) 
   sameTypeOperands(d, s, in, t, 1);
   setHalfOptions(d, in, t, ftz, kNoClamp);
   in.kind = InstructionClass::Special;
-  if (s.op[0] == "ex2") in.run = halfHandler<kExp2Half, 1>(t);
-  else if (s.op[0] == "tanh") in.run = halfHandler<kTanhHalf, 1>(t);
-  else throw Unsupported{"type"};
+  if (s.op[0] == "ex2")
+    in.run = halfHandler<kExp2Half, 1>(t);
+  else if (s.op[0] == "tanh")
+    in.run = halfHandler<kTanhHalf, 1>(t);
+  else
+    throw Unsupported{"type"};
   return true;
 }
 
@@ -142,7 +152,8 @@ struct PickHalf {
   static Handler get(Type t, bool) { return halfHandler<F, 2>(t); }
 };
 
-bool decodeHalfMinMax(Decoder& d, const Statement& s, Instruction& in, Type t, bool max, bool nan, bool xorSign, bool ftz) {
+bool decodeHalfMinMax(Decoder& d, const Statement& s, Instruction& in, Type t, bool max, bool nan, bool xorSign,
+                      bool ftz) {
   if (!isHalfType(t)) throw Unsupported{"type"};
   sameTypeOperands(d, s, in, t, 2);
   setHalfOptions(d, in, t, ftz, kNoClamp);

@@ -6,12 +6,30 @@ using Unsigned = std::make_unsigned_t<T>;
 
 template <class T>
 struct WiderOf;
-template <> struct WiderOf<int16_t> { using type = int32_t; };
-template <> struct WiderOf<uint16_t> { using type = uint32_t; };
-template <> struct WiderOf<int32_t> { using type = int64_t; };
-template <> struct WiderOf<uint32_t> { using type = uint64_t; };
-template <> struct WiderOf<int64_t> { using type = __int128; };
-template <> struct WiderOf<uint64_t> { using type = unsigned __int128; };
+template <>
+struct WiderOf<int16_t> {
+  using type = int32_t;
+};
+template <>
+struct WiderOf<uint16_t> {
+  using type = uint32_t;
+};
+template <>
+struct WiderOf<int32_t> {
+  using type = int64_t;
+};
+template <>
+struct WiderOf<uint32_t> {
+  using type = uint64_t;
+};
+template <>
+struct WiderOf<int64_t> {
+  using type = __int128;
+};
+template <>
+struct WiderOf<uint64_t> {
+  using type = unsigned __int128;
+};
 template <class T>
 using Wider = typename WiderOf<T>::type;
 
@@ -33,22 +51,44 @@ constexpr auto kRemainder = [](auto a, auto b) {
     if (b == T(-1)) return T(0);
   return T(a % b);
 };
-constexpr auto kAbsolute = [](auto a) { using T = decltype(a); return a < 0 ? T(Unsigned<T>(0) - Unsigned<T>(a)) : a; };
+constexpr auto kAbsolute = [](auto a) {
+  using T = decltype(a);
+  return a < 0 ? T(Unsigned<T>(0) - Unsigned<T>(a)) : a;
+};
 constexpr auto kMinimum = [](auto a, auto b) { return b < a ? b : a; };
 constexpr auto kMaximum = [](auto a, auto b) { return a < b ? b : a; };
 constexpr auto kAdd = [](auto a, auto b) { return a + b; };
 constexpr auto kSubtract = [](auto a, auto b) { return a - b; };
-constexpr auto kMultiply = [](auto a, auto b) { using T = decltype(a); return T(uint64_t(a) * uint64_t(b)); };
-constexpr auto kMultiplyAdd = [](auto a, auto b, auto c) { using T = decltype(a); return T(uint64_t(a) * uint64_t(b) + uint64_t(c)); };
-constexpr auto kMulHiAdd = [](auto a, auto b, auto c) { using T = decltype(a); return T(Unsigned<T>(kMulHi(a, b)) + Unsigned<T>(c)); };
-constexpr auto kSaturatedAdd = [](int32_t a, int32_t b) { return std::clamp<int64_t>(int64_t(a) + b, INT32_MIN, INT32_MAX); };
-constexpr auto kSaturatedSub = [](int32_t a, int32_t b) { return std::clamp<int64_t>(int64_t(a) - b, INT32_MIN, INT32_MAX); };
-constexpr auto kMulWide = [](auto a, auto b) { using T = decltype(a); return Wider<T>(a) * Wider<T>(b); };
+constexpr auto kMultiply = [](auto a, auto b) {
+  using T = decltype(a);
+  return T(uint64_t(a) * uint64_t(b));
+};
+constexpr auto kMultiplyAdd = [](auto a, auto b, auto c) {
+  using T = decltype(a);
+  return T(uint64_t(a) * uint64_t(b) + uint64_t(c));
+};
+constexpr auto kMulHiAdd = [](auto a, auto b, auto c) {
+  using T = decltype(a);
+  return T(Unsigned<T>(kMulHi(a, b)) + Unsigned<T>(c));
+};
+constexpr auto kSaturatedAdd = [](int32_t a, int32_t b) {
+  return std::clamp<int64_t>(int64_t(a) + b, INT32_MIN, INT32_MAX);
+};
+constexpr auto kSaturatedSub = [](int32_t a, int32_t b) {
+  return std::clamp<int64_t>(int64_t(a) - b, INT32_MIN, INT32_MAX);
+};
+constexpr auto kMulWide = [](auto a, auto b) {
+  using T = decltype(a);
+  return Wider<T>(a) * Wider<T>(b);
+};
 constexpr auto kMulWideAdd = [](auto a, auto b, auto c) {
   using T = decltype(a);
   return Unsigned<decltype(c)>(Wider<T>(a) * Wider<T>(b)) + Unsigned<decltype(c)>(c);
 };
-constexpr auto kSumAbsDiff = [](auto a, auto b, auto c) { using T = decltype(a); return Unsigned<T>(c) + (a < b ? Unsigned<T>(b) - Unsigned<T>(a) : Unsigned<T>(a) - Unsigned<T>(b)); };
+constexpr auto kSumAbsDiff = [](auto a, auto b, auto c) {
+  using T = decltype(a);
+  return Unsigned<T>(c) + (a < b ? Unsigned<T>(b) - Unsigned<T>(a) : Unsigned<T>(a) - Unsigned<T>(b));
+};
 
 bool decodeAddSub(Decoder& d, const Statement& s, Instruction& in, bool subtract) {
   Modifiers m(s);
@@ -68,14 +108,19 @@ bool decodeAddSub(Decoder& d, const Statement& s, Instruction& in, bool subtract
 template <class T>
 Handler multiplyHandler(bool wide, bool high, bool add) {
   if (wide) {
-    if constexpr (sizeof(T) == 8) throw Unsupported{"mul.wide of 64-bit operands"};
-    else return add ? Handler(ternaryTo<kMulWideAdd, Wider<T>, T, T, Wider<T>>) : Handler(binaryTo<kMulWide, Wider<T>, T, T>);
+    if constexpr (sizeof(T) == 8)
+      throw Unsupported{"mul.wide of 64-bit operands"};
+    else
+      return add ? Handler(ternaryTo<kMulWideAdd, Wider<T>, T, T, Wider<T>>)
+                 : Handler(binaryTo<kMulWide, Wider<T>, T, T>);
   }
   if (high) return add ? Handler(ternary<kMulHiAdd, T>) : Handler(binary<kMulHi, T>);
   return add ? Handler(ternary<kMultiplyAdd, Unsigned<T>>) : Handler(binary<kMultiply, Unsigned<T>>);
 }
 
-constexpr auto kMadHiSat = [](int32_t a, int32_t b, int32_t c) { return std::clamp<int64_t>(int64_t(kMulHi(a, b)) + c, INT32_MIN, INT32_MAX); };
+constexpr auto kMadHiSat = [](int32_t a, int32_t b, int32_t c) {
+  return std::clamp<int64_t>(int64_t(kMulHi(a, b)) + c, INT32_MIN, INT32_MAX);
+};
 
 bool decodeMultiply(Decoder& d, const Statement& s, Instruction& in, bool add) {
   Modifiers m(s);
@@ -96,10 +141,17 @@ bool decodeMultiply(Decoder& d, const Statement& s, Instruction& in, bool add) {
     return true;
   }
   switch (bytes) {
-    case 2: in.run = sign ? multiplyHandler<int16_t>(wide, high, add) : multiplyHandler<uint16_t>(wide, high, add); break;
-    case 4: in.run = sign ? multiplyHandler<int32_t>(wide, high, add) : multiplyHandler<uint32_t>(wide, high, add); break;
-    case 8: in.run = sign ? multiplyHandler<int64_t>(wide, high, add) : multiplyHandler<uint64_t>(wide, high, add); break;
-    default: throw Unsupported{"integer type"};
+    case 2:
+      in.run = sign ? multiplyHandler<int16_t>(wide, high, add) : multiplyHandler<uint16_t>(wide, high, add);
+      break;
+    case 4:
+      in.run = sign ? multiplyHandler<int32_t>(wide, high, add) : multiplyHandler<uint32_t>(wide, high, add);
+      break;
+    case 8:
+      in.run = sign ? multiplyHandler<int64_t>(wide, high, add) : multiplyHandler<uint64_t>(wide, high, add);
+      break;
+    default:
+      throw Unsupported{"integer type"};
   }
   return true;
 }
@@ -113,7 +165,9 @@ constexpr auto kMul24Hi = [](auto a, auto b) { return uint32_t((low24(a) * low24
 constexpr auto kMad24Lo = [](auto a, auto b, auto c) { return kMul24Lo(a, b) + uint32_t(c); };
 constexpr auto kMad24Hi = [](auto a, auto b, auto c) { return kMul24Hi(a, b) + uint32_t(c); };
 
-constexpr auto kMad24HiSat = [](int32_t a, int32_t b, int32_t c) { return std::clamp<int64_t>(int64_t(int32_t(kMul24Hi(a, b))) + c, INT32_MIN, INT32_MAX); };
+constexpr auto kMad24HiSat = [](int32_t a, int32_t b, int32_t c) {
+  return std::clamp<int64_t>(int64_t(int32_t(kMul24Hi(a, b))) + c, INT32_MIN, INT32_MAX);
+};
 
 bool decodeMul24(Decoder& d, const Statement& s, Instruction& in, bool add) {
   Modifiers m(s);
@@ -130,11 +184,15 @@ bool decodeMul24(Decoder& d, const Statement& s, Instruction& in, bool add) {
     return true;
   }
   if (isSigned(t)) {
-    if (add) in.run = high ? Handler(ternary<kMad24Hi, int32_t>) : Handler(ternary<kMad24Lo, int32_t>);
-    else in.run = high ? Handler(binary<kMul24Hi, int32_t>) : Handler(binary<kMul24Lo, int32_t>);
+    if (add)
+      in.run = high ? Handler(ternary<kMad24Hi, int32_t>) : Handler(ternary<kMad24Lo, int32_t>);
+    else
+      in.run = high ? Handler(binary<kMul24Hi, int32_t>) : Handler(binary<kMul24Lo, int32_t>);
   } else {
-    if (add) in.run = high ? Handler(ternary<kMad24Hi, uint32_t>) : Handler(ternary<kMad24Lo, uint32_t>);
-    else in.run = high ? Handler(binary<kMul24Hi, uint32_t>) : Handler(binary<kMul24Lo, uint32_t>);
+    if (add)
+      in.run = high ? Handler(ternary<kMad24Hi, uint32_t>) : Handler(ternary<kMad24Lo, uint32_t>);
+    else
+      in.run = high ? Handler(binary<kMul24Hi, uint32_t>) : Handler(binary<kMul24Lo, uint32_t>);
   }
   return true;
 }
@@ -151,7 +209,8 @@ void carryAdd(Context& c, const Instruction& in) {
     const uint32_t i = lowestLane(m);
     const unsigned __int128 bit = CarryIn ? carry >> i & 1 : 0;
     // the flag holds the borrow of a subtraction
-    const unsigned __int128 r = Subtract ? (unsigned __int128)(a[i]) - b[i] - bit : (unsigned __int128)(a[i]) + b[i] + bit;
+    const unsigned __int128 r =
+        Subtract ? (unsigned __int128)(a[i]) - b[i] - bit : (unsigned __int128)(a[i]) + b[i] + bit;
     d[i] = T(r);
     out |= uint32_t(r >> (sizeof(T) * 8) & 1) << i;
   }
@@ -160,8 +219,11 @@ void carryAdd(Context& c, const Instruction& in) {
 
 template <class T>
 Handler carryHandler(bool subtract, bool carryIn, bool carryOut) {
-  if (subtract) return carryIn ? (carryOut ? carryAdd<T, true, true, true> : carryAdd<T, true, true, false>) : carryAdd<T, true, false, true>;
-  return carryIn ? (carryOut ? carryAdd<T, false, true, true> : carryAdd<T, false, true, false>) : carryAdd<T, false, false, true>;
+  if (subtract)
+    return carryIn ? (carryOut ? carryAdd<T, true, true, true> : carryAdd<T, true, true, false>)
+                   : carryAdd<T, true, false, true>;
+  return carryIn ? (carryOut ? carryAdd<T, false, true, true> : carryAdd<T, false, true, false>)
+                 : carryAdd<T, false, false, true>;
 }
 
 template <class T, bool High, bool CarryIn, bool CarryOut>
@@ -201,12 +263,18 @@ bool decodeCarry(Decoder& d, const Statement& s, Instruction& in) {
   if (!wide && typeBytes(t) != 4) throw Unsupported{"type"};
   if (!mad) {
     const bool subtract = op[0] == 's';
-    in.run = wide ? carryHandler<uint64_t>(subtract, carryIn, carryOut) : carryHandler<uint32_t>(subtract, carryIn, carryOut);
+    in.run = wide ? carryHandler<uint64_t>(subtract, carryIn, carryOut)
+                  : carryHandler<uint32_t>(subtract, carryIn, carryOut);
   } else if (high) {
-    if (wide) in.run = sign ? carryMadHandler<int64_t, true>(carryIn, carryOut) : carryMadHandler<uint64_t, true>(carryIn, carryOut);
-    else in.run = sign ? carryMadHandler<int32_t, true>(carryIn, carryOut) : carryMadHandler<uint32_t, true>(carryIn, carryOut);
+    if (wide)
+      in.run =
+          sign ? carryMadHandler<int64_t, true>(carryIn, carryOut) : carryMadHandler<uint64_t, true>(carryIn, carryOut);
+    else
+      in.run =
+          sign ? carryMadHandler<int32_t, true>(carryIn, carryOut) : carryMadHandler<uint32_t, true>(carryIn, carryOut);
   } else {
-    in.run = wide ? carryMadHandler<uint64_t, false>(carryIn, carryOut) : carryMadHandler<uint32_t, false>(carryIn, carryOut);
+    in.run = wide ? carryMadHandler<uint64_t, false>(carryIn, carryOut)
+                  : carryMadHandler<uint32_t, false>(carryIn, carryOut);
   }
   return true;
 }

@@ -88,20 +88,28 @@ void ternaryTo(Context& c, const Instruction& in) {
 template <auto F>
 Handler unaryInteger(Type t) {
   switch (typeBytes(t)) {
-    case 2: return isSigned(t) ? unary<F, int16_t> : unary<F, uint16_t>;
-    case 4: return isSigned(t) ? unary<F, int32_t> : unary<F, uint32_t>;
-    case 8: return isSigned(t) ? unary<F, int64_t> : unary<F, uint64_t>;
-    default: throw Unsupported{"integer type"};
+    case 2:
+      return isSigned(t) ? unary<F, int16_t> : unary<F, uint16_t>;
+    case 4:
+      return isSigned(t) ? unary<F, int32_t> : unary<F, uint32_t>;
+    case 8:
+      return isSigned(t) ? unary<F, int64_t> : unary<F, uint64_t>;
+    default:
+      throw Unsupported{"integer type"};
   }
 }
 
 template <auto F>
 Handler binaryInteger(Type t) {
   switch (typeBytes(t)) {
-    case 2: return isSigned(t) ? binary<F, int16_t> : binary<F, uint16_t>;
-    case 4: return isSigned(t) ? binary<F, int32_t> : binary<F, uint32_t>;
-    case 8: return isSigned(t) ? binary<F, int64_t> : binary<F, uint64_t>;
-    default: throw Unsupported{"integer type"};
+    case 2:
+      return isSigned(t) ? binary<F, int16_t> : binary<F, uint16_t>;
+    case 4:
+      return isSigned(t) ? binary<F, int32_t> : binary<F, uint32_t>;
+    case 8:
+      return isSigned(t) ? binary<F, int64_t> : binary<F, uint64_t>;
+    default:
+      throw Unsupported{"integer type"};
   }
 }
 
@@ -109,20 +117,28 @@ Handler binaryInteger(Type t) {
 template <auto F>
 Handler binaryBits(unsigned bytes) {
   switch (bytes) {
-    case 2: return binary<F, uint16_t>;
-    case 4: return binary<F, uint32_t>;
-    case 8: return binary<F, uint64_t>;
-    default: throw Unsupported{"operand size"};
+    case 2:
+      return binary<F, uint16_t>;
+    case 4:
+      return binary<F, uint32_t>;
+    case 8:
+      return binary<F, uint64_t>;
+    default:
+      throw Unsupported{"operand size"};
   }
 }
 
 template <auto F>
 Handler ternaryBits(unsigned bytes) {
   switch (bytes) {
-    case 2: return ternary<F, uint16_t>;
-    case 4: return ternary<F, uint32_t>;
-    case 8: return ternary<F, uint64_t>;
-    default: throw Unsupported{"operand size"};
+    case 2:
+      return ternary<F, uint16_t>;
+    case 4:
+      return ternary<F, uint32_t>;
+    case 8:
+      return ternary<F, uint64_t>;
+    default:
+      throw Unsupported{"operand size"};
   }
 }
 

@@ -46,7 +46,8 @@ uint32_t compareLanes(const void* pa, const void* pb, int stride, int first) {
   using Stored = typename Reader::Stored;
   const auto *a = static_cast<const Stored*>(pa) + first, *b = static_cast<const Stored*>(pb) + first;
   if constexpr (sizeof(Stored) == 2)
-    if (stride == 2) return predicateOf([=](int i) { return compare<Op>(Reader::value(a[2 * i]), Reader::value(b[2 * i])); });
+    if (stride == 2)
+      return predicateOf([=](int i) { return compare<Op>(Reader::value(a[2 * i]), Reader::value(b[2 * i])); });
   (void)stride;
   return predicateOf([=](int i) { return compare<Op>(Reader::value(a[i]), Reader::value(b[i])); });
 }
@@ -75,24 +76,41 @@ CompareFunction compareIntegers(int op) {
 
 CompareFunction compareFunction(Type t, int op, bool ftz) {
   switch (t) {
-    case Type::F32: return ftz ? compareFloats<FlushedFloat>(op) : compareFloats<Plain<float>>(op);
-    case Type::F64: return compareFloats<Plain<double>>(op);
-    case Type::F16: case Type::F16x2: return ftz ? compareFloats<FromHalf<Half, true>>(op) : compareFloats<FromHalf<Half>>(op);
-    case Type::BF16: case Type::BF16x2: return compareFloats<FromHalf<Bfloat>>(op);
-    case Type::S16: return compareIntegers<int16_t>(op);
-    case Type::S32: return compareIntegers<int32_t>(op);
-    case Type::S64: return compareIntegers<int64_t>(op);
-    case Type::U16: case Type::B16: return compareIntegers<uint16_t>(op);
-    case Type::U32: case Type::B32: return compareIntegers<uint32_t>(op);
-    case Type::U64: case Type::B64: return compareIntegers<uint64_t>(op);
-    default: throw Unsupported{"type of comparison"};
+    case Type::F32:
+      return ftz ? compareFloats<FlushedFloat>(op) : compareFloats<Plain<float>>(op);
+    case Type::F64:
+      return compareFloats<Plain<double>>(op);
+    case Type::F16:
+    case Type::F16x2:
+      return ftz ? compareFloats<FromHalf<Half, true>>(op) : compareFloats<FromHalf<Half>>(op);
+    case Type::BF16:
+    case Type::BF16x2:
+      return compareFloats<FromHalf<Bfloat>>(op);
+    case Type::S16:
+      return compareIntegers<int16_t>(op);
+    case Type::S32:
+      return compareIntegers<int32_t>(op);
+    case Type::S64:
+      return compareIntegers<int64_t>(op);
+    case Type::U16:
+    case Type::B16:
+      return compareIntegers<uint16_t>(op);
+    case Type::U32:
+    case Type::B32:
+      return compareIntegers<uint32_t>(op);
+    case Type::U64:
+    case Type::B64:
+      return compareIntegers<uint64_t>(op);
+    default:
+      throw Unsupported{"type of comparison"};
   }
 }
 
 int takeCompare(Modifiers& m) {
   static const std::pair<const char*, int> kNames[] = {
-      {"eq", kEq}, {"ne", kNe}, {"lt", kLt}, {"le", kLe}, {"gt", kGt}, {"ge", kGe}, {"lo", kLt}, {"ls", kLe}, {"hi", kGt},
-      {"hs", kGe}, {"equ", kEqu}, {"neu", kNeu}, {"ltu", kLtu}, {"leu", kLeu}, {"gtu", kGtu}, {"geu", kGeu}, {"num", kNum}, {"nan", kIsNan}};
+      {"eq", kEq},   {"ne", kNe},   {"lt", kLt},   {"le", kLe},   {"gt", kGt},   {"ge", kGe},
+      {"lo", kLt},   {"ls", kLe},   {"hi", kGt},   {"hs", kGe},   {"equ", kEqu}, {"neu", kNeu},
+      {"ltu", kLtu}, {"leu", kLeu}, {"gtu", kGtu}, {"geu", kGeu}, {"num", kNum}, {"nan", kIsNan}};
   for (auto& [name, op] : kNames)
     if (m.take(name)) return op;
   throw Unsupported{"comparison operator"};
@@ -199,7 +217,10 @@ bool decodeSelp(Decoder& d, const Statement& s, Instruction& in) {
   in.b = d.source(s.operands[2], t);
   in.c = d.predicateSource(s.operands[3]);
   in.dst = d.destination(s.operands[0], bytes);
-  in.run = bytes == 2 ? selectValues<uint16_t> : bytes == 4 ? selectValues<uint32_t> : bytes == 8 ? selectValues<uint64_t> : nullptr;
+  in.run = bytes == 2   ? selectValues<uint16_t>
+           : bytes == 4 ? selectValues<uint32_t>
+           : bytes == 8 ? selectValues<uint64_t>
+                        : nullptr;
   if (!in.run) throw Unsupported{"type"};
   in.kind = InstructionClass::Move;
   return true;
@@ -223,10 +244,20 @@ bool decodeSlct(Decoder& d, const Statement& s, Instruction& in) {
   in.b = d.source(s.operands[2], t);
   in.c = d.source(s.operands[3], by);
   in.dst = d.destination(s.operands[0], bytes);
-  if (by == Type::S32) in.run = bytes == 2 ? selectBySign<uint16_t, int32_t, false> : bytes == 4 ? selectBySign<uint32_t, int32_t, false> : selectBySign<uint64_t, int32_t, false>;
-  else if (by == Type::F32 && ftz) in.run = bytes == 2 ? selectBySign<uint16_t, float, true> : bytes == 4 ? selectBySign<uint32_t, float, true> : selectBySign<uint64_t, float, true>;
-  else if (by == Type::F32) in.run = bytes == 2 ? selectBySign<uint16_t, float, false> : bytes == 4 ? selectBySign<uint32_t, float, false> : selectBySign<uint64_t, float, false>;
-  else throw Unsupported{"type"};
+  if (by == Type::S32)
+    in.run = bytes == 2   ? selectBySign<uint16_t, int32_t, false>
+             : bytes == 4 ? selectBySign<uint32_t, int32_t, false>
+                          : selectBySign<uint64_t, int32_t, false>;
+  else if (by == Type::F32 && ftz)
+    in.run = bytes == 2   ? selectBySign<uint16_t, float, true>
+             : bytes == 4 ? selectBySign<uint32_t, float, true>
+                          : selectBySign<uint64_t, float, true>;
+  else if (by == Type::F32)
+    in.run = bytes == 2   ? selectBySign<uint16_t, float, false>
+             : bytes == 4 ? selectBySign<uint32_t, float, false>
+                          : selectBySign<uint64_t, float, false>;
+  else
+    throw Unsupported{"type"};
   in.kind = InstructionClass::Move;
   return true;
 }
@@ -257,7 +288,8 @@ void unpackVector(Context& c, const Instruction& in) {
     if (v.part[size_t(k)] == kNoRef) continue;
     uint8_t* d = c.at<uint8_t>(v.part[size_t(k)]);
     for (int i = 0; i < kLanes; ++i)
-      if (c.mask >> i & 1) std::memcpy(d + size_t(i) * v.partStride, whole + size_t(i) * bytes + size_t(k) * v.partBytes, v.partBytes);
+      if (c.mask >> i & 1)
+        std::memcpy(d + size_t(i) * v.partStride, whole + size_t(i) * bytes + size_t(k) * v.partBytes, v.partBytes);
   }
 }
 
@@ -268,7 +300,8 @@ void packVector(Context& c, const Instruction& in) {
   for (int k = 0; k < v.parts; ++k) {
     const uint8_t* a = c.at<uint8_t>(v.part[size_t(k)]);
     for (int i = 0; i < kLanes; ++i)
-      if (c.mask >> i & 1) std::memcpy(d + size_t(i) * bytes + size_t(k) * v.partBytes, a + size_t(i) * v.partStride, v.partBytes);
+      if (c.mask >> i & 1)
+        std::memcpy(d + size_t(i) * bytes + size_t(k) * v.partBytes, a + size_t(i) * v.partStride, v.partBytes);
   }
 }
 
@@ -282,11 +315,15 @@ bool decodeVectorMove(Decoder& d, const Statement& s, Instruction& in, unsigned 
   v->partStride = std::max(2u, v->partBytes);
   for (int k = 0; k < v->parts; ++k) {
     const Operand& e = list.elements[size_t(k)];
-    if (!unpack) v->part[size_t(k)] = d.source(e, v->partStride);
-    else v->part[size_t(k)] = e.kind == Operand::Kind::Sink ? kNoRef : d.destination(e, v->partStride);
+    if (!unpack)
+      v->part[size_t(k)] = d.source(e, v->partStride);
+    else
+      v->part[size_t(k)] = e.kind == Operand::Kind::Sink ? kNoRef : d.destination(e, v->partStride);
   }
-  if (unpack) in.a = d.source(s.operands[1], bytes);
-  else in.dst = d.destination(s.operands[0], bytes);
+  if (unpack)
+    in.a = d.source(s.operands[1], bytes);
+  else
+    in.dst = d.destination(s.operands[0], bytes);
   in.payload = v;
   in.run = unpack ? unpackVector : packVector;
   return true;
@@ -309,23 +346,34 @@ bool decodeMove(Decoder& d, const Statement& s, Instruction& in) {
     return true;
   }
   const unsigned bytes = typeBytes(t);
-  if (s.operands[0].kind == Operand::Kind::Vector || from.kind == Operand::Kind::Vector) return decodeVectorMove(d, s, in, bytes);
+  if (s.operands[0].kind == Operand::Kind::Vector || from.kind == Operand::Kind::Vector)
+    return decodeVectorMove(d, s, in, bytes);
   in.dst = d.destination(s.operands[0], bytes);
   if (from.kind == Operand::Kind::Special) {
     const Ref r = specialRegister(from.name);
     if (r == kNoRef) return false;  // one that changes while running
     in.a = r;
-    in.run = bytes == 2 ? Handler(unaryTo<kTruncate16, uint16_t, uint32_t>) : bytes == 4 ? Handler(unary<kIdentity, uint32_t>)
-           : Handler(unaryTo<kExtend64, uint64_t, uint32_t>);
+    in.run = bytes == 2   ? Handler(unaryTo<kTruncate16, uint16_t, uint32_t>)
+             : bytes == 4 ? Handler(unary<kIdentity, uint32_t>)
+                          : Handler(unaryTo<kExtend64, uint64_t, uint32_t>);
     return true;
   }
   in.a = d.source(from, t);
   switch (bytes) {
-    case 2: in.run = unary<kIdentity, uint16_t>; break;
-    case 4: in.run = unary<kIdentity, uint32_t>; break;
-    case 8: in.run = unary<kIdentity, uint64_t>; break;
-    case 16: in.run = moveWide; break;
-    default: throw Unsupported{"type"};
+    case 2:
+      in.run = unary<kIdentity, uint16_t>;
+      break;
+    case 4:
+      in.run = unary<kIdentity, uint32_t>;
+      break;
+    case 8:
+      in.run = unary<kIdentity, uint64_t>;
+      break;
+    case 16:
+      in.run = moveWide;
+      break;
+    default:
+      throw Unsupported{"type"};
   }
   return true;
 }
