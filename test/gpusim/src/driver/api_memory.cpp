@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Allocation: device, pinned and managed memory.
+#include <cstdio>
+
 #include "api.h"
 #include "capture.h"
 #include "host_memory.h"
+#include "log.h"
 #include "ownership.h"
 #include "pool.h"
 
@@ -87,8 +90,13 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
     if (const CUresult status = context->synchronize(); status != CUDA_SUCCESS) return status;
     Allocation allocation;
     Device* device = allocationAt(dptr, allocation);
-    if (!device || allocation.kind == MemoryKind::HostPinned || !forgetAllocation(dptr))
+    if (!device || allocation.kind == MemoryKind::HostPinned || !forgetAllocation(dptr)) {
+      char text[96];
+      std::snprintf(text, sizeof text, "cuMemFree: 0x%llx is not the address of an allocation (freed already?)",
+                    static_cast<unsigned long long>(dptr));
+      logRefusal(text);
       return CUDA_ERROR_INVALID_VALUE;
+    }
     if (allocation.kind == MemoryKind::Managed) return freeHostMemory(*device, allocation);
     if (const auto pool = poolOf(dptr, true)) return pool->release(dptr, allocation.size);
     return static_cast<CUresult>(device->state.memory.free(dptr));

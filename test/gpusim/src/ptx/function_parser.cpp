@@ -6,6 +6,19 @@
 namespace gpusim::ptx {
 namespace {
 
+/// The predefined, read-only registers of the PTX ISA, whether the simulator can read them or not.
+bool isSpecialRegister(const std::string& name) {
+  static const char* const kNames[] = {"%tid",        "%ntid",          "%laneid",         "%warpid",
+                                       "%nwarpid",    "%ctaid",         "%nctaid",         "%smid",
+                                       "%nsmid",      "%gridid",        "%clusterid",      "%nclusterid",
+                                       "%cluster_",   "%lanemask_",     "%clock",          "%pm",
+                                       "%envreg",     "%globaltimer",   "%reserved_",      "%total_smem_",
+                                       "%aggr_smem_", "%dynamic_smem_", "%current_graph_", "%is_explicit_cluster"};
+  for (const char* known : kNames)
+    if (name.rfind(known, 0) == 0) return true;
+  return false;
+}
+
 bool takesLabels(const std::string& op) { return op == "bra" || op == "brx"; }
 
 }  // namespace
@@ -203,6 +216,7 @@ Operand FunctionParser::simpleOperand() {
     return o;
   }
   if (t.text[0] == '%') {
+    if (!isSpecialRegister(t.text)) p_.fail("register '" + t.text + "' is not declared");
     o.kind = Operand::Kind::Special;
     o.name = t.text;
     if (p_.peek().kind == Token::Kind::Directive && p_.peek().text.size() == 2) o.name += p_.take().text;
