@@ -19,12 +19,14 @@ bool decodeHalfMinMax(Decoder& d, const Statement& s, Instruction& in, Type t, b
                       bool ftz);
 void decodeHalfSign(Decoder& d, Instruction& in, Type t, bool negate, bool ftz);
 
+// clang-format off: later files use what earlier ones define.
+#include "exec/isa/integer.inl"
 #include "exec/isa/bits.inl"
-#include "exec/isa/convert.inl"
 #include "exec/isa/float.inl"
 #include "exec/isa/half.inl"
-#include "exec/isa/integer.inl"
 #include "exec/isa/select.inl"
+#include "exec/isa/convert.inl"
+// clang-format on
 
 Type lastType(const Statement& s) {
   for (size_t i = s.op.size(); i-- > 1;) {
