@@ -21,9 +21,9 @@ function instructionSet(object: string): string {
 }
 
 /** Weak and unique functions that an object defines: of these the linker keeps one copy for the whole binary. */
-function sharedFunctions(object: string): string[] {
-  const lines = run('nm', ['--defined-only', object]).split('\n');
-  return lines.flatMap((line) => {
+async function sharedFunctions(object: string): Promise<string[]> {
+  const symbols = await run('nm', ['--defined-only', object]);
+  return symbols.split('\n').flatMap((line) => {
     const [, type, name] = line.split(' ');
     return type === 'W' && name !== undefined ? [name] : [];
   });
@@ -32,17 +32,17 @@ function sharedFunctions(object: string): string[] {
 const addon = path.join(folder, 'Release', 'pagewarp.node');
 
 describe.runIf(elf)('a binary built with plain CMake, without device code', () => {
-  beforeAll(() => {
-    buildTypeScript();
-    run('cmake', ['-S', tree, '-B', folder, '-DPAGEWARP_CUDA=OFF']);
-    run('cmake', ['--build', folder, '--parallel', '2']);
+  beforeAll(async () => {
+    await buildTypeScript();
+    await run('cmake', ['-S', tree, '-B', folder, '-DPAGEWARP_CUDA=OFF']);
+    await run('cmake', ['--build', folder, '--parallel', '2']);
   });
 
-  it('shares no function between objects of different instruction sets', () => {
+  it('shares no function between objects of different instruction sets', async () => {
     const objects = objectFiles();
     const setsOf = new Map<string, Set<string>>();
     for (const object of objects) {
-      for (const name of sharedFunctions(object)) {
+      for (const name of await sharedFunctions(object)) {
         const sets = setsOf.get(name) ?? new Set();
         setsOf.set(name, sets.add(instructionSet(object)));
       }
@@ -55,12 +55,12 @@ describe.runIf(elf)('a binary built with plain CMake, without device code', () =
     expect(leaks).toEqual([]);
   });
 
-  it('loads', () => {
-    expect(loadAndRun(tree, { PAGEWARP_ADDON_PATH: addon })).toBe(addon);
+  it('loads', async () => {
+    expect(await loadAndRun(tree, { PAGEWARP_ADDON_PATH: addon })).toBe(addon);
   });
 
-  it('exports the two entry points of Node-API and nothing else', () => {
-    const symbols = run('nm', ['-D', '--defined-only', addon]);
+  it('exports the two entry points of Node-API and nothing else', async () => {
+    const symbols = await run('nm', ['-D', '--defined-only', addon]);
     const names = symbols
       .trim()
       .split('\n')
@@ -68,8 +68,8 @@ describe.runIf(elf)('a binary built with plain CMake, without device code', () =
     expect(names.sort()).toEqual(['napi_register_module_v1', 'node_api_module_get_api_version_v1']);
   });
 
-  it('needs only the C and C++ runtime libraries', () => {
-    const dynamic = run('readelf', ['-d', addon]);
+  it('needs only the C and C++ runtime libraries', async () => {
+    const dynamic = await run('readelf', ['-d', addon]);
     const needed = [...dynamic.matchAll(/\(NEEDED\).*\[(.+?)\]/g)].map(([, library]) => library as string);
     const known = /^(libstdc\+\+|libm|libgcc_s|libc|libdl|libpthread|ld-linux-\w+(-\w+)*)\.so\.\d+$/;
     expect(needed.filter((library) => !known.test(library))).toEqual([]);

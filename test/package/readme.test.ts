@@ -27,8 +27,8 @@ function examplesOf(document: string): Example[] {
 const fileName = (name: string): string => name.replaceAll(/\W+/g, '-');
 const examples = documents.flatMap(examplesOf);
 
-beforeAll(() => {
-  folder = path.join(installPackage().consumer, 'readme');
+beforeAll(async () => {
+  folder = path.join((await installPackage()).consumer, 'readme');
   mkdirSync(folder);
   symlinkSync(path.join(root, 'models'), path.join(folder, 'models'), 'dir');
   for (const { name, code } of examples) {
@@ -42,15 +42,15 @@ beforeAll(() => {
 describe('the examples', () => {
   it('are there', () => expect(examples.length).toBeGreaterThan(0));
 
-  it('satisfy the type checker', () => {
+  it('satisfy the type checker', async () => {
     const compilerOptions = { typeRoots: [path.join(root, 'node_modules/@types')] };
     const config = { extends: path.join(root, 'tsconfig.json'), compilerOptions, include: ['*.mts'], exclude: [] };
     writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify(config));
-    expect(runTool('typescript/bin/tsc', ['-p', folder])).toBe('');
+    expect(await runTool('typescript/bin/tsc', ['-p', folder])).toBe('');
   });
 
-  it.each(examples)('$name runs', ({ name, output }) => {
-    const printed = runNode([`${fileName(name)}.mjs`], { cwd: folder });
+  it.each(examples)('$name runs', async ({ name, output }) => {
+    const printed = await runNode([`${fileName(name)}.mjs`], { cwd: folder });
     if (output === undefined) expect(printed.trim()).not.toBe('');
     else expect(printed.trimEnd()).toBe(output.trimEnd());
   });

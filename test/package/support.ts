@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { inject } from 'vitest';
@@ -22,8 +22,13 @@ export interface RunOptions {
   env?: Record<string, string | undefined>;
 }
 
-/** Runs a program to its end. Builds go through the compile cache. Throws with all that it printed when it fails. */
-export function run(command: string, args: readonly string[], options: RunOptions = {}): string {
+/**
+ * Runs a program to its end; builds go through the compile cache. Asynchronously, since a test runner that blocks for minutes
+ * loses touch with its workers.
+ * @returns what it wrote to standard output
+ * @throws with all that it printed when it fails
+ */
+export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const env: NodeJS.ProcessEnv = {
     ...process.env,
     NODE_OPTIONS: '',
@@ -36,27 +41,37 @@ export function run(command: string, args: readonly string[], options: RunOption
     CMAKE_BUILD_PARALLEL_LEVEL: '2',
     ...options.env,
   };
-  const result = spawnSync(command, args, { cwd: options.cwd ?? tree, env, encoding: 'utf8', maxBuffer: 2 ** 28 });
-  if (result.error) throw result.error;
-  if (result.status !== 0) {
-    const output = `${result.stdout}\n${result.stderr}`.slice(-8000);
-    throw new Error(`${command} ${args.join(' ')} ended with ${result.status ?? result.signal}:\n${output}`);
-  }
-  return result.stdout;
+  const child = spawn(command, args, { cwd: options.cwd ?? tree, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  let all = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+    all += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    all += text;
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status, signal) => {
+      if (status === 0) resolve(output);
+      else reject(new Error(`${command} ${args.join(' ')} ended with ${status ?? signal}:\n${all.slice(-8000)}`));
+    });
+  });
 }
 
-export function runNode(args: readonly string[], options?: RunOptions): string {
+export function runNode(args: readonly string[], options?: RunOptions): Promise<string> {
   return run(process.execPath, args, options);
 }
 
 /** Runs a command-line tool of the development dependencies. */
-export function runTool(file: string, args: readonly string[], options?: RunOptions): string {
+export function runTool(file: string, args: readonly string[], options?: RunOptions): Promise<string> {
   return runNode([path.join(root, 'node_modules', file), ...args], options);
 }
 
 /** The TypeScript of the tree, compiled. */
-export function buildTypeScript(): void {
-  runTool('typescript/bin/tsc', ['-p', 'tsconfig.build.json']);
+export async function buildTypeScript(): Promise<void> {
+  await runTool('typescript/bin/tsc', ['-p', 'tsconfig.build.json']);
 }
 
 export interface Installed {
@@ -71,14 +86,14 @@ export interface Installed {
  * Packs the tree with a prebuilt binary, made as on a machine whose Node has no headers, and installs the tarball elsewhere
  * without running any script; once for all test files.
  */
-export function installPackage(): Installed {
+export async function installPackage(): Promise<Installed> {
   const record = path.join(scratch, 'installed.json');
   if (existsSync(record)) return JSON.parse(readFileSync(record, 'utf8')) as Installed;
   for (const folder of ['build', 'prebuilds']) rmSync(path.join(tree, folder), { recursive: true, force: true });
-  buildTypeScript();
-  runNode(['scripts/prebuild.mjs'], { env: { npm_config_nodedir: path.join(tree, 'nowhere') } });
+  await buildTypeScript();
+  await runNode(['scripts/prebuild.mjs'], { env: { npm_config_nodedir: path.join(tree, 'nowhere') } });
   rmSync(path.join(tree, 'build'), { recursive: true });
-  const output = run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch]);
+  const output = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch]);
   const [packed] = JSON.parse(output) as [Installed['packed']];
   const tarball = path.join(scratch, packed.filename);
 
@@ -86,7 +101,7 @@ export function installPackage(): Installed {
   mkdirSync(consumer);
   writeFileSync(path.join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', private: true }));
   const quiet = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
-  run('npm', ['install', ...quiet, tarball], { cwd: consumer });
+  await run('npm', ['install', ...quiet, tarball], { cwd: consumer });
   const installed = { packed, tarball, consumer };
   writeFileSync(record, JSON.stringify(installed));
   return installed;
@@ -105,13 +120,14 @@ export const smoke = `
 export const smokeResult = '[1,-2.5,3.140625]';
 
 /** Loads the package at `folder` in a fresh process, runs a command, and returns the path of the addon that did it. */
-export function loadAndRun(folder: string, env: Record<string, string> = {}): string {
+export async function loadAndRun(folder: string, env: Record<string, string> = {}): Promise<string> {
   const script = `
     import * as pagewarp from ${JSON.stringify(path.join(folder, 'dist/index.js'))};
     import { nativePath } from ${JSON.stringify(path.join(folder, 'dist/native.js'))};
     console.log(nativePath());
     ${smoke}`;
-  const [addon, numbers] = runNode(['--input-type=module', '-e', script], { env }).trim().split('\n');
+  const printed = await runNode(['--input-type=module', '-e', script], { env });
+  const [addon, numbers] = printed.trim().split('\n');
   if (numbers !== smokeResult) throw new Error(`the native command gave ${numbers}, not ${smokeResult}`);
   return addon as string;
 }

@@ -22,8 +22,8 @@ const binary = path.relative(tree, addonInPrebuilds);
 
 let installed: Installed;
 const inConsumer = (...parts: string[]): string => path.join(installed.consumer, ...parts);
-beforeAll(() => {
-  installed = installPackage();
+beforeAll(async () => {
+  installed = await installPackage();
 });
 
 describe('the tarball', () => {
@@ -73,8 +73,8 @@ describe('the tarball', () => {
     expect(messages.map((message) => formatMessage(message, manifest))).toEqual([]);
   });
 
-  it('has types that resolve the way its code does', () => {
-    const output = runTool('@arethetypeswrong/cli/dist/index.js', [
+  it('has types that resolve the way its code does', async () => {
+    const output = await runTool('@arethetypeswrong/cli/dist/index.js', [
       installed.tarball,
       '--profile',
       'esm-only',
@@ -86,24 +86,24 @@ describe('the tarball', () => {
 });
 
 describe('the installed package', () => {
-  const runThere = (name: string, text: string): string => {
+  const runThere = async (name: string, text: string): Promise<string> => {
     writeFileSync(inConsumer(name), text);
-    return runNode([name], { cwd: installed.consumer }).trim();
+    return (await runNode([name], { cwd: installed.consumer })).trim();
   };
 
-  it('can be imported', () => {
-    expect(runThere('use.mjs', `import * as pagewarp from 'pagewarp';\n${smoke}`)).toBe(smokeResult);
+  it('can be imported', async () => {
+    expect(await runThere('use.mjs', `import * as pagewarp from 'pagewarp';\n${smoke}`)).toBe(smokeResult);
   });
 
-  it('can be required', () => {
-    expect(runThere('use.cjs', `const pagewarp = require('pagewarp');\n${smoke}`)).toBe(smokeResult);
+  it('can be required', async () => {
+    expect(await runThere('use.cjs', `const pagewarp = require('pagewarp');\n${smoke}`)).toBe(smokeResult);
   });
 
-  it('prints nothing when it is imported', () => {
-    expect(runThere('quiet.mjs', `import 'pagewarp';`)).toBe('');
+  it('prints nothing when it is imported', async () => {
+    expect(await runThere('quiet.mjs', `import 'pagewarp';`)).toBe('');
   });
 
-  it('compiles a typed consumer', () => {
+  it('compiles a typed consumer', async () => {
     writeFileSync(
       inConsumer('typed.mts'),
       `import { Device, Tensor } from 'pagewarp';
@@ -120,6 +120,6 @@ describe('the installed package', () => {
       '--types',
       'node',
     ];
-    runTool('typescript/bin/tsc', [...options, ...types, 'typed.mts'], { cwd: installed.consumer });
+    await runTool('typescript/bin/tsc', [...options, ...types, 'typed.mts'], { cwd: installed.consumer });
   });
 });
