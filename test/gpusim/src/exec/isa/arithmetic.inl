@@ -19,7 +19,8 @@ bool decodeHalfMinMax(Decoder& d, const Statement& s, Instruction& in, Type t, b
                       bool ftz);
 void decodeHalfSign(Decoder& d, Instruction& in, Type t, bool negate, bool ftz);
 
-// clang-format off: later files use what earlier ones define.
+// Later files use what earlier ones define.
+// clang-format off
 #include "exec/isa/integer.inl"
 #include "exec/isa/bits.inl"
 #include "exec/isa/float.inl"
