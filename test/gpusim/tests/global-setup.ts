@@ -23,7 +23,8 @@ function build(source: string, folder: string, options: readonly string[] = []):
 }
 
 export default function setup(): void {
-  // A folder given from outside is used as it is.
+  // Folders given from outside are used as they are.
   if (!process.env.GPUSIM_BUILD) build(join(programsFolder, '..'), buildFolder);
-  if (hasTool('nvcc')) build(programsFolder, programsBuild, [`-DGPUSIM_LIBRARY=${join(buildFolder, 'libcuda.so.1')}`]);
+  if (!process.env.GPUSIM_PROGRAMS_BUILD && hasTool('nvcc'))
+    build(programsFolder, programsBuild, [`-DGPUSIM_LIBRARY=${join(buildFolder, 'libcuda.so.1')}`]);
 }

@@ -306,6 +306,21 @@ const integers: Variant[] = [
   ),
 ];
 
-kernelSuite('mma of floats', floats.map(caseOf));
+/** nvcc drops results that nobody reads and passes constants: `_` in the destination, literals in the accumulator. */
+const sparse: KernelCase = {
+  name: 'mma with ignored results and literal accumulators',
+  ptx: `.visible .entry test(.param .u64 out)
+{ .reg .u64 %p; .reg .b32 %a, %t; .reg .f32 %d<4>, %c; mov.b32 %a, 0x3c003c00; mov.f32 %c, 3.; add.f32 %c, %c, 1.5;
+mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%d0, _, %d2, _}, {%a, %a, %a, %a}, {%a, %a}, {%c, 0., 2.5, 0.};
+ld.param.u64 %p, [out]; mov.u32 %t, %tid.x; mad.wide.u32 %p, %t, 8, %p; st.global.f32 [%p], %d0; st.global.f32 [%p+4], %d2; ret; }`,
+  launch: { block: '32', args: [{ output: 256 }] },
+  judge: ([bytes]) => {
+    const f32 = element('f32');
+    const values = unpack(bytes as Uint8Array, 32).map(f32.decode);
+    return values.flatMap((value, i) => (value === (i % 2 === 0 ? 20.5 : 18.5) ? [] : [`result ${i} is ${value}`]));
+  },
+};
+
+kernelSuite('mma of floats', [...floats.map(caseOf), sparse]);
 kernelSuite('mma.m8n8k4 of f16', quads.map(caseOf));
 kernelSuite('mma of integers', integers.map(caseOf));
