@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { inject } from 'vitest';
@@ -22,6 +22,22 @@ export interface RunOptions {
   env?: Record<string, string | undefined>;
 }
 
+/** Programs under way, each the leader of its process group: none of them outlives the test run, however that ends. */
+const running = new Set<ChildProcess>();
+for (const end of ['disconnect', 'SIGTERM', 'exit'] as const) {
+  process.on(end, () => {
+    for (const { pid } of running) {
+      try {
+        if (pid !== undefined) process.kill(-pid);
+      } catch {
+        // it has just ended by itself
+      }
+    }
+    running.clear();
+    if (end !== 'exit') process.exit(1);
+  });
+}
+
 /**
  * Runs a program to its end; builds go through the compile cache. Asynchronously, since a test runner that blocks for minutes
  * loses touch with its workers.
@@ -41,7 +57,9 @@ export function run(command: string, args: readonly string[], options: RunOption
     CMAKE_BUILD_PARALLEL_LEVEL: '2',
     ...options.env,
   };
-  const child = spawn(command, args, { cwd: options.cwd ?? tree, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const cwd = options.cwd ?? tree;
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  running.add(child);
   let output = '';
   let all = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -54,6 +72,7 @@ export function run(command: string, args: readonly string[], options: RunOption
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (status, signal) => {
+      running.delete(child);
       if (status === 0) resolve(output);
       else reject(new Error(`${command} ${args.join(' ')} ended with ${status ?? signal}:\n${all.slice(-8000)}`));
     });
