@@ -18,6 +18,7 @@ interface Case {
   rows: number;
   vocabulary: number;
   deviation: number;
+  distribution?: 'normal' | 'gumbel';
   dtype: FloatDType;
   temperature: number;
   topK: number;
@@ -30,8 +31,8 @@ interface Case {
 
 /** Random logits, some of them -inf, as the dtype rounds them. */
 async function randomLogits(test: Case): Promise<Float32Array> {
-  const { rows, vocabulary, deviation, zeroRatio, seed, dtype } = test;
-  const logits = tiledNumbers(rows * vocabulary, { seed, scale: deviation });
+  const { rows, vocabulary, deviation, distribution = 'normal', zeroRatio, seed, dtype } = test;
+  const logits = tiledNumbers(rows * vocabulary, { seed, scale: deviation, distribution });
   const masks = tiledNumbers(rows * vocabulary, { seed, stream: 1, distribution: 'uniform' });
   logits.forEach((_, i) => {
     // Another stride than the logits', so that a repeated logit is not masked alike.
@@ -46,7 +47,7 @@ async function randomLogits(test: Case): Promise<Float32Array> {
 }
 
 function key(test: Case): string {
-  return [test.rows, test.vocabulary, test.deviation, test.dtype, test.zeroRatio].join('/');
+  return [test.rows, test.vocabulary, test.deviation, test.distribution, test.dtype, test.zeroRatio].join('/');
 }
 
 describe('sample', () => {
@@ -55,7 +56,7 @@ describe('sample', () => {
   for (const test of casesOf<Case>('sample')) groups.set(key(test), [...(groups.get(key(test)) ?? []), test]);
 
   for (const [name, tests] of groups) {
-    it(`draws from the float64 distribution: rows/vocabulary/deviation/dtype/masked ${name}`, async () => {
+    it(`draws from the float64 distribution: rows/vocabulary/deviation/distribution/dtype/masked ${name}`, async () => {
       const first = tests[0] as Case;
       const { rows, vocabulary } = first;
       const logits = await randomLogits(first);

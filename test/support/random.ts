@@ -8,10 +8,10 @@ export interface RandomOptions {
   stream?: number | bigint;
   /**
    * `normal`: the sum of four uniforms, mean 0 and deviation 1, within ±3.47. `uniform`: [-1, 1).
-   * `integer`: whole numbers of [low, high).
+   * `gumbel`: the standard Gumbel distribution. `integer`: whole numbers of [low, high).
    */
-  distribution?: 'normal' | 'uniform' | 'integer';
-  /** Factor of `normal` and `uniform` values. */
+  distribution?: 'normal' | 'uniform' | 'gumbel' | 'integer';
+  /** Factor of values that are no integers. */
   scale?: number;
   low?: number;
   high?: number;
@@ -32,7 +32,9 @@ export function randomNumbers(count: number, options: RandomOptions): Float32Arr
         values[i + j] = scale * Math.sqrt(3) * ((sum + 2) / 65536 - 2);
       } else {
         const u = uniformF32(words[j] as number);
-        values[i + j] = distribution === 'uniform' ? scale * (2 * u - 1) : low + Math.floor(u * (high - low));
+        if (distribution === 'uniform') values[i + j] = scale * (2 * u - 1);
+        else if (distribution === 'gumbel') values[i + j] = -scale * Math.log(-Math.log(u + 2 ** -25));
+        else values[i + j] = low + Math.floor(u * (high - low));
       }
     }
   }
