@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file Copies from global to shared memory that run while the thread goes on (cp.async).
+#pragma once
+#include <stdint.h>
+
+namespace pw {
+
+__device__ inline uint32_t sharedAddress(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+
+/// 16 bytes past the first-level cache; both addresses are multiples of 16. Without `wanted` nothing is read and zeros are
+/// written; `from` must be a valid pointer all the same.
+__device__ inline void copyAsync16(void* to, const void* from, bool wanted = true) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from),
+               "r"(wanted ? 16 : 0)
+               : "memory");
+}
+
+/// Ends a group: this thread's copies since the last one.
+__device__ inline void commitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+/// Waits until at most kPending of this thread's newest groups are under way; a barrier makes the others' visible.
+template <int kPending>
+__device__ inline void waitForCopies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+}  // namespace pw
