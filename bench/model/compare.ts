@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { probe } from '../support/probe.js';
 import { median, spread } from '../support/statistics.js';
-import { Runner } from './protocol.js';
+import { Runner, type RunnerInfo } from './protocol.js';
 import { shapes, writeSynthetic } from './synth.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -42,6 +42,8 @@ function modelFile(): string {
   }
   return path;
 }
+
+const mebibytes = (count: number): string => (count / 2 ** 20).toFixed(0);
 
 /** The same pseudo-random prompt for everybody, out of ids that every vocabulary has. */
 const prompt = (length: number): number[] => Array.from({ length }, (_, i) => (i === 0 ? 1 : 3 + ((i * 7919) % 90)));
@@ -78,6 +80,8 @@ for (const threads of options.threads.split(',').map(Number)) {
   const runners = [new Runner([process.execPath, '--import', 'tsx', join(here, 'pagewarp-runner.ts'), ...argv], root)];
   if (hasPeer) runners.push(new Runner([process.execPath, 'node-llama-cpp.mjs', ...argv], peers));
   const all = runners.map((): Series => ({ decode: [], prefill: [] }));
+  const loaded: RunnerInfo[] = [];
+  for (const runner of runners) loaded.push(await runner.info());
   // The warm-up is also the correctness check: with different tokens there is no speed to compare.
   const warm: number[][] = [];
   for (const runner of runners) warm.push(await measure(runner, undefined));
@@ -97,8 +101,8 @@ for (const threads of options.threads.split(',').map(Number)) {
       `${info.name}\n  decode  ${spread(decode)} tokens/s, ${read.toFixed(1)} GB/s of weights, ` +
         `${((100 * read) / limits.readGBs).toFixed(0)} % of what the machine reads\n` +
         `  prefill ${spread(prefill)} tokens/s (${promptLength} tokens)\n` +
-        `  load ${info.loadMilliseconds.toFixed(0)} ms, resident ${(info.rss / 2 ** 20).toFixed(0)} MiB ` +
-        `(file ${(bytes / 2 ** 20).toFixed(0)} MiB)`,
+        `  load ${info.loadMilliseconds.toFixed(0)} ms, resident ${mebibytes(loaded[i]?.rss ?? 0)} MiB after it, ` +
+        `${mebibytes(info.rss)} MiB at the end (file ${mebibytes(bytes)} MiB)`,
     );
     runner.close();
   }
