@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 /** One project per layer of tests. Groups run one after the other, so that no two of them compete for the cores. */
@@ -6,7 +7,7 @@ const project = (
   name: string,
   groupOrder: number,
   include: string[],
-  options: { globalSetup?: string; timeoutSeconds: number; maxWorkers?: number },
+  options: { globalSetup?: string; timeoutSeconds: number; maxWorkers?: number; env?: Record<string, string> },
 ) => ({
   test: {
     name,
@@ -17,8 +18,22 @@ const project = (
     testTimeout: options.timeoutSeconds * 1000,
     hookTimeout: options.timeoutSeconds * 1000,
     ...(options.globalSetup ? { globalSetup: options.globalSetup } : {}),
+    ...(options.env ? { env: options.env } : {}),
   },
 });
+
+/**
+ * The simulator in place of the driver: the loader reads the library path when a worker's process starts.
+ * `PAGEWARP_REAL_GPU=1` runs the same tests on the machine's own GPU.
+ */
+const simulator = process.env['GPUSIM_BUILD'] ?? fileURLToPath(new URL('build/gpusim', import.meta.url));
+const simulatedGpu =
+  process.env['PAGEWARP_REAL_GPU'] === '1'
+    ? {}
+    : {
+        LD_LIBRARY_PATH: [simulator, process.env['LD_LIBRARY_PATH']].filter(Boolean).join(':'),
+        GPUSIM_DEVICE: process.env['GPUSIM_DEVICE'] ?? 'small',
+      };
 
 export default defineConfig({
   test: {
@@ -29,7 +44,12 @@ export default defineConfig({
         timeoutSeconds: 300,
         globalSetup: 'test/gpusim/tests/global-setup.ts',
       }),
-      project('package', 3, ['test/package/**/*.test.ts'], {
+      project('cuda', 3, ['test/cuda/**/*.test.ts'], {
+        timeoutSeconds: 300,
+        globalSetup: 'test/cuda/setup.ts',
+        env: simulatedGpu,
+      }),
+      project('package', 4, ['test/package/**/*.test.ts'], {
         timeoutSeconds: 900,
         maxWorkers: 1,
         globalSetup: 'test/package/setup.ts',

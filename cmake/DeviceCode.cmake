@@ -22,12 +22,14 @@ ${declarations}namespace pw::gpu {
 const EmbeddedModule kEmbeddedModules[] = {
 ${rows}    {nullptr, nullptr, nullptr},
 };
+const int kEmbeddedToolkitVersion = ${PAGEWARP_TOOLKIT_VERSION};
 }  // namespace pw::gpu
 ")
   target_sources(${target} PRIVATE "${table}")
 endfunction()
 
 function(pagewarp_embed_device_code target)
+  set(PAGEWARP_TOOLKIT_VERSION 0)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_SOURCE_DIR}/cuda"
     "${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cu")
   set(reason "")
@@ -54,6 +56,12 @@ function(pagewarp_embed_device_code target)
     pagewarp_write_module_table(${target} "")
     return()
   endif()
+
+  execute_process(COMMAND "${PAGEWARP_NVCC}" --version OUTPUT_VARIABLE version COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT version MATCHES "release ([0-9]+)\\.([0-9]+)")
+    message(FATAL_ERROR "nvcc --version says nothing of a release:\n${version}")
+  endif()
+  math(EXPR PAGEWARP_TOOLKIT_VERSION "${CMAKE_MATCH_1} * 1000 + ${CMAKE_MATCH_2} * 10")
 
   # Machine code for every architecture, PTX of the lowest (drivers and simulators that compile for themselves) and of
   # the newest (GPUs that came after this release).

@@ -59,7 +59,14 @@ export { formatOfGgufType, type MatrixFormat, matrixFormats, type RoundingFormat
 export { type MatrixBlocks, PackedMatrix, type PackOptions } from './quant/matrix.js';
 export type { Draft, Drafter } from './speculate/drafter.js';
 export { type PromptLookupOptions, promptLookup } from './speculate/promptlookup.js';
-export { type CpuIsa, type CpuOptions, Device, type DeviceInfo } from './tensor/device.js';
+export {
+  type CpuIsa,
+  type CpuOptions,
+  type CudaOptions,
+  Device,
+  type DeviceInfo,
+  type MemoryStatistics,
+} from './tensor/device.js';
 export type { DType, FloatDType, TypedArrayOf } from './tensor/dtype.js';
 export { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './tensor/float16.js';
 export { philox, uniformF32, uniformF64 } from './tensor/philox.js';

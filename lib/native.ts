@@ -107,7 +107,14 @@ export interface NativeCudaInfo {
   /** 13000 for CUDA 13.0, 0 without a driver. */
   driverVersion: number;
   /** `capability` is 90 for compute capability 9.0. */
-  devices: { name: string; capability: number; multiprocessors: number; memoryBytes: number }[];
+  devices: {
+    name: string;
+    /** Why this one cannot be used; null when it can. */
+    reason: string | null;
+    capability: number;
+    multiprocessors: number;
+    memoryBytes: number;
+  }[];
 }
 
 /**
@@ -121,6 +128,8 @@ export interface Native {
   cpuInfo(): NativeCpuInfo;
   cudaInfo(): NativeCudaInfo;
   createCpuDevice(threads: number, isa: string): NativeDevice;
+  createCudaDevice(index: number, memoryLimit: number): NativeDevice;
+  deviceMemory(device: NativeDevice): { used: number; peak: number; reserved: number; limit: number };
   deviceBytesInUse(device: NativeDevice): number;
 
   createStream(device: NativeDevice): NativeStream;
@@ -137,7 +146,7 @@ export interface Native {
   recordEvent(stream: NativeStream, event: NativeEvent): void;
   waitEvent(stream: NativeStream, event: NativeEvent): void;
   eventDone(event: NativeEvent): boolean;
-  eventTime(event: NativeEvent): number;
+  eventElapsed(start: NativeEvent, end: NativeEvent): number;
 
   createTensor(device: NativeDevice, dtype: number, shape: readonly number[]): NativeTensor;
   viewTensor(tensor: NativeTensor, shape: readonly number[], strides: readonly number[], offset: number): NativeTensor;

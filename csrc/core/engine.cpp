@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/engine.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <new>
 
 #include "core/error.h"
@@ -14,6 +16,9 @@ namespace pw {
 namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// A queue that stays empty for so long is idle.
+constexpr std::chrono::microseconds kIdleAfter{500};
 
 }  // namespace
 
@@ -33,33 +38,56 @@ pw_status Stream::takeError(std::string* message) {
   return status;
 }
 
-void Event::begin() {
+uint64_t Event::begin(const Engine* engine) {
   std::lock_guard<std::mutex> lock(mutex_);
-  pending_ = true;
+  engine_ = engine;
+  return ++begun_;
 }
 
-void Event::complete() {
+void Event::complete(uint64_t recording) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    pending_ = false;
+    completed_ = std::max(completed_, recording);
     time_ = now();
   }
   changed_.notify_all();
 }
 
-void Event::wait(const std::atomic<bool>& cancelled) {
+void Event::wait(uint64_t recording, const std::atomic<bool>& cancelled) {
   std::unique_lock<std::mutex> lock(mutex_);
-  while (pending_ && !cancelled.load(std::memory_order_relaxed)) changed_.wait_for(lock, std::chrono::milliseconds(5));
+  while (completed_ < recording && !cancelled.load(std::memory_order_relaxed))
+    changed_.wait_for(lock, std::chrono::milliseconds(5));
 }
 
 bool Event::done() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return !pending_;
+  return completed_ == begun_;
 }
 
-double Event::time() {
+uint64_t Event::lastRecording(const Engine** engine) {
   std::lock_guard<std::mutex> lock(mutex_);
-  return time_;
+  *engine = engine_;
+  return begun_;
+}
+
+void Event::setMark(Ref<EventMark> mark) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  mark_ = std::move(mark);
+}
+
+Ref<EventMark> Event::mark() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return mark_;
+}
+
+double Event::elapsed(Event& start, Event& end) {
+  const Ref<EventMark> from = start.mark(), to = end.mark();
+  if (from && to) {
+    const double seconds = to->since(*from);
+    if (std::isfinite(seconds)) return seconds;
+  }
+  std::scoped_lock lock(start.mutex_, end.mutex_);
+  return end.time_ - start.time_;
 }
 
 Engine::Engine(std::unique_ptr<Executor> executor, const char* threadName) : executor_(std::move(executor)) {
@@ -127,12 +155,33 @@ void runNamed(const Command& command, Executor& executor) {
   if (status != PW_OK) throw Error(status, std::string(command.name) + ": " + message);
 }
 
-void Engine::execute(Item& item) {
+void Engine::execute(Item item) {
+  pw_status status = PW_OK;
+  std::string message;
   try {
+    executor_->begin(item.stream, item.command);
     runNamed(item.command, *executor_);
   } catch (const Error& error) {
-    item.stream->report(error.status(), error.what());
+    status = error.status();
+    message = error.what();
   }
+  executor_->end(std::move(item.stream), std::move(item.command), status, std::move(message));
+}
+
+void Executor::end(Ref<Stream> stream, Command, pw_status status, std::string message) {
+  if (status != PW_OK) stream->report(status, std::move(message));
+}
+
+void Executor::recordEvent(const Ref<Event>& event, uint64_t recording) { event->complete(recording); }
+
+void Executor::waitEvent(const Ref<Event>& event, uint64_t recording, bool recordedHere,
+                         const std::atomic<bool>& cancelled) {
+  if (!recordedHere) event->wait(recording, cancelled);
+}
+
+void Executor::replay(CommandList& list, Substitutions substitutions) {
+  const Substituted scope(*this, std::move(substitutions));
+  for (const Command& command : list.commands) runNamed(command, *this);
 }
 
 void Engine::loop(const char* threadName) {
@@ -141,20 +190,29 @@ void Engine::loop(const char* threadName) {
 #else
   (void)threadName;
 #endif
+  executor_->start();
+  const auto hasWork = [this] { return closed_ || !queue_.empty(); };
   std::function<void()> exited;
   for (;;) {
     Item item;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      changed_.wait(lock, [this] { return closed_ || !queue_.empty(); });
-      if (queue_.empty()) {
-        exited = std::move(exited_);
-        break;
+      if (!changed_.wait_for(lock, kIdleAfter, hasWork)) {
+        lock.unlock();
+        executor_->idle();
+        lock.lock();
+        changed_.wait(lock, hasWork);
       }
+      if (queue_.empty()) break;
       item = std::move(queue_.front());
       queue_.pop_front();
     }
-    execute(item);
+    execute(std::move(item));
+  }
+  executor_->stop();
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    exited = std::move(exited_);
   }
   if (exited) exited();
 }

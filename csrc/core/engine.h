@@ -16,11 +16,15 @@
 
 namespace pw {
 
+class Engine;
+
 /// One operation, with everything that must outlive it.
 struct Command {
   const char* name = "";
   std::vector<Ref<RefCounted>> holds;
   std::function<void(Executor&)> run;
+  /// Somebody waits for its end: a backend that notices ends late should hurry.
+  bool awaited = false;
 };
 
 /// Runs the command. @throws Error with the command's name in front, also for errors that kernels reported
@@ -41,28 +45,48 @@ class Stream final : public RefCounted {
   void report(pw_status status, std::string message);
   pw_status takeError(std::string* message);
 
+  /// What the executor keeps for this stream. Only the engine thread touches it.
+  Ref<RefCounted> backend;
+
  private:
   std::mutex mutex_;
   pw_status status_ = PW_OK;
   std::string message_;
 };
 
-/// A point in a stream.
+/// A backend's own mark of a recorded event, for waits and times that stay on the device.
+class EventMark : public RefCounted {
+ public:
+  /// Seconds from `start` to this mark on the device's clock; negative infinity when the two have no common clock.
+  virtual double since(const EventMark& start) const = 0;
+};
+
+/// A point in a stream. Each recording has a number; later recordings do not disturb who waits for an earlier one.
 class Event final : public RefCounted {
  public:
-  void begin();     ///< the event is to be recorded: waiters wait from here on
-  void complete();  ///< the stream has reached it
-  /// Returns at completion, or when `cancelled` turns true.
-  void wait(const std::atomic<bool>& cancelled);
+  /// The event is to be recorded by `engine`. @return the recording's number
+  uint64_t begin(const Engine* engine);
+  /// The stream has reached the recording.
+  void complete(uint64_t recording);
+  /// Returns when the recording has been reached, or when `cancelled` turns true.
+  void wait(uint64_t recording, const std::atomic<bool>& cancelled);
+  /// Has the last recording been reached? True before the first.
   bool done();
-  /// Seconds on the steady clock at completion.
-  double time();
+  /// The last recording and the engine that makes it.
+  uint64_t lastRecording(const Engine** engine);
+
+  void setMark(Ref<EventMark> mark);
+  Ref<EventMark> mark();
+  /// Seconds between two events that are done: on the device's clock if they share one, else on the host's.
+  static double elapsed(Event& start, Event& end);
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool pending_ = false;
+  const Engine* engine_ = nullptr;
+  uint64_t begun_ = 0, completed_ = 0;
   double time_ = 0;
+  Ref<EventMark> mark_;
 };
 
 /// A device's queue and the thread that serves it, in submission order: an order that satisfies every stream and event,
@@ -91,7 +115,7 @@ class Engine final : public RefCounted {
     Command command;
   };
   void loop(const char* threadName);
-  void execute(Item& item);
+  void execute(Item item);
 
   std::unique_ptr<Executor> executor_;
   std::mutex mutex_;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <atomic>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +22,11 @@
 #include "pagewarp/verify.h"
 
 namespace pw {
+
+struct Command;
+class CommandList;
+class Event;
+class Stream;
 
 /// What commands run on: one implementation per backend, one virtual function per op. Arguments were validated when the
 /// command was enqueued; what can only be seen while running comes back through takeError().
@@ -54,18 +61,41 @@ class Executor {
   virtual void sample(const pw_sample_args& args) = 0;
   virtual void verify(const pw_verify_args& args) = 0;
 
+  // --- what the engine tells its executor, on the engine thread ---------------------------------------------------
+  /// Before the first command, and after the last one: when stop() returns, every command has ended.
+  virtual void start() {}
+  virtual void stop() {}
+  /// A command of `stream` is about to run. @throws Error, reported as the command's
+  virtual void begin(const Ref<Stream>& stream, const Command& command) {
+    (void)stream;
+    (void)command;
+  }
+  /// The command has been run, or failed with `status`. Whatever it holds may go once its work has ended: at once, or,
+  /// on a device that works on its own, later.
+  virtual void end(Ref<Stream> stream, Command command, pw_status status, std::string message);
+  /// The queue has been empty for a moment.
+  virtual void idle() {}
+
+  /// Marks this point of the running command's stream.
+  virtual void recordEvent(const Ref<Event>& event, uint64_t recording);
+  /// What follows on the stream comes after the recording. @param recordedHere by a command of the same engine
+  virtual void waitEvent(const Ref<Event>& event, uint64_t recording, bool recordedHere,
+                         const std::atomic<bool>& cancelled);
+  using Substitutions = std::vector<std::pair<Ref<RefCounted>, Ref<RefCounted>>>;
+  /// Runs the list's commands, with objects replaced in resolve().
+  virtual void replay(CommandList& list, Substitutions substitutions);
+
   /// Takes the first error that commands have reported since the last call.
   virtual pw_status takeError(std::string* message) = 0;
 
   /// The object that a replayed command uses in place of the one it was captured with (a newer plan), else `captured`.
   template <class T>
-  const T& resolve(const Ref<T>& captured) const {
+  const T& resolve(const Ref<T>& captured) {
+    resolved_ = true;
     for (const auto& [from, to] : substitutions_)
       if (from.get() == captured.get()) return static_cast<const T&>(*to);
     return *captured;
   }
-  using Substitutions = std::vector<std::pair<Ref<RefCounted>, Ref<RefCounted>>>;
-
   /// While it lives, resolve() answers with these substitutions.
   class Substituted {
    public:
@@ -79,6 +109,10 @@ class Executor {
    private:
     Executor& executor_;
   };
+
+ protected:
+  /// Has resolve() been called since this was last false?
+  bool resolved_ = false;
 
  private:
   Substitutions substitutions_;

@@ -45,6 +45,10 @@ Driver load() {
   }
   PW_CUDA_DRIVER_FUNCTIONS(PW_LOAD)
 #undef PW_LOAD
+#define PW_LOAD(member, symbol, parameters) \
+  d.member = reinterpret_cast<decltype(d.member)>(findSymbol(library, symbol));
+  PW_CUDA_OPTIONAL_FUNCTIONS(PW_LOAD)
+#undef PW_LOAD
   CUresult result = d.init(0);
   if (result == kCudaSuccess) result = d.driverGetVersion(&d.version);
   int count = 0;
@@ -70,31 +74,8 @@ std::string Driver::describe(CUresult result) const {
 }
 
 const Driver& driver() {
-  static const Driver instance = load();
-  return instance;
-}
-
-std::vector<DeviceDescription> listDevices() {
-  std::vector<DeviceDescription> devices;
-  const Driver& d = driver();
-  int count = 0;
-  if (!d.usable || d.deviceGetCount(&count) != kCudaSuccess) return devices;
-  for (int i = 0; i < count; ++i) {
-    CUdevice device = 0;
-    char name[256] = {};
-    int major = 0, minor = 0;
-    DeviceDescription description;
-    if (d.deviceGet(&device, i) != kCudaSuccess) continue;
-    d.deviceGetName(name, static_cast<int>(sizeof name) - 1, device);
-    d.deviceGetAttribute(&major, kCapabilityMajor, device);
-    d.deviceGetAttribute(&minor, kCapabilityMinor, device);
-    d.deviceGetAttribute(&description.multiprocessors, kMultiprocessorCount, device);
-    d.deviceTotalMem(&description.memoryBytes, device);
-    description.name = name;
-    description.capability = 10 * major + minor;
-    devices.push_back(description);
-  }
-  return devices;
+  static const Driver* const instance = new Driver(load());
+  return *instance;
 }
 
 }  // namespace pw::gpu

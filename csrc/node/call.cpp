@@ -65,7 +65,7 @@ Napi::Value enqueueWithPromise(Napi::Env env, StreamObject& object, Command comm
   // Posted from the destructor of the last copy, not from inside run(): the settling happens whether the command ran,
   // threw or was dropped with the queue.
   auto completion = std::shared_ptr<void>(nullptr, [settle, &environment](void*) { environment.post(settle); });
-  Command marked{command.name, std::move(command.holds), nullptr};
+  Command marked{command.name, std::move(command.holds), nullptr, true};
   marked.run = [run = std::move(command.run), completion](Executor& executor) {
     if (run) run(executor);
   };

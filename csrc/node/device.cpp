@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "gpu/device.h"
+
 #include <algorithm>
 #include <thread>
 
 #include "cpu/executor.h"
-#include "gpu/driver.h"
 #include "node/call.h"
 #include "node/environment.h"
 #include "node/register.h"
@@ -45,23 +46,49 @@ Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
   return result;
 }
 
+/// createCudaDevice(index, memoryLimit): 0 for no limit.
+Napi::Value createCudaDevice(const Napi::CallbackInfo& info) {
+  const int index = info[0].As<Napi::Number>().Int32Value();
+  const int64_t memoryLimit = info[1].As<Napi::Number>().Int64Value();
+  Ref<Device> device = gpu::GpuDevice::open(index, memoryLimit);
+  return wrapObject(info.Env(), makeRef<DeviceObject>(Environment::of(info.Env()), device));
+}
+
 /// cudaInfo(): the driver, or why there is none, and its GPUs.
 Napi::Value cudaInfo(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
+  const auto reasonOrNull = [env](const std::string& reason) {
+    return reason.empty() ? env.Null() : Napi::Value(Napi::String::New(env, reason));
+  };
   const gpu::Driver& driver = gpu::driver();
   Napi::Object result = Napi::Object::New(env);
-  result.Set("reason", driver.usable ? env.Null() : Napi::Value(Napi::String::New(env, driver.reason)));
+  result.Set("reason", reasonOrNull(driver.reason));
   result.Set("driverVersion", driver.version);
   Napi::Array devices = Napi::Array::New(env);
-  for (const gpu::DeviceDescription& description : gpu::listDevices()) {
+  for (const gpu::DeviceProperties& properties : gpu::listDevices()) {
     Napi::Object device = Napi::Object::New(env);
-    device.Set("name", description.name);
-    device.Set("capability", description.capability);
-    device.Set("multiprocessors", description.multiprocessors);
-    device.Set("memoryBytes", static_cast<double>(description.memoryBytes));
+    device.Set("name", properties.name);
+    device.Set("reason", reasonOrNull(properties.reason));
+    device.Set("capability", properties.capability);
+    device.Set("multiprocessors", properties.multiprocessors);
+    device.Set("memoryBytes", static_cast<double>(properties.memoryBytes));
     devices.Set(devices.Length(), device);
   }
   result.Set("devices", devices);
+  return result;
+}
+
+/// deviceMemory(device) -> { used, peak, reserved, limit } of a CUDA device
+Napi::Value deviceMemory(const Napi::CallbackInfo& info) {
+  const Ref<DeviceObject> object = unwrap<DeviceObject>(info[0]);
+  const auto* device = dynamic_cast<const gpu::GpuDevice*>(object->device.get());
+  if (!device) throw Error(PW_UNSUPPORTED, "memory statistics are kept for CUDA devices only");
+  const gpu::MemoryStatistics memory = device->memory();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("used", static_cast<double>(memory.used));
+  result.Set("peak", static_cast<double>(memory.peak));
+  result.Set("reserved", static_cast<double>(memory.reserved));
+  result.Set("limit", static_cast<double>(memory.limit));
   return result;
 }
 
@@ -104,6 +131,8 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
 
 void registerDevice(Napi::Env env, Napi::Object exports) {
   exports.Set("createCpuDevice", Napi::Function::New(env, guarded<createCpuDevice>));
+  exports.Set("createCudaDevice", Napi::Function::New(env, guarded<createCudaDevice>));
+  exports.Set("deviceMemory", Napi::Function::New(env, guarded<deviceMemory>));
   exports.Set("cpuInfo", Napi::Function::New(env, guarded<cpuInfo>));
   exports.Set("cudaInfo", Napi::Function::New(env, guarded<cudaInfo>));
   exports.Set("deviceBytesInUse", Napi::Function::New(env, guarded<deviceBytesInUse>));

@@ -35,10 +35,7 @@ Napi::Value replay(const Napi::CallbackInfo& info) {
   Executor::Substitutions substitutions;
   for (uint32_t i = 0; i < captured.Length(); ++i)
     substitutions.emplace_back(unwrap<RefCounted>(captured.Get(i)), unwrap<RefCounted>(current.Get(i)));
-  return call.enqueue("replay", [list, substitutions](Executor& executor) {
-    const Executor::Substituted scope(executor, substitutions);
-    for (const Command& command : list->commands) runNamed(command, executor);
-  });
+  return call.enqueue("replay", [list, substitutions](Executor& executor) { executor.replay(*list, substitutions); });
 }
 
 /// createEvent()
@@ -48,8 +45,9 @@ Napi::Value createEvent(const Napi::CallbackInfo& info) { return wrapObject(info
 Napi::Value recordEvent(const Napi::CallbackInfo& info) {
   Call call(info);
   Ref<Event> event = call.object<Event>(1);
-  event->begin();
-  return call.enqueue("recordEvent", [event](Executor&) { event->complete(); });
+  const uint64_t recording = event->begin(&call.stream().device->engine());
+  return call.enqueue("recordEvent",
+                      [event, recording](Executor& executor) { executor.recordEvent(event, recording); });
 }
 
 /// waitEvent(stream, event)
@@ -57,8 +55,12 @@ Napi::Value waitEvent(const Napi::CallbackInfo& info) {
   Call call(info);
   Ref<Event> event = call.object<Event>(1);
   Ref<Device> device = call.stream().device;
-  return call.enqueue("waitEvent",
-                      [event, engine = &device->engine()](Executor&) { event->wait(engine->cancelled()); });
+  const Engine* recorder = nullptr;
+  const uint64_t recording = event->lastRecording(&recorder);
+  Engine* engine = &device->engine();
+  return call.enqueue("waitEvent", [event, recording, engine, recordedHere = recorder == engine](Executor& executor) {
+    executor.waitEvent(event, recording, recordedHere, engine->cancelled());
+  });
 }
 
 /// eventDone(event)
@@ -66,9 +68,9 @@ Napi::Value eventDone(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), unwrap<Event>(info[0])->done());
 }
 
-/// eventTime(event): seconds on a steady clock.
-Napi::Value eventTime(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), unwrap<Event>(info[0])->time());
+/// eventElapsed(start, end): seconds, once both are done.
+Napi::Value eventElapsed(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), Event::elapsed(*unwrap<Event>(info[0]), *unwrap<Event>(info[1])));
 }
 
 }  // namespace
@@ -82,7 +84,7 @@ void registerStream(Napi::Env env, Napi::Object exports) {
   exports.Set("recordEvent", Napi::Function::New(env, guarded<recordEvent>));
   exports.Set("waitEvent", Napi::Function::New(env, guarded<waitEvent>));
   exports.Set("eventDone", Napi::Function::New(env, guarded<eventDone>));
-  exports.Set("eventTime", Napi::Function::New(env, guarded<eventTime>));
+  exports.Set("eventElapsed", Napi::Function::New(env, guarded<eventElapsed>));
 }
 
 }  // namespace pw::node

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { invalidArgument } from '../errors.js';
-import { type NativeDevice, native } from '../native.js';
+import { type NativeCudaInfo, type NativeDevice, native } from '../native.js';
 import { Resource } from './resource.js';
 import { Stream } from './stream.js';
 
@@ -12,6 +12,23 @@ export interface CpuOptions {
   threads?: number;
   /** Default: `PAGEWARP_CPU_ISA`, else the best that this processor has. */
   isa?: CpuIsa;
+}
+
+export interface CudaOptions {
+  /** Bytes of device memory that may be in use at a time. Default: all there are. */
+  memoryLimit?: number;
+}
+
+/** Memory of a CUDA device, in bytes. */
+export interface MemoryStatistics {
+  /** In use now: tensors, matrices and what commands work with. */
+  used: number;
+  /** The most that was in use at a time. */
+  peak: number;
+  /** Taken from the system, in use or kept for later. */
+  reserved: number;
+  /** Of `used`; null: none. */
+  limit: number | null;
 }
 
 /** One row of {@link Device.list}. */
@@ -29,27 +46,37 @@ export interface DeviceInfo {
 const isas: readonly CpuIsa[] = ['reference', 'portable', 'avx2', 'avx512'];
 
 /**
- * A place where tensors live and commands run. Commands of all streams of one CPU device run in the order in which they were
- * submitted, on an engine thread of its own and a pool of threads; the event loop is never blocked.
+ * A place where tensors live and commands run. A CPU device runs the commands of all its streams in the order in which they
+ * were submitted, on an engine thread of its own and a pool of threads. A CUDA device launches them in that order; commands of
+ * different streams may then run at the same time, but for what events order. The event loop is never blocked.
  *
  * Disposing a device lets queued commands finish; enqueueing on it afterwards throws ERR_DISPOSED.
  */
 export class Device extends Resource<NativeDevice> {
   readonly kind: 'cpu' | 'cuda';
+  /** Among the devices of its kind. */
+  readonly index: number;
   /** The processor's or GPU's own name. */
   readonly name: string;
-  /** Threads that compute (CPU). */
+  /** What runs pieces of work at the same time: threads (CPU) or multiprocessors (CUDA). */
   readonly threads: number;
   /** Instruction set in use (CPU). */
-  readonly isa: CpuIsa;
+  readonly isa: CpuIsa | undefined;
+  /** Compute capability: 90 for 9.0 (CUDA). */
+  readonly capability: number | undefined;
   #defaultStream: Stream | undefined;
 
-  private constructor(handle: NativeDevice, kind: 'cpu' | 'cuda', name: string, threads: number, isa: CpuIsa) {
+  private constructor(
+    handle: NativeDevice,
+    what: Pick<Device, 'kind' | 'index' | 'name' | 'threads' | 'isa' | 'capability'>,
+  ) {
     super(handle);
-    this.kind = kind;
-    this.name = name;
-    this.threads = threads;
-    this.isa = isa;
+    this.kind = what.kind;
+    this.index = what.index;
+    this.name = what.name;
+    this.threads = what.threads;
+    this.isa = what.isa;
+    this.capability = what.capability;
   }
 
   /**
@@ -67,7 +94,25 @@ export class Device extends Resource<NativeDevice> {
     if (!isas.includes(isa)) {
       throw invalidArgument(options.isa ? 'isa' : 'PAGEWARP_CPU_ISA', isa, `one of ${isas.join(', ')}`);
     }
-    return new Device(native().createCpuDevice(threads, isa), 'cpu', info.name, threads, isa);
+    const handle = native().createCpuDevice(threads, isa);
+    return new Device(handle, { kind: 'cpu', index: 0, name: info.name, threads, isa, capability: undefined });
+  }
+
+  /**
+   * A GPU, by its index in {@link Device.list}.
+   * @throws PagewarpError ERR_INVALID_ARGUMENT for a bad option, ERR_DEVICE_UNAVAILABLE with the reason: the driver's own, a
+   *   GPU or a driver that is too old, a build without device code
+   */
+  static cuda(index = 0, options: CudaOptions = {}): Device {
+    if (!Number.isInteger(index) || index < 0 || index > 1023) throw invalidArgument('index', index, 'from 0 to 1023');
+    const { memoryLimit } = options;
+    if (memoryLimit !== undefined && !(Number.isSafeInteger(memoryLimit) && memoryLimit > 0)) {
+      throw invalidArgument('memoryLimit', memoryLimit, 'a number of bytes above 0');
+    }
+    const handle = native().createCudaDevice(index, memoryLimit ?? 0);
+    const info = native().cudaInfo().devices[index] as NativeCudaInfo['devices'][number];
+    const { name, multiprocessors: threads, capability } = info;
+    return new Device(handle, { kind: 'cuda', index, name, threads, isa: undefined, capability });
   }
 
   /** Every device that this machine could offer, with the reason for each that cannot be used. */
@@ -95,6 +140,12 @@ export class Device extends Resource<NativeDevice> {
     return native().deviceBytesInUse(this.native);
   }
 
+  /** What device memory is used for. @throws PagewarpError ERR_UNSUPPORTED on a CPU device */
+  get memory(): MemoryStatistics {
+    const { limit, ...statistics } = native().deviceMemory(this.native);
+    return { ...statistics, limit: limit || null };
+  }
+
   override dispose(): void {
     this.#defaultStream?.dispose();
     super.dispose();
@@ -108,8 +159,8 @@ function listCuda(): DeviceInfo[] {
     kind: 'cuda',
     index,
     name: gpu.name,
-    available: false,
-    reason: 'this version of pagewarp has no CUDA backend yet',
+    available: gpu.reason === null,
+    reason: gpu.reason,
     features: [
       `sm_${gpu.capability}`,
       `${gpu.multiprocessors} multiprocessors`,

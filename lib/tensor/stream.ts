@@ -17,13 +17,13 @@ export class Event extends Resource<NativeEvent> {
   }
 
   /**
-   * Seconds from `start` to this event on the device's clock. Both must be done.
+   * Seconds from `start` to this event, on the device's clock if both are of one device. Both must be done.
    * @throws PagewarpError ERR_INVALID_ARGUMENT
    */
   since(start: Event): number {
     if (!start.done || !this.done)
       throw invalidArgument('event', 'pending', 'reached: await stream.synchronize() first');
-    return native().eventTime(this.native) - native().eventTime(start.native);
+    return native().eventElapsed(start.native, this.native);
   }
 }
 

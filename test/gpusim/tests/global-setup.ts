@@ -22,9 +22,13 @@ function build(source: string, folder: string, options: readonly string[] = []):
   cmake(['--build', folder, '--parallel', '2']);
 }
 
-export default function setup(): void {
-  // Folders given from outside are used as they are.
+/** Builds libcuda.so.1 and the runner; a folder given from outside is used as it is. */
+export function buildSimulator(): void {
   if (!process.env.GPUSIM_BUILD) build(join(programsFolder, '..'), buildFolder);
+}
+
+export default function setup(): void {
+  buildSimulator();
   if (!process.env.GPUSIM_PROGRAMS_BUILD && hasTool('nvcc'))
     build(programsFolder, programsBuild, [`-DGPUSIM_LIBRARY=${join(buildFolder, 'libcuda.so.1')}`]);
 }

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "core/device.h"
+#include "gpu/gpu_stream.h"
+
+namespace pw::gpu {
+
+/// A GPU, opened.
+class GpuDevice final : public Device {
+ public:
+  /// @param memoryLimit bytes that may be allocated at a time; 0: what the GPU has
+  /// @throws Error(PW_DEVICE_UNAVAILABLE) naming what is missing
+  static Ref<GpuDevice> open(int index, int64_t memoryLimit);
+
+  Ref<Storage> allocate(size_t bytes) override { return makeRef<DeviceStorage>(resources_.memory, bytes, used_); }
+  const DeviceProperties& properties() const noexcept { return resources_.primary->properties(); }
+  MemoryStatistics memory() const { return resources_.memory->statistics(); }
+
+  explicit GpuDevice(Resources resources);
+
+ private:
+  const Resources resources_;
+};
+
+}  // namespace pw::gpu

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gpu/executor.h"
+
+#include "core/engine.h"
+#include "core/error.h"
+#include "gpu/event.h"
+#include "gpu/ops.h"
+
+namespace pw::gpu {
+namespace {
+
+[[noreturn]] void unavailable(const char* op) {
+  throw Error(PW_UNSUPPORTED, std::string("the op ") + op + " is not available on CUDA yet");
+}
+
+bool isContiguous(const pw_tensor& t) {
+  int64_t expected = 1;
+  for (int d = t.rank - 1; d >= 0; --d) {
+    if (t.shape[d] != 1 && t.strides[d] != expected) return false;
+    expected *= t.shape[d];
+  }
+  return true;
+}
+
+size_t byteCount(const pw_tensor& t) {
+  int64_t count = pw_dtype_size(t.dtype);
+  for (int d = 0; d < t.rank; ++d) count *= t.shape[d];
+  return static_cast<size_t>(count);
+}
+
+/// What a pw::Stream keeps of its GpuStream: when the former goes, the latter may.
+class StreamHandle final : public RefCounted {
+ public:
+  explicit StreamHandle(std::shared_ptr<GpuStream> stream) : stream(std::move(stream)) {}
+  ~StreamHandle() override { stream->abandoned = true; }
+  const std::shared_ptr<GpuStream> stream;
+};
+
+}  // namespace
+
+GpuExecutor::GpuExecutor(Resources resources) : resources_(std::move(resources)) {}
+
+void GpuExecutor::start() {
+  resources_.primary->makeCurrent();
+  modules_ = std::make_unique<Modules>(*resources_.primary);
+  context_ = std::make_unique<Context>(*modules_, resources_.primary->properties());
+}
+
+void GpuExecutor::stop() {
+  for (const auto& stream : streams_) stream->flush();
+  streams_.clear();
+  context_.reset();
+  modules_.reset();
+}
+
+GpuStream& GpuExecutor::streamOf(const Ref<Stream>& stream) {
+  if (!stream->backend) {
+    dropAbandoned();
+    streams_.push_back(std::make_shared<GpuStream>(resources_, *modules_));
+    stream->backend = makeRef<StreamHandle>(streams_.back());
+  }
+  return *static_cast<StreamHandle&>(*stream->backend).stream;
+}
+
+void GpuExecutor::dropAbandoned() {
+  const auto isOver = [](const std::shared_ptr<GpuStream>& stream) { return stream->abandoned && stream->isIdle(); };
+  std::erase_if(streams_, isOver);
+}
+
+void GpuExecutor::begin(const Ref<Stream>& stream, const Command& command) {
+  current_ = nullptr;
+  resources_.primary->requireUsable();
+  GpuStream& target = streamOf(stream);
+  target.begin(stream, command.name);
+  current_ = &target;
+  context_->setTarget(&target);
+}
+
+void GpuExecutor::end(Ref<Stream> stream, Command command, pw_status status, std::string message) {
+  if (current_)
+    current_->end(std::move(command), status, std::move(message));
+  else
+    Executor::end(std::move(stream), std::move(command), status, std::move(message));
+  current_ = nullptr;
+}
+
+void GpuExecutor::idle() {
+  for (const auto& stream : streams_) stream->flush();
+  dropAbandoned();
+}
+
+void GpuExecutor::recordEvent(const Ref<Event>& event, uint64_t recording) {
+  const Ref<GpuEventMark> mark = makeRef<GpuEventMark>(resources_.primary, current_->handle());
+  event->setMark(mark);
+  current_->current().holds.emplace_back(mark);
+  current_->current().notifications.push_back([event, recording] { event->complete(recording); });
+}
+
+void GpuExecutor::waitEvent(const Ref<Event>& event, uint64_t recording, bool recordedHere,
+                            const std::atomic<bool>& cancelled) {
+  if (!recordedHere) {
+    for (const auto& stream : streams_) stream->flush();
+    return event->wait(recording, cancelled);
+  }
+  const Ref<EventMark> mark = event->mark();
+  if (!mark) return;
+  resources_.primary->check(driver().streamWaitEvent(current_->handle(), static_cast<GpuEventMark&>(*mark).event(), 0),
+                            "cuStreamWaitEvent");
+  current_->current().holds.emplace_back(mark);
+}
+
+void GpuExecutor::copy(const pw_tensor& from, const pw_tensor& to) {
+  if (from.dtype != to.dtype || !isContiguous(from) || !isContiguous(to)) unavailable("copy");
+  context_->copy(to.data, from.data, byteCount(to));
+}
+
+void GpuExecutor::upload(const void* from, const pw_tensor& to) {
+  if (!isContiguous(to)) unavailable("write into a strided view");
+  current_->copyIn(to.data, from, byteCount(to));
+}
+
+void GpuExecutor::download(const pw_tensor& from, void* to) {
+  if (!isContiguous(from)) unavailable("read from a strided view");
+  current_->copyOut(to, from.data, byteCount(from));
+}
+
+void GpuExecutor::fill(const pw_tensor& to, double value) {
+  if (!isContiguous(to)) unavailable("fill of a strided view");
+  fillContiguous(*context_, to, value);
+}
+
+void GpuExecutor::attention(const pw_attention_args&) { unavailable("attention"); }
+void GpuExecutor::mergeStates(const pw_merge_states_args&) { unavailable("mergeStates"); }
+void GpuExecutor::appendKv(const pw_append_kv_args&) { unavailable("appendKv"); }
+void GpuExecutor::gatherKv(const pw_gather_kv_args&) { unavailable("gatherKv"); }
+void GpuExecutor::copyPages(const pw_copy_pages_args&) { unavailable("copyPages"); }
+void GpuExecutor::moveSlots(const pw_move_slots_args&) { unavailable("moveSlots"); }
+void GpuExecutor::packMatrix(const PackMatrix&) { unavailable("packMatrix"); }
+void GpuExecutor::quantize(const pw_quantize_args&) { unavailable("quantizeMatrix"); }
+void GpuExecutor::linear(const pw_linear_args&) { unavailable("linear"); }
+void GpuExecutor::embedding(const pw_embedding_args&) { unavailable("embedding"); }
+void GpuExecutor::gatherRows(const pw_gather_rows_args&) { unavailable("gatherRows"); }
+void GpuExecutor::rmsNorm(const pw_rmsnorm_args&) { unavailable("rmsNorm"); }
+void GpuExecutor::ropeTable(const pw_rope_table_args&) { unavailable("ropeTable"); }
+void GpuExecutor::rope(const pw_rope_args&) { unavailable("rope"); }
+void GpuExecutor::gated(const pw_gated_args&) { unavailable("gated"); }
+void GpuExecutor::argmax(const pw_argmax_args&) { unavailable("argmax"); }
+void GpuExecutor::sample(const pw_sample_args&) { unavailable("sample"); }
+void GpuExecutor::verify(const pw_verify_args&) { unavailable("verify"); }
+
+}  // namespace pw::gpu

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gpu/completion.h"
+#include "gpu/context.h"
+#include "gpu/memory.h"
+
+namespace pw::gpu {
+
+/// What the streams of a device share.
+struct Resources {
+  Ref<PrimaryContext> primary;
+  Ref<DeviceMemory> memory;
+  Ref<StagingPool> staging;
+  /// PAGEWARP_CUDA_SYNC=1: wait after every launch, so that errors name their op.
+  bool synchronous = false;
+};
+
+/// A pw::Stream on the GPU: a CUDA stream, and the commands that have been launched there but not ended. Everything
+/// happens on the engine thread, but for the ending of commands.
+class GpuStream final : public Target {
+ public:
+  GpuStream(const Resources& resources, Modules& modules);
+  /// Every command has ended before this returns.
+  ~GpuStream() override;
+
+  CUstream handle() const noexcept { return stream_; }
+
+  /// A command is about to be run. @throws Error(PW_DEVICE_LOST)
+  void begin(const Ref<Stream>& stream, const char* name);
+  /// The command has been run: it will end when the GPU has got there.
+  void end(Command command, pw_status status, std::string message);
+  /// What has been launched so far ends as soon as it can.
+  void flush();
+
+  /// Bytes between host memory and contiguous device memory, in stream order. `from` is read before copyIn returns;
+  /// `to` is written when the command ends.
+  void copyIn(void* to, const void* from, size_t bytes);
+  void copyOut(void* to, const void* from, size_t bytes);
+  /// The running command's list of what ends with it.
+  Launched& current() noexcept { return current_; }
+
+  /// Nobody can submit to it any more.
+  std::atomic<bool> abandoned{false};
+  bool isIdle() { return launched_.empty() && completion_->isIdle(); }
+
+  void launch(const Kernel& kernel, Dim3 grid, Dim3 block, unsigned sharedBytes, const void* params,
+              size_t paramBytes) override;
+  void zero(void* p, size_t bytes) override;
+  void fill(void* p, size_t elementBytes, uint32_t pattern, size_t count) override;
+  void copy(void* to, const void* from, size_t bytes) override;
+  void* scratch(size_t bytes) override;
+  const void* upload(const void* data, size_t bytes, size_t capacity) override;
+  const void* uploadOnce(uint64_t id, const void* data, size_t bytes, size_t capacity) override;
+  unsigned gridCapacity(unsigned blocks) override { return blocks; }
+  pw_gpu_error* errorWord() override;
+
+ private:
+  /// Up to a block of staging memory, for the running command.
+  char* stage(size_t bytes);
+  Ref<StagingPool::Block> takeStagingBlock();
+  /// Lets what the running command has staged so far end before the command itself.
+  void endStaged();
+  void check(CUresult result, const char* what) { resources_.primary->check(result, what); }
+
+  const Resources& resources_;
+  Modules& modules_;
+  CUstream stream_ = nullptr;
+  std::unique_ptr<Completion> completion_;
+
+  Launched current_;
+  std::vector<Launched> launched_;
+
+  Ref<DeviceStorage> scratch_;
+  size_t scratchUsed_ = 0;
+  /// The block in use, and those that the running command has filled.
+  Ref<StagingPool::Block> staging_;
+  std::vector<Ref<RefCounted>> staged_;
+  size_t stagingUsed_ = 0;
+  pw_gpu_error* error_ = nullptr;
+  /// Shared uploads: those of the plan that was used last.
+  uint64_t onceId_ = 0;
+  std::map<const void*, Ref<DeviceStorage>> once_;
+};
+
+}  // namespace pw::gpu

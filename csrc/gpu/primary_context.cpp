@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gpu/primary_context.h"
+
+#include "core/error.h"
+
+namespace pw::gpu {
+
+PrimaryContext::PrimaryContext(const DeviceProperties& properties) : properties_(properties) {
+  CUresult result = driver().deviceGet(&device_, properties.index);
+  if (result == kCudaSuccess) result = driver().primaryContextRetain(&context_, device_);
+  if (result != kCudaSuccess)
+    throw Error(PW_DEVICE_UNAVAILABLE, "CUDA device " + std::to_string(properties.index) + " (" + properties.name +
+                                           ") could not be opened: " + driver().describe(result));
+}
+
+PrimaryContext::~PrimaryContext() { driver().primaryContextRelease(device_); }
+
+void PrimaryContext::makeCurrent() const { check(driver().contextSetCurrent(context_), "cuCtxSetCurrent"); }
+
+PrimaryContext::Scope::Scope(const PrimaryContext& primary) noexcept
+    : pushed_(driver().contextPush(primary.context_) == kCudaSuccess) {}
+
+PrimaryContext::Scope::~Scope() {
+  CUcontext popped = nullptr;
+  if (pushed_) driver().contextPop(&popped);
+}
+
+bool PrimaryContext::isSticky(CUresult result) noexcept {
+  switch (result) {
+    case 214:  // CUDA_ERROR_ECC_UNCORRECTABLE
+    case 220:  // CUDA_ERROR_NVLINK_UNCORRECTABLE
+    case 700:  // CUDA_ERROR_ILLEGAL_ADDRESS
+    case 702:  // CUDA_ERROR_LAUNCH_TIMEOUT
+    case 709:  // CUDA_ERROR_CONTEXT_IS_DESTROYED
+    case 710:  // CUDA_ERROR_ASSERT
+    case 714:  // CUDA_ERROR_HARDWARE_STACK_ERROR
+    case 715:  // CUDA_ERROR_ILLEGAL_INSTRUCTION
+    case 716:  // CUDA_ERROR_MISALIGNED_ADDRESS
+    case 717:  // CUDA_ERROR_INVALID_ADDRESS_SPACE
+    case 718:  // CUDA_ERROR_INVALID_PC
+    case 719:  // CUDA_ERROR_LAUNCH_FAILED
+    case 721:  // CUDA_ERROR_CONTAINED
+    case 999:  // CUDA_ERROR_UNKNOWN
+      return true;
+    default:
+      return false;
+  }
+}
+
+void PrimaryContext::lose(CUresult result, const std::string& during) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (lost_.load(std::memory_order_relaxed)) return;
+  message_ = "the GPU failed during " + during + " (" + driver().describe(result) +
+             "); this device cannot be used any more: dispose it and open it again";
+  lost_.store(true, std::memory_order_release);
+}
+
+void PrimaryContext::throwLost() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  throw Error(PW_DEVICE_LOST, message_);
+}
+
+void PrimaryContext::requireUsable() const {
+  if (isLost()) throwLost();
+}
+
+void PrimaryContext::check(CUresult result, const char* what) const {
+  if (result == kCudaSuccess) return;
+  requireUsable();
+  if (isSticky(result)) {
+    lose(result, what);
+    throwLost();
+  }
+  const pw_status status = result == kCudaOutOfMemory ? PW_OUT_OF_MEMORY : PW_INTERNAL;
+  throw Error(status, std::string(what) + ": " + driver().describe(result));
+}
+
+}  // namespace pw::gpu
