@@ -129,7 +129,7 @@ struct LaunchConfig {
 };
 
 struct LaunchResult {
-  Status status = Status::Success;  ///< what a GPU would return; a finding without such a code gives LaunchFailed
+  Status status = Status::Success;  ///< what a GPU would return; with checks.strict LaunchFailed for a mere hazard
   std::string message;              ///< one line why, empty on success
   std::vector<Report> reports;
   ProfileRecord profile;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every check finds its planted bug, at the source line that carries its marker, under every seed, and says nothing of
 // the correct twin. A run is a function of its seed.
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pack } from './cases.js';
 import { hasTool, type Launch, type Outcome, programsBuild, programsFolder, runBatch, runProgram } from './runner.js';
 
@@ -139,6 +140,48 @@ describe.skipIf(!nvcc)('planted device bugs', () => {
     );
     const outcomes = await runBatch(launches, { environment: { GPUSIM_CHECK: 'none' } });
     expect(outcomes.map((outcome) => outcome.error)).toEqual(launches.map(() => undefined));
+  });
+});
+
+/** What a GPU itself refuses, by the code that it gives. */
+const faults: Readonly<Record<string, string>> = {
+  over: 'CUDA_ERROR_ILLEGAL_ADDRESS',
+  under: 'CUDA_ERROR_ILLEGAL_ADDRESS',
+  null: 'CUDA_ERROR_ILLEGAL_ADDRESS',
+  misaligned: 'CUDA_ERROR_MISALIGNED_ADDRESS',
+  vector: 'CUDA_ERROR_MISALIGNED_ADDRESS',
+  shared_bounds: 'CUDA_ERROR_ILLEGAL_ADDRESS',
+  local_bounds: 'CUDA_ERROR_ILLEGAL_ADDRESS',
+  stack: 'CUDA_ERROR_HARDWARE_STACK_ERROR',
+  const_write: 'CUDA_ERROR_ILLEGAL_ADDRESS',
+  param_write: 'CUDA_ERROR_ILLEGAL_ADDRESS',
+  assert: 'CUDA_ERROR_ASSERT',
+  counts: 'CUDA_ERROR_LAUNCH_TIMEOUT',
+  deadlock: 'CUDA_ERROR_LAUNCH_TIMEOUT',
+};
+
+describe.skipIf(!nvcc)('without GPUSIM_STRICT', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'gpusim-hazards-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('launches end as on a GPU, and hazards are reported once, with their number', async () => {
+    const log = join(folder, 'log');
+    const outcomes = await runBatch([...buggy, ...buggy], { environment: { GPUSIM_STRICT: '0', GPUSIM_LOG: log } });
+    const codes = outcomes.map((outcome) => outcome.error?.code);
+    const expected = planted.map(({ name }) => faults[name]);
+    expect(codes).toEqual([...expected, ...expected]);
+    const report = readFileSync(log, 'utf8');
+    for (const { name } of planted.filter(({ name }) => !(name in faults))) {
+      const kernel = `${name}_bug`;
+      expect(report.match(new RegExp(`in kernel ${kernel}, block`, 'g')) ?? [], kernel).not.toEqual([]);
+      expect(report, kernel).toMatch(new RegExp(`in all \\d+ times in 2 launches: .* in kernel ${kernel} at `));
+    }
+  });
+
+  it('refuses a value that it does not know', async () => {
+    const result = await runProgram('host_bugs', ['leak_ok'], { GPUSIM_DEVICE: 'small', GPUSIM_STRICT: 'yes' });
+    expect(result.status).not.toBe(0);
+    expect(result.output).toContain("GPUSIM_STRICT: 'yes' (allowed: 0, 1)");
   });
 });
 

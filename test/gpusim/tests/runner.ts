@@ -47,7 +47,7 @@ export interface BatchOptions {
 
 const quote = (word: string): string => (/[\s"]/.test(word) ? `"${word}"` : word);
 
-/** Runs every launch in one process of the simulator. A failed launch does not disturb the next. */
+/** Runs every launch in one process of the simulator, where every finding fails it. A failed launch does not disturb the next. */
 export async function runBatch(launches: readonly Launch[], options: BatchOptions = {}): Promise<Outcome[]> {
   const folder = mkdtempSync(join(tmpdir(), 'gpusim-'));
   try {
@@ -104,7 +104,7 @@ export async function runBatch(launches: readonly Launch[], options: BatchOption
 }
 
 function answer(list: string, { device = 'small', environment = {} }: BatchOptions): Promise<string[]> {
-  const env = { ...process.env, GPUSIM_DEVICE: device, ...environment };
+  const env = { ...process.env, GPUSIM_STRICT: '1', GPUSIM_DEVICE: device, ...environment };
   return new Promise((done, fail) => {
     execFile(tool, ['batch', list], { env, maxBuffer: 1 << 28, timeout: 180_000 }, (problem, stdout, stderr) => {
       const lines = stdout.split('\n').filter((line) => line !== '');
@@ -148,14 +148,14 @@ export interface ProgramResult {
   readonly output: string;
 }
 
-/** Runs a program of programs/ against the simulator's libcuda.so.1. */
+/** Runs a program of programs/ against the simulator's libcuda.so.1, where every finding fails a launch. */
 export function runProgram(
   name: string,
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
 ): Promise<ProgramResult> {
   const paths = [buildFolder, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':');
-  const env = { ...process.env, LD_LIBRARY_PATH: paths, ...environment };
+  const env = { ...process.env, GPUSIM_STRICT: '1', LD_LIBRARY_PATH: paths, ...environment };
   return new Promise((done) => {
     execFile(
       join(programsBuild, name),

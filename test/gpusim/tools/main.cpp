@@ -17,7 +17,8 @@ using namespace gpusim::tool;
 
 constexpr const char* kUsage =
     "usage: gpusim run FILE --kernel NAME --grid X[,Y,Z] --block X[,Y,Z] [--shared BYTES] [--arg ARG]...\n"
-    "                  [--cooperative] [--device NAME|FILE] [--seed N] [--check LIST] [--profile FILE]\n"
+    "                  [--cooperative] [--device NAME|FILE] [--seed N] [--check LIST] [--strict]\n"
+    "                  [--profile FILE]\n"
     "       gpusim batch FILE|-\n"
     "       gpusim devices\n"
     "       gpusim inspect FILE\n"

@@ -43,6 +43,8 @@ RunOptions parseRun(const std::vector<std::string>& words, bool inBatch) {
     const std::string& word = words[i];
     if (word == "--cooperative") {
       run.cooperative = true;
+    } else if (word == "--strict") {
+      run.strict = true;
     } else if (const auto option = options.find(word); option != options.end()) {
       if (++i == words.size()) throw UsageError(word + " needs a value");
       option->second(words[i]);

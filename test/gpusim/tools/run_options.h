@@ -19,6 +19,7 @@ struct RunOptions {
   std::vector<Argument> arguments;
   std::optional<uint64_t> seed;
   std::optional<std::string> check;
+  bool strict = false;
   std::optional<std::string> device;   ///< only on the command line
   std::optional<std::string> profile;  ///< only on the command line
 };

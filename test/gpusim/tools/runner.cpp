@@ -150,6 +150,7 @@ RunResult Runner::run(const RunOptions& options) {
     state.checks = CheckOptions::fromEnvironment(&problem);
     if (!problem.empty()) throw UsageError(problem);
   }
+  state.checks.strict |= options.strict;
   CUmodule module = nullptr;
   std::string log;
   if (const CUresult status = load(options.file, module, log); status != CUDA_SUCCESS) return fail(status, log);

@@ -8,9 +8,8 @@ namespace gpusim {
 
 CheckOptions CheckOptions::fromEnvironment(std::string* error) {
   const char* text = std::getenv("GPUSIM_CHECK");
-  if (!text || !*text) return {};
-  CheckOptions options = none();
-  std::stringstream list(text);
+  CheckOptions options = text && *text ? none() : CheckOptions{};
+  std::stringstream list(text ? text : "");
   for (std::string word; std::getline(list, word, ',');) {
     if (word == "all")
       options = {};
@@ -31,6 +30,11 @@ CheckOptions CheckOptions::fromEnvironment(std::string* error) {
       return {};
     }
   }
+  const char* strict = std::getenv("GPUSIM_STRICT");
+  const std::string value = strict ? strict : "";
+  if (error && !value.empty() && value != "0" && value != "1")
+    *error = "GPUSIM_STRICT: '" + value + "' (allowed: 0, 1)";
+  options.strict = value == "1";
   return options;
 }
 

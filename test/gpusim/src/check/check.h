@@ -14,8 +14,9 @@ struct CheckOptions {
   bool init = true;
   bool race = true;
   bool sync = true;
+  bool strict = false;  ///< GPUSIM_STRICT: a launch fails for what a GPU would run on with, too
   static CheckOptions none() { return {false, false, false, false}; }
-  /// Reads GPUSIM_CHECK; an unknown word is an error, given in `error`.
+  /// Reads GPUSIM_CHECK and GPUSIM_STRICT; an unknown word is an error, given in `error`.
   static CheckOptions fromEnvironment(std::string* error = nullptr);
 };
 
@@ -39,6 +40,7 @@ const char* reportKindName(ReportKind kind);
 /// One finding of a launch.
 struct Report {
   ReportKind kind = ReportKind::OutOfBounds;
+  bool fatal = false;   ///< stopped the launch; else a hazard, which a GPU does not notice
   std::string message;  ///< what happened, in one sentence
   std::string kernel;
   uint32_t block[3] = {0, 0, 0};

@@ -84,7 +84,10 @@ class ShadowMemory {
   void reset(uint32_t granule) {
     granule_ = granule;
     pages_.clear();
-    last_ = ~0ull;
+    slabs_.clear();
+    parts_.clear();
+    used_ = kSlabPages;
+    recent_.fill({});
   }
   /// f(cell, address, bytes) for every cell of a range.
   template <class F>
@@ -109,7 +112,7 @@ class ShadowMemory {
     for (auto& [index, theirs] : other.pages_) {
       auto& ours = pages_[index];
       if (!ours) {
-        ours = std::move(theirs);
+        ours = theirs;
         continue;
       }
       for (size_t i = 0; i < kSectors; ++i) {
@@ -122,8 +125,12 @@ class ShadowMemory {
         for (size_t g = 0; g < kSector / granule_; ++g) combine(a.parts[g], b.parts[g]);
       }
     }
+    // pages taken over live in the other's slabs
+    for (auto& slab : other.slabs_) slabs_.push_back(std::move(slab));
+    for (auto& parts : other.parts_) parts_.push_back(std::move(parts));
+    used_ = kSlabPages;
     other.reset(granule_);
-    last_ = ~0ull;
+    recent_.fill({});
   }
   /// f(cell, address) in the order of addresses.
   template <class F>
@@ -132,7 +139,7 @@ class ShadowMemory {
     for (auto& [index, sectors] : pages_) order.push_back(index);
     std::sort(order.begin(), order.end());
     for (uint64_t index : order) {
-      const Sector* sectors = pages_.at(index).get();
+      const Sector* sectors = pages_.at(index);
       for (size_t i = 0; i < kSectors; ++i) {
         const uint64_t base = index * kPageBytes + i * kSector;
         if (!sectors[i].parts)
@@ -146,29 +153,42 @@ class ShadowMemory {
  private:
   struct Sector {
     Cell whole;
-    std::unique_ptr<Cell[]> parts;
+    Cell* parts = nullptr;
   };
+  static constexpr size_t kSlabPages = 16;
+  struct Recent {
+    uint64_t index = ~0ull;
+    Sector* sectors = nullptr;
+  };
+
   void split(Sector& s) {
     if (s.parts) return;
     const size_t n = kSector / granule_;
-    s.parts = std::make_unique<Cell[]>(n);
+    parts_.push_back(std::make_unique<Cell[]>(n));
+    s.parts = parts_.back().get();
     for (size_t g = 0; g < n; ++g) s.parts[g] = s.whole;
   }
+  /// Kernels walk several arrays at once: the last page of each is remembered.
   Sector* page(uint64_t address) {
     const uint64_t index = address / kPageBytes;
-    if (index != last_) {
-      auto& sectors = pages_[index];
-      if (!sectors) sectors = std::make_unique<Sector[]>(kSectors);
-      last_ = index;
-      lastSectors_ = sectors.get();
+    Recent& recent = recent_[(index ^ index >> 8 ^ index >> 16) % recent_.size()];
+    if (recent.index != index) {
+      Sector*& sectors = pages_[index];
+      if (!sectors) {
+        if (used_ == kSlabPages) slabs_.push_back(std::make_unique<Sector[]>(kSectors * kSlabPages)), used_ = 0;
+        sectors = slabs_.back().get() + kSectors * used_++;
+      }
+      recent = {index, sectors};
     }
-    return lastSectors_;
+    return recent.sectors;
   }
 
   uint32_t granule_ = 4;
-  uint64_t last_ = ~0ull;
-  Sector* lastSectors_ = nullptr;
-  std::unordered_map<uint64_t, std::unique_ptr<Sector[]>> pages_;
+  size_t used_ = kSlabPages;  ///< pages taken from the last slab
+  std::array<Recent, 16> recent_;
+  std::unordered_map<uint64_t, Sector*> pages_;
+  std::vector<std::unique_ptr<Sector[]>> slabs_;
+  std::vector<std::unique_ptr<Cell[]>> parts_;
 };
 
 /// Global memory accesses of the blocks of one launch.

@@ -18,10 +18,6 @@ std::string blockText(const LaunchConfig& config, uint64_t block) {
          std::to_string(block / (uint64_t(g.x) * g.y)) + ")";
 }
 
-bool fatal(ReportKind k) {
-  return k != ReportKind::Uninitialised && k != ReportKind::SharedRace && k != ReportKind::GlobalRace;
-}
-
 }  // namespace
 
 std::string Reporter::where(uint32_t pc) const {
@@ -35,7 +31,7 @@ std::string Reporter::where(uint32_t pc) const {
 }
 
 void Reporter::addAt(ReportKind kind, const Origin* origin, uint64_t position, uint64_t block, uint32_t thread,
-                     const std::string& message, uint64_t address) {
+                     const std::string& message, uint64_t address, bool fatal) {
   std::lock_guard lock(mutex_);
   auto [it, fresh] = entries_.try_emplace({int(kind), origin});
   Entry& e = it->second;
@@ -44,6 +40,7 @@ void Reporter::addAt(ReportKind kind, const Origin* origin, uint64_t position, u
   const LaunchConfig& config = *launch_.config;
   Report r;
   r.kind = kind;
+  r.fatal = fatal;
   r.message = message;
   r.kernel = launch_.kernel->name;
   r.block[0] = uint32_t(block % config.grid.x);
@@ -68,20 +65,29 @@ void Reporter::addAt(ReportKind kind, const Origin* origin, uint64_t position, u
 }
 
 void Reporter::add(ReportKind kind, const Instruction* in, const Block* block, uint32_t thread,
-                   const std::string& message, uint64_t address) {
+                   const std::string& message, uint64_t address, bool fatal) {
   addAt(kind, in ? &launch_.module->origins[in->origin] : nullptr, block ? block->position : 0,
-        block ? block->index : 0, thread, message, address);
+        block ? block->index : 0, thread, message, address, fatal);
+}
+
+bool Reporter::counted(ReportKind kind, const Instruction& in, const Block& block) {
+  std::lock_guard lock(mutex_);
+  auto it = entries_.find({int(kind), &launch_.module->origins[in.origin]});
+  if (it == entries_.end() || it->second.position > block.position) return false;
+  ++it->second.counts[block.position];
+  return true;
 }
 
 void Reporter::sharedRace(Context& c, const Instruction& in, uint32_t lane, const RaceHit& hit, bool write,
                           uint64_t offset) {
+  if (counted(ReportKind::SharedRace, in, *c.block)) return;
   const bool sameWarp = hit.thread / kLanes == c.warp->index;
   std::string text =
       std::string(hit.earlierWrite ? (write ? "write-after-write" : "read-after-write") : "write-after-read") +
       " hazard in shared memory at offset " + std::to_string(offset) + ": thread " +
       threadText(*c.launch->config, hit.thread) + (hit.earlierWrite ? " wrote" : " read") + " it" + where(hit.pc) +
       " with no " + (sameWarp ? "__syncwarp or barrier" : "barrier") + " in between";
-  add(ReportKind::SharedRace, &in, c.block, c.warp->index * kLanes + lane, text, offset);
+  add(ReportKind::SharedRace, &in, c.block, c.warp->index * kLanes + lane, text, offset, false);
 }
 
 namespace {
@@ -95,14 +101,15 @@ std::string globalRaceText(const LaunchConfig& config, const GlobalRace& r, cons
 }  // namespace
 
 void Reporter::globalRace(Context& c, const Instruction& in, uint32_t lane, const GlobalRace& r) {
+  if (counted(ReportKind::GlobalRace, in, *c.block)) return;
   add(ReportKind::GlobalRace, &in, c.block, c.warp->index * kLanes + lane,
-      globalRaceText(*launch_.config, r, where(keyPc(r.first))), r.address);
+      globalRaceText(*launch_.config, r, where(keyPc(r.first))), r.address, false);
 }
 
 void Reporter::globalRaceAtEnd(const GlobalRace& r) {
   const Instruction& in = launch_.module->code[keyPc(r.second)];
   addAt(ReportKind::GlobalRace, &launch_.module->origins[in.origin], 0, keyBlock(r.second), keyThread(r.second),
-        globalRaceText(*launch_.config, r, where(keyPc(r.first))), r.address);
+        globalRaceText(*launch_.config, r, where(keyPc(r.first))), r.address, false);
 }
 
 std::vector<Report> Reporter::take() {
@@ -118,7 +125,7 @@ std::vector<Report> Reporter::take() {
   }
   entries_.clear();
   std::sort(list.begin(), list.end(), [](const Entry& a, const Entry& b) {
-    if (fatal(a.report.kind) != fatal(b.report.kind)) return fatal(a.report.kind);
+    if (a.report.fatal != b.report.fatal) return a.report.fatal;
     if (a.report.ptxLine != b.report.ptxLine) return a.report.ptxLine < b.report.ptxLine;
     return a.report.kind < b.report.kind;
   });
@@ -148,14 +155,23 @@ Status Reporter::statusOf(ReportKind kind) {
 
 void raise(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message,
            uint64_t address) {
-  c.launch->reporter->add(kind, &in, c.block, c.warp->index * kLanes + lane, message, address);
+  c.launch->reporter->add(kind, &in, c.block, c.warp->index * kLanes + lane, message, address, true);
   c.launch->fail(c.block->position);
   c.event = Event::Stop;
 }
 
 void note(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message,
           uint64_t address) {
-  c.launch->reporter->add(kind, &in, c.block, c.warp->index * kLanes + lane, message, address);
+  c.launch->reporter->add(kind, &in, c.block, c.warp->index * kLanes + lane, message, address, false);
+}
+
+bool hazard(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message) {
+  if (c.launch->checks.strict) {
+    raise(c, in, kind, lane, message);
+    return false;
+  }
+  note(c, in, kind, lane, message);
+  return true;
 }
 
 }  // namespace gpusim

@@ -20,8 +20,12 @@ class Reporter {
  public:
   explicit Reporter(LaunchState& launch) : launch_(launch) {}
 
+  /// `fatal`: it stops the launch; else it is a hazard, which a GPU does not notice.
   void add(ReportKind kind, const Instruction* in, const Block* block, uint32_t thread, const std::string& message,
-           uint64_t address);
+           uint64_t address, bool fatal);
+  /// Counts a hazard that is known already, at this instruction and from this block or an earlier one: the caller is
+  /// spared to describe it.
+  bool counted(ReportKind kind, const Instruction& in, const Block& block);
   void sharedRace(Context& c, const Instruction& in, uint32_t lane, const RaceHit& hit, bool write, uint64_t offset);
   void globalRace(Context& c, const Instruction& in, uint32_t lane, const GlobalRace& race);
   void globalRaceAtEnd(const GlobalRace& race);
@@ -39,7 +43,7 @@ class Reporter {
   };
   std::string where(uint32_t pc) const;
   void addAt(ReportKind kind, const Origin* origin, uint64_t position, uint64_t block, uint32_t thread,
-             const std::string& message, uint64_t address);
+             const std::string& message, uint64_t address, bool fatal);
 
   LaunchState& launch_;
   std::mutex mutex_;

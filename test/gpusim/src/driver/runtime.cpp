@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "context.h"
+#include "findings.h"
 #include "log.h"
 #include "pool.h"
 #include "stream.h"
@@ -26,6 +27,7 @@ Runtime& runtime() {
 
 void endOfProcess() {
   quiesceStreams();
+  reportRepeated();
   for (const auto& device : runtime().devices) reportLeaks(*device, "the process ended");
 }
 

@@ -6,6 +6,7 @@
 
 #include "copy.h"
 #include "event.h"
+#include "findings.h"
 #include "graph.h"
 #include "log.h"
 #include "module.h"
@@ -55,7 +56,8 @@ struct Performer {
     const LaunchResult result =
         launch(work.function->module->context->device.state, *work.function->kernel, work.config);
     std::string text;
-    for (const Report& report : result.reports) text += report.format();
+    for (const Report& report : result.reports)
+      if (result.status != Status::Success || isNews(report)) text += report.format();
     if (result.status != Status::Success && text.empty()) text = result.message;
     if (!text.empty()) logText(text);
     const auto status = static_cast<CUresult>(result.status);

@@ -49,7 +49,11 @@ bool outOfBounds(Context& c, const Instruction& in, const Access& a, uint32_t la
 }
 
 void noteUninitialised(Context& c, const Instruction& in, const Access& a, uint32_t lane, Space space, uint64_t address,
-                       const std::string& where) {
+                       const char* why) {
+  if (c.launch->reporter->counted(ReportKind::Uninitialised, in, *c.block)) return;
+  const std::string where = space == Space::Global || space == Space::Const
+                                ? ", " + c.launch->device->memory.describe(address)
+                                : std::string(why);
   note(c, in, ReportKind::Uninitialised, lane,
        std::string("uninitialised ") + spaceName(space) + " " + accessWords(a) + where, address);
 }
@@ -99,6 +103,28 @@ void checkGlobalRace(Context& c, const Instruction& in, const Access& a, uint32_
   if (found) noteGlobalRace(c, in, lane, r);
 }
 
+/// The cached allocation that holds all bytes of an access, from the cache or the memory's map; null when none does.
+const AllocationView* findView(Worker& w, const GlobalMemory& memory, uint64_t address, uint32_t bytes) {
+  AllocationCache& cache = w.allocations;
+  auto holds = [&](const AllocationView& v) {
+    return address - v.base < v.size && v.size - (address - v.base) >= bytes;
+  };
+  if (holds(cache.views[cache.last])) return &cache.views[cache.last];
+  for (size_t i = 0; i < cache.views.size(); ++i) {
+    if (!holds(cache.views[i])) continue;
+    cache.last = i;
+    return &cache.views[i];
+  }
+  Allocation found;
+  if (!memory.find(address, found)) return nullptr;
+  const AllocationView view{found.base, found.size, found.host, found.initBits, found.kind};
+  if (!holds(view)) return nullptr;
+  cache.last = cache.next;
+  cache.next = (cache.next + 1) % cache.views.size();
+  cache.views[cache.last] = view;
+  return &cache.views[cache.last];
+}
+
 /// All lanes access one block of memory, lane after lane: by far the commonest case, checked as one range.
 bool contiguous(const Lanes& lanes, uint32_t bytes) {
   uint64_t different = 0;
@@ -126,19 +152,18 @@ bool checkRangeRace(Context& c, const Instruction& in, const Access& a, uint64_t
   return true;
 }
 
-/// As resolveGlobal, for a full warp on one range within the cached allocation; false when it is something else.
+/// As resolveGlobal, for a full warp on one range within an allocation; false when it is something else.
 bool resolveRange(Context& c, const Instruction& in, const Access& a, Lanes& lanes, bool race) {
-  Worker& w = *c.worker;
-  const uint64_t first = lanes.address[0], offset = first - w.cached.base, bytes = uint64_t(a.bytes) * kLanes;
-  if (offset >= w.cached.size || w.cached.size - offset < bytes ||
-      (a.write && w.cached.kind == MemoryKind::ModuleConstant))
-    return false;
   if (!contiguous(lanes, a.bytes)) return false;
-  uint8_t* bits = w.cached.initBits;
+  const uint64_t first = lanes.address[0], bytes = uint64_t(a.bytes) * kLanes;
+  const AllocationView* view = findView(*c.worker, c.launch->device->memory, first, uint32_t(bytes));
+  if (!view || (a.write && view->kind == MemoryKind::ModuleConstant)) return false;
+  const uint64_t offset = first - view->base;
+  uint8_t* bits = view->initBits;
   if (bits && a.read && a.checkInit && c.launch->checks.init && !allBits(bits, offset, bytes)) return false;
   if (race && !checkRangeRace(c, in, a, first)) return false;
   if (bits && a.write && !allBits(bits, offset, bytes)) markBits(bits, offset, uint32_t(bytes));
-  uint8_t* p = w.cached.host + offset;
+  uint8_t* p = view->host + offset;
   for (uint32_t i = 0; i < kLanes; ++i) lanes.pointer[i] = p + i * a.bytes;
   return true;
 }
@@ -148,28 +173,31 @@ bool resolveGlobal(Context& c, const Instruction& in, const Access& a, Lanes& la
   const GlobalMemory& memory = c.launch->device->memory;
   const CheckOptions& checks = c.launch->checks;
   const uint64_t generation = memory.generation();
-  if (w.cachedGeneration != generation) w.cached = {}, w.cachedGeneration = generation;
+  if (w.allocations.generation != generation) {
+    w.allocations = {};
+    w.allocations.generation = generation;
+  }
   const bool race = checks.race && !(a.write && a.synchronises) && space != Space::Const;
   if (mask == kAllLanes && resolveRange(c, in, a, lanes, race)) return true;
   for (uint32_t m = mask; m; m &= m - 1) {
     const uint32_t lane = lowestLane(m);
     const uint64_t address = lanes.address[lane];
-    uint64_t offset = address - w.cached.base;
-    if (offset >= w.cached.size || w.cached.size - offset < a.bytes) {
-      if (!memory.find(address, w.cached)) return outOfBounds(c, in, a, lane, space, address, memory.describe(address));
-      offset = address - w.cached.base;
-      if (w.cached.size - offset < a.bytes)
-        return outOfBounds(c, in, a, lane, space, address, memory.describe(address) + ", beyond its end");
+    const AllocationView* view = findView(w, memory, address, a.bytes);
+    if (!view) {
+      Allocation at;
+      const bool starts = memory.find(address, at);
+      return outOfBounds(c, in, a, lane, space, address, memory.describe(address) + (starts ? ", beyond its end" : ""));
     }
-    if (a.write && w.cached.kind == MemoryKind::ModuleConstant)
+    const uint64_t offset = address - view->base;
+    if (a.write && view->kind == MemoryKind::ModuleConstant)
       return outOfBounds(c, in, a, lane, space, address, "constant memory is read-only");
-    uint8_t* p = w.cached.host + offset;
+    uint8_t* p = view->host + offset;
     lanes.pointer[lane] = p;
     if (race) checkGlobalRace(c, in, a, lane, address, p);
-    if (w.cached.initBits) {
-      if (a.read && a.checkInit && checks.init && !bitsSet(w.cached.initBits, offset, a.bytes))
-        noteUninitialised(c, in, a, lane, space, address, ", " + memory.describe(address));
-      if (a.write) markBits(w.cached.initBits, offset, a.bytes);
+    if (view->initBits) {
+      if (a.read && a.checkInit && checks.init && !bitsSet(view->initBits, offset, a.bytes))
+        noteUninitialised(c, in, a, lane, space, address, "");
+      if (a.write) markBits(view->initBits, offset, a.bytes);
     }
   }
   return true;

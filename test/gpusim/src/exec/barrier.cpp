@@ -127,12 +127,11 @@ void arriveAtBarrier(Context& c, const Instruction& in, const BarrierArrival& a)
           "thread count " + std::to_string(a.threads) + " of a barrier is not a multiple of 32");
     return;
   }
-  if (barrier.active && barrier.expected != a.threads && c.launch->checks.sync) {
-    raise(c, in, ReportKind::Barrier, lane,
-          "mismatched barrier: " + std::to_string(a.threads) + " threads expected here, " +
-              std::to_string(barrier.expected) + " by those who came before (0: all)");
+  if (barrier.active && barrier.expected != a.threads && c.launch->checks.sync &&
+      !hazard(c, in, ReportKind::Barrier, lane,
+              "mismatched barrier: " + std::to_string(a.threads) + " threads expected here, " +
+                  std::to_string(barrier.expected) + " by those who came before (0: all)"))
     return;
-  }
   ++c.worker->barriers;
   barrier.active = true;
   barrier.expected = a.threads;

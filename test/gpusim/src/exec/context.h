@@ -202,13 +202,28 @@ struct SiteCounters {
   uint64_t wavefronts = 0, idealWavefronts = 0;                     ///< shared memory
 };
 
+/// The part of an allocation that an access needs.
+struct AllocationView {
+  uint64_t base = 0, size = 0;
+  uint8_t* host = nullptr;
+  uint8_t* initBits = nullptr;
+  MemoryKind kind = MemoryKind::Device;
+};
+
+/// The global allocations accessed last, valid for one generation of the memory.
+struct AllocationCache {
+  std::array<AllocationView, 8> views;
+  size_t last = 0;  ///< the one that was hit
+  size_t next = 0;  ///< the one to replace
+  uint64_t generation = 0;
+};
+
 /// One host thread of a launch.
 struct Worker {
   LaunchState* launch = nullptr;
   std::vector<SiteCounters> sites;  ///< by pc
   uint64_t divergentBranches = 0, branches = 0, barriers = 0;
-  Allocation cached;  ///< last global allocation accessed
-  uint64_t cachedGeneration = 0;
+  AllocationCache allocations;
   GlobalRaceShadow race;
   SectorSet touched;
   std::vector<std::unique_ptr<Block>> freeBlocks;
@@ -249,9 +264,12 @@ struct LaunchState {
 /// Stops the launch with an error.
 void raise(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message,
            uint64_t address = 0);
-/// Notes a finding that does not stop the launch.
+/// Notes a finding that does not stop the launch, though it fails it in the end under GPUSIM_STRICT.
 void note(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message,
           uint64_t address = 0);
+/// Notes what PTX leaves undefined and hardware runs on with: true when the launch goes on. Under GPUSIM_STRICT it
+/// stops here.
+bool hazard(Context& c, const Instruction& in, ReportKind kind, uint32_t lane, const std::string& message);
 
 inline uint32_t lowestLane(uint32_t mask) { return uint32_t(__builtin_ctz(mask)); }
 

@@ -95,18 +95,17 @@ std::string maskText(uint32_t mask) {
   return text;
 }
 
-void reportMissing(Context& c, const Warp& w, const Fragment& f) {
+/// True when the launch goes on without the missing lanes.
+bool reportMissing(Context& c, const Warp& w, const Fragment& f) {
   const Instruction& in = c.launch->module->code[f.pc];
   const uint32_t present = waitingTogether(w, f), need = wanted(w, f);
-  if (f.waitKind == WaitKind::BlockBarrier) {
-    raise(c, in, ReportKind::Barrier, lowestLane(f.mask),
-          "barrier in divergent code: reached by lanes " + maskText(present) + " of a warp whose live lanes are " +
-              maskText(need));
-  } else {
-    raise(c, in, ReportKind::WarpSync, lowestLane(f.mask),
-          "warp-synchronous instruction with lanes missing: its mask names live lanes " + maskText(need) +
-              ", of which only " + maskText(present & need) + " came");
-  }
+  if (f.waitKind == WaitKind::BlockBarrier)
+    return hazard(c, in, ReportKind::Barrier, lowestLane(f.mask),
+                  "barrier in divergent code: reached by lanes " + maskText(present) +
+                      " of a warp whose live lanes are " + maskText(need));
+  return hazard(c, in, ReportKind::WarpSync, lowestLane(f.mask),
+                "warp-synchronous instruction with lanes missing: its mask names live lanes " + maskText(need) +
+                    ", of which only " + maskText(present & need) + " came");
 }
 
 /// No fragment of the warp is ready: finds out whether that will change by itself. True when one is ready again.
@@ -120,18 +119,16 @@ bool unblock(Context& c) {
       return true;
     }
   }
-  if (atBarrier) return false;
   for (Fragment& f : w.fragments) {
     if (f.state != FragmentState::WaitLanes) continue;
-    if (c.launch->checks.sync) {
-      reportMissing(c, w, f);
-      return false;
-    }
+    // lanes at a barrier of the block may still come to an exchange, but a barrier counts its threads one by one
+    if (atBarrier && f.waitKind != WaitKind::BlockBarrier) continue;
+    if (c.launch->checks.sync && !reportMissing(c, w, f)) return false;
     f.alone = true;
     f.state = FragmentState::Ready;
     return true;
   }
-  return unparkAll(w);
+  return !atBarrier && unparkAll(w);
 }
 
 SliceResult runWarp(Context& c) {
@@ -197,11 +194,10 @@ void reportDeadlock(Context& c, Block& b) {
 bool gatherLanes(Context& c, const Instruction& in, uint32_t members, WaitKind kind) {
   Warp& w = *c.warp;
   Fragment& f = w.fragments[w.current];
-  if (kind != WaitKind::BlockBarrier && (c.mask & ~members) && c.launch->checks.sync) {
-    raise(c, in, ReportKind::WarpSync, lowestLane(c.mask & ~members),
-          "a lane executes a warp-synchronous instruction whose mask " + maskText(members) + " does not name it");
+  if (kind != WaitKind::BlockBarrier && (c.mask & ~members) && c.launch->checks.sync &&
+      !hazard(c, in, ReportKind::WarpSync, lowestLane(c.mask & ~members),
+              "a lane executes a warp-synchronous instruction whose mask " + maskText(members) + " does not name it"))
     return false;
-  }
   const uint32_t need = (kind == WaitKind::BlockBarrier ? ~0u : members) & w.live;
   if (!(need & ~c.mask)) return true;
   if (f.alone) {

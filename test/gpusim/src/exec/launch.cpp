@@ -140,7 +140,7 @@ class Run {
     active.pop_back();
   }
   void timeOut(const Block* b) {
-    launch_.reporter->add(ReportKind::Timeout, nullptr, b, 0, "the launch ran longer than GPUSIM_TIMEOUT", 0);
+    launch_.reporter->add(ReportKind::Timeout, nullptr, b, 0, "the launch ran longer than GPUSIM_TIMEOUT", 0, true);
     launch_.fail(b ? b->position : 0);
   }
 
@@ -159,10 +159,12 @@ void prepareWorker(Worker& w, LaunchState& l) {
   if (l.checks.race) w.race.reset(l.code->minStoreBytes);
 }
 
-Status gravest(const std::vector<Report>& reports) {
+/// `reports`: fatal ones first.
+Status gravest(const std::vector<Report>& reports, bool strict) {
   for (auto& r : reports)
     if (r.kind == ReportKind::Timeout) return Status::LaunchTimeout;
-  return reports.empty() ? Status::Success : Reporter::statusOf(reports.front().kind);
+  if (reports.empty() || !(reports.front().fatal || strict)) return Status::Success;
+  return Reporter::statusOf(reports.front().kind);
 }
 
 }  // namespace
@@ -271,8 +273,8 @@ LaunchResult launch(DeviceState& device, const Kernel& kernel, const LaunchConfi
   if (l.workspace) device.memory.free(l.workspace);
 
   result.reports = reporter.take();
-  result.status = gravest(result.reports);
-  if (!result.reports.empty()) result.message = kernel.name + ": " + result.reports.front().message;
+  result.status = gravest(result.reports, l.checks.strict);
+  if (result.status != Status::Success) result.message = kernel.name + ": " + result.reports.front().message;
   result.profile = collectProfile(l, pool, resident);
   appendProfile(result.profile);
   return result;

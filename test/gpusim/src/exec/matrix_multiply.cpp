@@ -186,11 +186,8 @@ bool wholeWarp(Context& c, const Instruction& in) {
   if (c.mask == kAllLanes) return true;
   if (!gatherLanes(c, in, kAllLanes, WaitKind::Instruction)) return false;
   if (c.mask == kAllLanes) return true;
-  if (c.launch->checks.sync) {
-    raise(c, in, ReportKind::WarpSync, lowestLane(c.mask), "a matrix instruction needs all 32 lanes of the warp");
-    return false;
-  }
-  return true;
+  return !c.launch->checks.sync ||
+         hazard(c, in, ReportKind::WarpSync, lowestLane(c.mask), "a matrix instruction needs all 32 lanes of the warp");
 }
 
 void multiplyMatrices(Context& c, const Instruction& in) {
