@@ -32,6 +32,7 @@ export {
   attentionWorkspaceBytes,
   planAttention,
 } from './ops/attentionplan.js';
+export { type CandidateOptions, type CandidateResult, drawCandidates } from './ops/candidates.js';
 export { type EmbeddingOptions, embedding, type GatherRowsOptions, gatherRows } from './ops/embedding.js';
 export { appendKv, gatherKv, type KvRowsOptions, type KvSource } from './ops/kvcache.js';
 export { type LinearOptions, linear } from './ops/linear.js';
@@ -54,7 +55,15 @@ export {
   tokenHistory,
 } from './ops/sampling.js';
 export { type CustomMask, type TreeMask, treeMask } from './ops/treemask.js';
-export { type DraftIndptr, type DraftSource, type VerifyOptions, type VerifyResult, verify } from './ops/verify.js';
+export {
+  type DraftIndptr,
+  type DraftParents,
+  type DraftSource,
+  type VerifyOptions,
+  type VerifyResult,
+  type VerifyRule,
+  verify,
+} from './ops/verify.js';
 export { formatOfGgufType, type MatrixFormat, matrixFormats, type RoundingFormat } from './quant/format.js';
 export { type MatrixBlocks, PackedMatrix, type PackOptions } from './quant/matrix.js';
 export type { Draft, Drafter } from './speculate/drafter.js';

@@ -255,15 +255,32 @@ export interface Native {
     targetLogits: NativeTensor,
     draftTokens: NativeTensor,
     draftIndptr: NativeTensor,
+    draftParents: NativeTensor | null,
     draftLogits: NativeTensor | null,
+    draftRows: NativeTensor | null,
     draftParameters: NativeTensor | null,
-    greedy: boolean,
+    distinct: boolean,
+    rule: number,
+    threshold: number,
+    delta: number,
     acceptedLengths: NativeTensor,
     tokens: NativeTensor,
     lastTokens: NativeTensor,
+    path: NativeTensor | null,
     positions: NativeTensor | null,
     nextPositions: NativeTensor | null,
     logprobs: NativeTensor | null,
+    ...sampling: NativeSampling
+  ): void;
+  drawCandidates(
+    stream: NativeStream,
+    logits: NativeTensor,
+    kind: number,
+    branches: NativeTensor | null,
+    ids: NativeTensor,
+    logprobs: NativeTensor,
+    firstKeys: NativeTensor | null,
+    keys: NativeTensor | null,
     ...sampling: NativeSampling
   ): void;
 }

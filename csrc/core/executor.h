@@ -60,6 +60,7 @@ class Executor {
   virtual void argmax(const pw_argmax_args& args) = 0;
   virtual void sample(const pw_sample_args& args) = 0;
   virtual void verify(const pw_verify_args& args) = 0;
+  virtual void drawCandidates(const pw_candidates_args& args) = 0;
 
   // --- what the engine tells its executor, on the engine thread ---------------------------------------------------
   /// Before the first command, and after the last one: when stop() returns, every command has ended.

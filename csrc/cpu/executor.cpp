@@ -39,5 +39,6 @@ void CpuExecutor::gated(const pw_gated_args& args) { cpu::gated(args, context_);
 void CpuExecutor::argmax(const pw_argmax_args& args) { cpu::argmax(args, context_); }
 void CpuExecutor::sample(const pw_sample_args& args) { cpu::sample(args, context_); }
 void CpuExecutor::verify(const pw_verify_args& args) { cpu::verify(args, context_); }
+void CpuExecutor::drawCandidates(const pw_candidates_args& args) { cpu::drawCandidates(args, context_); }
 
 }  // namespace pw::cpu

@@ -33,6 +33,7 @@ class CpuExecutor final : public Executor {
   void argmax(const pw_argmax_args& args) override;
   void sample(const pw_sample_args& args) override;
   void verify(const pw_verify_args& args) override;
+  void drawCandidates(const pw_candidates_args& args) override;
   pw_status takeError(std::string* message) override { return context_.takeError(message); }
 
  private:

@@ -40,25 +40,47 @@ Napi::Value sample(const Napi::CallbackInfo& info) {
   return call.enqueue("sample", [a](Executor& executor) { executor.sample(a); });
 }
 
-/// verify(stream, targetLogits, draftTokens, draftIndptr, draftLogits | null, draftParameters | null, greedy,
-///        acceptedLengths, tokens, lastTokens, positions | null, nextPositions | null, logprobs | null, ...sampling)
+/// verify(stream, targetLogits, draftTokens, draftIndptr, draftParents | null, draftLogits | null, draftRows | null,
+///        draftParameters | null, distinct, rule, threshold, delta, acceptedLengths, tokens, lastTokens, path | null,
+///        positions | null, nextPositions | null, logprobs | null, ...sampling)
 Napi::Value verify(const Napi::CallbackInfo& info) {
   Call call(info);
   pw_verify_args a{};
   a.target_logits = call.tensor(1);
   a.draft_tokens = call.tensor(2);
   a.draft_indptr = call.tensor(3);
-  a.draft_logits = call.optionalTensor(4);
-  a.draft_parameters = call.optionalTensor(5);
-  a.greedy = call.flag(6);
-  a.accepted_lengths = call.tensor(7);
-  a.tokens = call.tensor(8);
-  a.last_tokens = call.tensor(9);
-  a.positions = call.optionalTensor(10);
-  a.next_positions = call.optionalTensor(11);
-  a.logprobs = call.optionalTensor(12);
-  a.sampling = samplingFrom(call, 13);
+  a.draft_parents = call.optionalTensor(4);
+  a.draft_logits = call.optionalTensor(5);
+  a.draft_rows = call.optionalTensor(6);
+  a.draft_parameters = call.optionalTensor(7);
+  a.distinct = call.flag(8);
+  a.rule = static_cast<pw_verify_rule>(call.integer(9));
+  a.threshold = static_cast<float>(call.number(10));
+  a.delta = static_cast<float>(call.number(11));
+  a.accepted_lengths = call.tensor(12);
+  a.tokens = call.tensor(13);
+  a.last_tokens = call.tensor(14);
+  a.path = call.optionalTensor(15);
+  a.positions = call.optionalTensor(16);
+  a.next_positions = call.optionalTensor(17);
+  a.logprobs = call.optionalTensor(18);
+  a.sampling = samplingFrom(call, 19);
   return call.enqueue("verify", [a](Executor& executor) { executor.verify(a); });
+}
+
+/// drawCandidates(stream, logits, kind, branches | null, ids, logprobs, firstKeys | null, keys | null, ...sampling)
+Napi::Value drawCandidates(const Napi::CallbackInfo& info) {
+  Call call(info);
+  pw_candidates_args a{};
+  a.logits = call.tensor(1);
+  a.kind = static_cast<pw_candidate_kind>(call.integer(2));
+  a.branches = call.optionalTensor(3);
+  a.ids = call.tensor(4);
+  a.logprobs = call.tensor(5);
+  a.first_keys = call.optionalTensor(6);
+  a.keys = call.optionalTensor(7);
+  a.sampling = samplingFrom(call, 8);
+  return call.enqueue("drawCandidates", [a](Executor& executor) { executor.drawCandidates(a); });
 }
 
 }  // namespace
@@ -67,6 +89,7 @@ void registerSampleOps(Napi::Env env, Napi::Object exports) {
   exports.Set("argmax", Napi::Function::New(env, guarded<argmax>));
   exports.Set("sample", Napi::Function::New(env, guarded<sample>));
   exports.Set("verify", Napi::Function::New(env, guarded<verify>));
+  exports.Set("drawCandidates", Napi::Function::New(env, guarded<drawCandidates>));
 }
 
 }  // namespace pw::node

@@ -30,13 +30,26 @@ export function treeMask(parents: readonly number[] | readonly (readonly number[
   return { kind: 'tree', trees: batch.map(ancestors) };
 }
 
-function ancestors(parents: readonly number[]): BigUint64Array {
-  if (parents.length > mostNodes) throw unsupported(`a tree of ${parents.length} nodes`, `up to ${mostNodes} nodes`);
-  const masks = new BigUint64Array(parents.length);
+/**
+ * The depth of each node of a tree of parents: 1 for a child of the root, which is -1.
+ * @throws PagewarpError ERR_INVALID_ARGUMENT naming the list and the node when a parent does not come before its child
+ */
+export function depthsOf(parents: readonly number[], name = 'parents'): Int32Array {
+  const depths = new Int32Array(parents.length);
   for (const [node, parent] of parents.entries()) {
     if (!Number.isInteger(parent) || parent < -1 || parent >= node) {
-      throw invalidArgument(`parents[${node}]`, parent, `-1 or an earlier node, 0 to ${node - 1}`);
+      throw invalidArgument(`${name}[${node}]`, parent, `-1 or an earlier node, 0 to ${node - 1}`);
     }
+    depths[node] = 1 + (parent < 0 ? 0 : (depths[parent] as number));
+  }
+  return depths;
+}
+
+function ancestors(parents: readonly number[]): BigUint64Array {
+  if (parents.length > mostNodes) throw unsupported(`a tree of ${parents.length} nodes`, `up to ${mostNodes} nodes`);
+  depthsOf(parents);
+  const masks = new BigUint64Array(parents.length);
+  for (const [node, parent] of parents.entries()) {
     masks[node] = (1n << BigInt(node)) | (parent < 0 ? 0n : (masks[parent] as bigint));
   }
   return masks;

@@ -82,8 +82,9 @@ Request loadRequest(const pw_sampling& s, int64_t index, int64_t vocabulary) {
   return request;
 }
 
-double uniform(const Request& request, pw_draw use, int64_t offset) {
-  const pw_philox4 words = pw_philox(request.seed, use, static_cast<uint64_t>(offset));
+double uniform(const Request& request, pw_draw use, int64_t offset, int64_t round) {
+  const uint64_t stream = static_cast<uint64_t>(round) << 32 | static_cast<uint64_t>(use);
+  const pw_philox4 words = pw_philox(request.seed, stream, static_cast<uint64_t>(offset));
   return pw_uniform_f64(words.x, words.y);
 }
 

@@ -33,8 +33,8 @@ Request loadRequest(const pw_sampling& sampling, int64_t index, int64_t vocabula
 /// The filters and penalties of another parameter row, everything else unchanged.
 Request withParameters(Request request, const pw_tensor& parameters, int64_t index, int64_t vocabulary);
 
-/// The request's uniform number in (0, 1) for one use at one offset.
-double uniform(const Request& request, pw_draw use, int64_t offset);
+/// The request's uniform number in (0, 1) for one use at one offset, and there for one of several rounds.
+double uniform(const Request& request, pw_draw use, int64_t offset, int64_t round = 0);
 
 /// Applies the penalties of the request's history followed by `extra` output tokens to a row of f32 logits.
 /// @param counts scratch, one per token of the vocabulary

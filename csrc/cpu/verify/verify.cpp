@@ -4,5 +4,6 @@
 namespace pw::cpu {
 
 void verify(const pw_verify_args& args, Context& context) { PW_CPU_DISPATCH(verify, args, context) }
+void drawCandidates(const pw_candidates_args& args, Context& context) { PW_CPU_DISPATCH(drawCandidates, args, context) }
 
 }  // namespace pw::cpu

@@ -8,4 +8,7 @@ namespace pw::cpu {
 PW_CPU_DECLARE(verify, pw_verify_args)
 void verify(const pw_verify_args& args, Context& context);
 
+PW_CPU_DECLARE(drawCandidates, pw_candidates_args)
+void drawCandidates(const pw_candidates_args& args, Context& context);
+
 }  // namespace pw::cpu

@@ -40,6 +40,7 @@ typedef enum pw_draw {
   PW_DRAW_SAMPLE = 0,    ///< plain sampling
   PW_DRAW_ACCEPT = 1,    ///< verification: accept or reject a drafted token
   PW_DRAW_RESIDUAL = 2,  ///< verification: the token after the accepted ones
+  PW_DRAW_KEY = 3,       ///< the keys of candidates drawn without replacement
 } pw_draw;
 
 /// How each request of a batch samples. Device tensors, so that a replayed command list sees new values.

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file The rules that walk down from the root, one accepted child after the other.
+#pragma once
+#include "cpu/verify/rows.inl"
+
+namespace pw::cpu::PW_ISA {
+namespace {
+
+/// Judges the children of one node by recursive rejection.
+class RecursiveRejection {
+ public:
+  RecursiveRejection(const Rows& rows, bool distinct, const VerifyMemory& memory)
+      : rows_(rows), distinct_(distinct), memory_(memory), left_{&rows.p(), rows.q()} {
+    left_.rejected = memory.rejected;
+  }
+
+  /// Whether `token` is accepted with this coin; if not, the target is what is left of it.
+  bool judge(int32_t token, double coin) {
+    settle();
+    const double q = rows_.draftProbability(token) / undrawn_;
+    // A token that the draft cannot have drawn is no draw from q: rejected. The coin is below 1, so r = q accepts.
+    if (q > 0.0 && coin * fmin(q, 1.0) * mass_ < weight(token)) return true;
+    reject(token, q);
+    return false;
+  }
+
+  /// Draws from what is left.
+  int64_t drawLast(double coin) {
+    if (left_.rejectedCount == 0 || rows_.p().only >= 0) return draw(rows_.p(), coin);
+    return drawResidual(left_, memory_.residual, sumResidual(left_, memory_.residual), coin);
+  }
+
+ private:
+  /// The unnormalised weight of a token in what is left; `mass_` is their sum.
+  double weight(int32_t token) const {
+    for (int64_t i = 0; i < left_.rejectedCount; ++i)
+      if (left_.rejected[i] == token) return 0.0;
+    const double p = probability(rows_.p(), token);
+    if (rows_.p().only >= 0 || !rows_.q()) return p;
+    return fmax(0.0, p - static_cast<double>(left_.take) * rows_.draftProbability(token));
+  }
+
+  void reject(int32_t token, double q) {
+    if (rows_.p().only >= 0) return;  // a single token stays what it is
+    if (!rows_.q()) mass_ = fmax(mass_ - weight(token), 0.0);
+    memory_.rejected[left_.rejectedCount++] = token;
+    if (!rows_.q()) return;
+    left_.take += static_cast<float>(mass_ / undrawn_);
+    if (distinct_) undrawn_ = fmax(undrawn_ - q * undrawn_, 1e-12);
+    stale_ = true;
+  }
+
+  /// Sums what is left, when it is needed.
+  void settle() {
+    if (stale_) mass_ = sumResidual(left_, memory_.residual);
+    stale_ = false;
+  }
+
+  const Rows& rows_;
+  const bool distinct_;
+  const VerifyMemory& memory_;
+  Residual left_;
+  double mass_ = 1;
+  double undrawn_ = 1;  ///< the share of q that siblings have not drawn
+  bool stale_ = false;
+};
+
+/// Judges the children of one node as k candidates of one transport (k-SEQ).
+class OptimalTransport {
+ public:
+  OptimalTransport(const Rows& rows, int64_t candidates, const VerifyMemory& memory)
+      : rows_(rows), memory_(memory), left_{&rows.p(), rows.q()} {
+    if (rows.p().only >= 0) return;
+    solve(static_cast<double>(candidates));
+  }
+
+  bool judge(int32_t token, double coin) const {
+    const double q = rows_.draftProbability(token);
+    return q > 0.0 && coin * q * ratio_ < probability(rows_.p(), token);
+  }
+
+  int64_t drawLast(double coin) {
+    if (rows_.p().only >= 0) return rows_.p().only;
+    return drawResidual(left_, memory_.residual, sumResidual(left_, memory_.residual), coin);
+  }
+
+ private:
+  /// The chance that some candidate is accepted when each is with chance `one`.
+  static double some(double one, double candidates) { return 1.0 - std::pow(1.0 - fmin(one, 1.0), candidates); }
+
+  /// The smallest ratio for which no token is emitted more often than p allows: 1 - (1 - b)^k <= ratio b, with b the
+  /// chance of one candidate. It lies between 1 and k; the upper end of the bracket is safe.
+  void solve(double candidates) {
+    double low = 1.0, one = sumOfMinima(rows_.p(), *rows_.q(), 1.0f);
+    ratio_ = 1.0;
+    if (some(one, candidates) > one * (1.0 + 1e-7)) {
+      ratio_ = candidates;
+      for (int step = 0; step < 20; ++step) {
+        const double middle = (low + ratio_) / 2;
+        const double b = sumOfMinima(rows_.p(), *rows_.q(), static_cast<float>(1.0 / middle));
+        (some(b, candidates) <= middle * b ? ratio_ : low) = middle;
+      }
+      one = sumOfMinima(rows_.p(), *rows_.q(), static_cast<float>(1.0 / ratio_));
+    }
+    left_.cap = static_cast<float>(1.0 / ratio_);
+    left_.take = one > 0.0 ? static_cast<float>(some(one, candidates) / one) : 0.0f;
+  }
+
+  const Rows& rows_;
+  const VerifyMemory& memory_;
+  Residual left_;
+  double ratio_ = 1;
+};
+
+/// Goes down while `judge` accepts a child of the deepest node.
+/// @param makeJudge makeJudge(rows, children) prepares the judgement of one node's children
+template <class MakeJudge>
+RowError walkDown(const pw_verify_args& a, const DraftTree& tree, const VerifyMemory& memory, MakeJudge&& makeJudge) {
+  Walk walk(tree, memory.walk);
+  Rows rows(a, tree, memory);
+  for (;;) {
+    const int64_t depth = walk.depth();
+    if (const RowError error = rows.openTarget(walk.node(), walk.tokens(), depth); error != RowError::kNone)
+      return error;
+    const int64_t first = walk.nextChild(kRoot);
+    if (first != kRoot)
+      if (const RowError error = rows.openDraft(first, walk.tokens(), depth); error != RowError::kNone) return error;
+    int64_t children = 0;
+    for (int64_t child = first; child != kRoot; child = walk.nextChild(child)) ++children;
+    auto judge = makeJudge(rows, children);
+    int64_t child = first;
+    for (int64_t round = 0; child != kRoot; child = walk.nextChild(child), ++round)
+      if (judge.judge(tree.tokens[child], acceptCoin(tree, depth, round))) break;
+    if (child == kRoot) {
+      const int64_t last =
+          children == 0 ? draw(rows.p(), residualCoin(tree, depth)) : judge.drawLast(residualCoin(tree, depth));
+      rows.emit(last);
+      finishDraft(a, tree, walk.node(), walk.tokens(), depth, last);
+      return RowError::kNone;
+    }
+    rows.emit(tree.tokens[child]);
+    walk.accept(child);
+  }
+}
+
+}  // namespace
+}  // namespace pw::cpu::PW_ISA
