@@ -147,5 +147,6 @@ void GpuExecutor::gated(const pw_gated_args&) { unavailable("gated"); }
 void GpuExecutor::argmax(const pw_argmax_args&) { unavailable("argmax"); }
 void GpuExecutor::sample(const pw_sample_args&) { unavailable("sample"); }
 void GpuExecutor::verify(const pw_verify_args&) { unavailable("verify"); }
+void GpuExecutor::drawCandidates(const pw_candidates_args&) { unavailable("drawCandidates"); }
 
 }  // namespace pw::gpu

@@ -47,6 +47,7 @@ class GpuExecutor final : public Executor {
   void argmax(const pw_argmax_args& args) override;
   void sample(const pw_sample_args& args) override;
   void verify(const pw_verify_args& args) override;
+  void drawCandidates(const pw_candidates_args& args) override;
 
  private:
   GpuStream& streamOf(const Ref<Stream>& stream);
