@@ -33,6 +33,7 @@ const simulatedGpu =
     : {
         LD_LIBRARY_PATH: [simulator, process.env['LD_LIBRARY_PATH']].filter(Boolean).join(':'),
         GPUSIM_DEVICE: process.env['GPUSIM_DEVICE'] ?? 'small',
+        GPUSIM_STRICT: '1',
       };
 
 export default defineConfig({
