@@ -72,9 +72,9 @@ export {
   type CpuIsa,
   type CpuOptions,
   type CudaOptions,
+  type CudaStatistics,
   Device,
   type DeviceInfo,
-  type MemoryStatistics,
 } from './tensor/device.js';
 export type { DType, FloatDType, TypedArrayOf } from './tensor/dtype.js';
 export { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './tensor/float16.js';

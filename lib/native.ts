@@ -129,7 +129,10 @@ export interface Native {
   cudaInfo(): NativeCudaInfo;
   createCpuDevice(threads: number, isa: string): NativeDevice;
   createCudaDevice(index: number, memoryLimit: number): NativeDevice;
-  deviceMemory(device: NativeDevice): { used: number; peak: number; reserved: number; limit: number };
+  /** `limit` is 0 for none. */
+  cudaStatistics(
+    device: NativeDevice,
+  ): Record<'used' | 'peak' | 'reserved' | 'limit' | 'kernels' | 'graphCaptures' | 'graphLaunches', number>;
   deviceBytesInUse(device: NativeDevice): number;
 
   createStream(device: NativeDevice): NativeStream;

@@ -34,6 +34,9 @@ void runNamed(const Command& command, Executor& executor);
 class CommandList final : public RefCounted {
  public:
   std::vector<Command> commands;
+  /// What the executor has made of it. Only the engine thread touches it.
+  Ref<RefCounted> compiled;
+  bool isUncapturable = false;
 };
 
 /// A stream: an order of commands, and the first error among them that nobody has been told of.

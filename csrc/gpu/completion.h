@@ -23,7 +23,7 @@ struct Launched {
   pw_status status = PW_OK;
   std::string message;
   /// Words that its kernels may have reported data errors in, each with the name of its op.
-  std::vector<std::pair<pw_gpu_error*, const char*>> errors;
+  std::vector<std::pair<const pw_gpu_error*, const char*>> errors;
   /// Host memory, device memory and marks that its work uses.
   std::vector<Ref<RefCounted>> holds;
   /// To be done on the host when the work has ended well: copies out of staging memory.

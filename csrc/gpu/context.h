@@ -28,7 +28,7 @@ class Target {
   virtual void zero(void* p, size_t bytes) = 0;
   virtual void fill(void* p, size_t elementBytes, uint32_t pattern, size_t count) = 0;
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
-  virtual void* scratch(size_t bytes) = 0;
+  virtual void* scratch(size_t bytes, size_t capacity) = 0;
   virtual const void* upload(const void* data, size_t bytes, size_t capacity) = 0;
   virtual const void* uploadOnce(uint64_t id, const void* data, size_t bytes, size_t capacity) = 0;
   virtual unsigned gridCapacity(unsigned blocks) = 0;
@@ -47,7 +47,8 @@ class Target {
 ///  - ask gridCapacity(blocks) for its grid, and let surplus blocks return at once by a count that lies in uploaded
 ///  memory;
 ///  - pass plan-dependent numbers in uploaded memory, not by value in the parameters;
-///  - give upload() a capacity with room for the next plans (a power of two above the need, say).
+///  - give upload() and scratch() a capacity with room for the next plans (a power of two above the need, say);
+///  - zero its parameter struct first, since padding is compared as well.
 class Context {
  public:
   /// @param modules, properties outlive the context
@@ -77,7 +78,10 @@ class Context {
   }
 
   /// Scratch memory, 256-byte aligned, undefined contents, valid until the command has run.
-  void* scratch(size_t bytes) { return target_->scratch(bytes); }
+  /// @param capacity bytes to set aside (>= bytes) in a captured list, for a later replay that needs more
+  void* scratch(size_t bytes, size_t capacity = 0) {
+    return target_->scratch(bytes, capacity < bytes ? bytes : capacity);
+  }
 
   /// A copy on the device of host bytes that kernels of this command read, valid until the command has run. The host
   /// bytes may go away when this returns.

@@ -36,6 +36,7 @@ Ref<GpuDevice> GpuDevice::open(int index, int64_t memoryLimit) {
   resources.primary = makeRef<PrimaryContext>(properties);
   resources.memory = makeRef<DeviceMemory>(resources.primary, memoryLimit);
   resources.staging = makeRef<StagingPool>(resources.primary);
+  resources.counters = std::make_shared<LaunchCounters>();
   resources.synchronous = wantsSynchronous();
   return makeRef<GpuDevice>(std::move(resources));
 }

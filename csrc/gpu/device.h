@@ -15,6 +15,7 @@ class GpuDevice final : public Device {
   Ref<Storage> allocate(size_t bytes) override { return makeRef<DeviceStorage>(resources_.memory, bytes, used_); }
   const DeviceProperties& properties() const noexcept { return resources_.primary->properties(); }
   MemoryStatistics memory() const { return resources_.memory->statistics(); }
+  const LaunchCounters& counters() const noexcept { return *resources_.counters; }
 
   explicit GpuDevice(Resources resources);
 

@@ -28,12 +28,15 @@ size_t byteCount(const pw_tensor& t) {
   return static_cast<size_t>(count);
 }
 
-/// What a pw::Stream keeps of its GpuStream: when the former goes, the latter may.
+/// What a pw::Stream keeps of its GpuStream, which the executor owns: when the former goes, the latter may.
 class StreamHandle final : public RefCounted {
  public:
-  explicit StreamHandle(std::shared_ptr<GpuStream> stream) : stream(std::move(stream)) {}
-  ~StreamHandle() override { stream->abandoned = true; }
-  const std::shared_ptr<GpuStream> stream;
+  explicit StreamHandle(GpuStream& stream) : stream(&stream), isAbandoned_(stream.isAbandoned) {}
+  ~StreamHandle() override { *isAbandoned_ = true; }
+  GpuStream* const stream;
+
+ private:
+  const std::shared_ptr<std::atomic<bool>> isAbandoned_;
 };
 
 }  // namespace
@@ -56,14 +59,14 @@ void GpuExecutor::stop() {
 GpuStream& GpuExecutor::streamOf(const Ref<Stream>& stream) {
   if (!stream->backend) {
     dropAbandoned();
-    streams_.push_back(std::make_shared<GpuStream>(resources_, *modules_));
-    stream->backend = makeRef<StreamHandle>(streams_.back());
+    streams_.push_back(std::make_unique<GpuStream>(resources_, *modules_));
+    stream->backend = makeRef<StreamHandle>(*streams_.back());
   }
   return *static_cast<StreamHandle&>(*stream->backend).stream;
 }
 
 void GpuExecutor::dropAbandoned() {
-  const auto isOver = [](const std::shared_ptr<GpuStream>& stream) { return stream->abandoned && stream->isIdle(); };
+  const auto isOver = [](const std::unique_ptr<GpuStream>& stream) { return *stream->isAbandoned && stream->isIdle(); };
   std::erase_if(streams_, isOver);
 }
 
@@ -89,7 +92,72 @@ void GpuExecutor::idle() {
   dropAbandoned();
 }
 
+void GpuExecutor::requireStream() const {
+  if (&context_->target() != current_) throw Uncapturable{};
+}
+
+void GpuExecutor::replayOneByOne(const CommandList& list) {
+  for (const Command& command : list.commands) {
+    runNamed(command, *this);
+    if (!resources_.synchronous) continue;
+    const CUresult result = driver().streamSynchronize(current_->handle());
+    if (result != kCudaSuccess) resources_.primary->lose(result, command.name);
+    resources_.primary->requireUsable();
+  }
+}
+
+Ref<GpuGraph> GpuExecutor::captureGraph(const CommandList& list) {
+  GraphCapture capture(resources_, *current_, list.commands.size());
+  context_->setTarget(&capture);
+  for (size_t i = 0; i < list.commands.size(); ++i) {
+    capture.beginCommand(i);
+    resolved_ = false;
+    runNamed(list.commands[i], *this);
+    capture.endCommand(resolved_);
+  }
+  context_->setTarget(current_);
+  Ref<GpuGraph> graph = capture.finish();
+  graph->launch(*current_, capture.refills(), list);
+  return graph;
+}
+
+bool GpuExecutor::replayGraph(GpuGraph& graph, const CommandList& list) {
+  GraphReplay replay(graph);
+  context_->setTarget(&replay);
+  try {
+    for (size_t i = 0; i < list.commands.size(); ++i) {
+      if (!replay.needs(i)) continue;
+      replay.beginCommand(i);
+      runNamed(list.commands[i], *this);
+      replay.endCommand();
+    }
+  } catch (const GraphMismatch&) {
+    return false;
+  }
+  context_->setTarget(current_);
+  graph.launch(*current_, replay.refills(), list);
+  return true;
+}
+
+void GpuExecutor::replay(CommandList& list, Substitutions substitutions) {
+  const Substituted scope(*this, std::move(substitutions));
+  if (resources_.synchronous || list.isUncapturable) return replayOneByOne(list);
+  if (auto* graph = static_cast<GpuGraph*>(list.compiled.get())) {
+    if (replayGraph(*graph, list)) return;
+    // It may still be running.
+    current_->current().holds.push_back(std::move(list.compiled));
+  }
+  try {
+    list.compiled = captureGraph(list);
+  } catch (const Uncapturable&) {
+    list.isUncapturable = true;
+    context_->setTarget(current_);
+    replayOneByOne(list);
+  }
+}
+
 void GpuExecutor::recordEvent(const Ref<Event>& event, uint64_t recording) {
+  requireStream();
   const Ref<GpuEventMark> mark = makeRef<GpuEventMark>(resources_.primary, current_->handle());
   event->setMark(mark);
   current_->current().holds.emplace_back(mark);
@@ -98,6 +166,7 @@ void GpuExecutor::recordEvent(const Ref<Event>& event, uint64_t recording) {
 
 void GpuExecutor::waitEvent(const Ref<Event>& event, uint64_t recording, bool recordedHere,
                             const std::atomic<bool>& cancelled) {
+  requireStream();
   if (!recordedHere) {
     for (const auto& stream : streams_) stream->flush();
     return event->wait(recording, cancelled);
@@ -116,10 +185,15 @@ void GpuExecutor::copy(const pw_tensor& from, const pw_tensor& to) {
 
 void GpuExecutor::upload(const void* from, const pw_tensor& to) {
   if (!isContiguous(to)) unavailable("write into a strided view");
-  current_->copyIn(to.data, from, byteCount(to));
+  const size_t bytes = byteCount(to);
+  if (&context_->target() == current_)
+    current_->copyIn(to.data, from, bytes);
+  else
+    context_->copy(to.data, context_->upload(from, bytes), bytes);
 }
 
 void GpuExecutor::download(const pw_tensor& from, void* to) {
+  requireStream();
   if (!isContiguous(from)) unavailable("read from a strided view");
   current_->copyOut(to, from.data, byteCount(from));
 }

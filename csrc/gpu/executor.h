@@ -5,7 +5,7 @@
 
 #include "core/executor.h"
 #include "gpu/context.h"
-#include "gpu/gpu_stream.h"
+#include "gpu/graph.h"
 
 namespace pw::gpu {
 
@@ -22,6 +22,7 @@ class GpuExecutor final : public Executor {
   void recordEvent(const Ref<Event>& event, uint64_t recording) override;
   void waitEvent(const Ref<Event>& event, uint64_t recording, bool recordedHere,
                  const std::atomic<bool>& cancelled) override;
+  void replay(CommandList& list, Substitutions substitutions) override;
   /// Errors are reported when commands end.
   pw_status takeError(std::string*) override { return PW_OK; }
 
@@ -51,12 +52,18 @@ class GpuExecutor final : public Executor {
 
  private:
   GpuStream& streamOf(const Ref<Stream>& stream);
+  /// Work that cannot be in a graph. @throws Uncapturable while a graph is captured
+  void requireStream() const;
+  void replayOneByOne(const CommandList& list);
+  /// Launches the list's graph. False when it does not fit any more.
+  bool replayGraph(GpuGraph& graph, const CommandList& list);
+  Ref<GpuGraph> captureGraph(const CommandList& list);
   void dropAbandoned();
 
   const Resources resources_;
   std::unique_ptr<Modules> modules_;
   std::unique_ptr<Context> context_;
-  std::vector<std::shared_ptr<GpuStream>> streams_;
+  std::vector<std::unique_ptr<GpuStream>> streams_;
   /// Where the running command goes.
   GpuStream* current_ = nullptr;
 };

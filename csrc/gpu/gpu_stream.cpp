@@ -7,17 +7,15 @@
 namespace pw::gpu {
 namespace {
 
-constexpr size_t kAlignment = 256;
 /// Commands that end together when nobody waits for any of them.
 constexpr size_t kBatch = 64;
-constexpr size_t kSmallestScratch = size_t{1} << 16;
 
-size_t alignUp(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 CUdeviceptr address(const void* p) { return reinterpret_cast<CUdeviceptr>(p); }
 
 }  // namespace
 
-GpuStream::GpuStream(const Resources& resources, Modules& modules) : resources_(resources), modules_(modules) {
+GpuStream::GpuStream(const Resources& resources, Modules& modules)
+    : resources_(resources), modules_(modules), scratch_(resources.memory) {
   check(driver().streamCreate(&stream_, kStreamNonBlocking), "cuStreamCreate");
   completion_ = std::make_unique<Completion>(resources.primary);
 }
@@ -32,7 +30,7 @@ void GpuStream::begin(const Ref<Stream>& stream, const char* name) {
   current_ = {};
   current_.stream = stream;
   current_.command.name = name;
-  scratchUsed_ = 0;
+  scratch_.rewind();
   error_ = nullptr;
   resources_.primary->requireUsable();
 }
@@ -119,12 +117,19 @@ void GpuStream::copyOut(void* to, const void* from, size_t bytes) {
   }
 }
 
+const void* GpuStream::fetch(const void* from, size_t bytes) {
+  char* staged = stage(bytes);
+  check(driver().copyToHost(staged, address(from), bytes, stream_), "cuMemcpyDtoHAsync");
+  return staged;
+}
+
 void GpuStream::launch(const Kernel& kernel, Dim3 grid, Dim3 block, unsigned sharedBytes, const void* params, size_t) {
   modules_.allowShared(kernel, sharedBytes);
   void* arguments[] = {const_cast<void*>(params)};
   check(driver().launchKernel(kernel.function, grid.x, grid.y, grid.z, block.x, block.y, block.z, sharedBytes, stream_,
                               arguments, nullptr),
         kernel.entry.c_str());
+  ++resources_.counters->kernels;
 }
 
 void GpuStream::zero(void* p, size_t bytes) { check(driver().fill8(address(p), 0, bytes, stream_), "cuMemsetD8Async"); }
@@ -141,21 +146,10 @@ void GpuStream::copy(void* to, const void* from, size_t bytes) {
   check(driver().copyOnDevice(address(to), address(from), bytes, stream_), "cuMemcpyDtoDAsync");
 }
 
-void* GpuStream::scratch(size_t bytes) {
-  bytes = alignUp(std::max<size_t>(bytes, 1));
-  if (!scratch_ || scratchUsed_ + bytes > scratch_->bytes()) {
-    const size_t previous = scratch_ ? scratch_->bytes() : 0;
-    if (scratch_) current_.holds.emplace_back(std::move(scratch_));
-    scratch_ = makeRef<DeviceStorage>(resources_.memory, std::max({bytes, 2 * previous, kSmallestScratch}));
-    scratchUsed_ = 0;
-  }
-  void* result = static_cast<char*>(scratch_->data()) + scratchUsed_;
-  scratchUsed_ += bytes;
-  return result;
-}
+void* GpuStream::scratch(size_t bytes, size_t) { return scratch_.take(bytes); }
 
 const void* GpuStream::upload(const void* data, size_t bytes, size_t capacity) {
-  void* to = scratch(capacity);
+  void* to = scratch_.take(capacity);
   copyIn(to, data, bytes);
   return to;
 }

@@ -7,17 +7,25 @@
 #include <utility>
 #include <vector>
 
+#include "gpu/arena.h"
 #include "gpu/completion.h"
 #include "gpu/context.h"
-#include "gpu/memory.h"
 
 namespace pw::gpu {
+
+/// What a device has done so far.
+struct LaunchCounters {
+  std::atomic<int64_t> kernels{0};        ///< launched one by one
+  std::atomic<int64_t> graphCaptures{0};  ///< command lists captured, or captured anew for a plan that did not fit
+  std::atomic<int64_t> graphLaunches{0};
+};
 
 /// What the streams of a device share.
 struct Resources {
   Ref<PrimaryContext> primary;
   Ref<DeviceMemory> memory;
   Ref<StagingPool> staging;
+  std::shared_ptr<LaunchCounters> counters;
   /// PAGEWARP_CUDA_SYNC=1: wait after every launch, so that errors name their op.
   bool synchronous = false;
 };
@@ -43,11 +51,14 @@ class GpuStream final : public Target {
   /// `to` is written when the command ends.
   void copyIn(void* to, const void* from, size_t bytes);
   void copyOut(void* to, const void* from, size_t bytes);
+  /// Copies device memory to staging memory, where it can be read when the command ends. At most
+  /// StagingPool::kBlockBytes.
+  const void* fetch(const void* from, size_t bytes);
   /// The running command's list of what ends with it.
   Launched& current() noexcept { return current_; }
 
   /// Nobody can submit to it any more.
-  std::atomic<bool> abandoned{false};
+  const std::shared_ptr<std::atomic<bool>> isAbandoned = std::make_shared<std::atomic<bool>>(false);
   bool isIdle() { return launched_.empty() && completion_->isIdle(); }
 
   void launch(const Kernel& kernel, Dim3 grid, Dim3 block, unsigned sharedBytes, const void* params,
@@ -55,7 +66,7 @@ class GpuStream final : public Target {
   void zero(void* p, size_t bytes) override;
   void fill(void* p, size_t elementBytes, uint32_t pattern, size_t count) override;
   void copy(void* to, const void* from, size_t bytes) override;
-  void* scratch(size_t bytes) override;
+  void* scratch(size_t bytes, size_t capacity) override;
   const void* upload(const void* data, size_t bytes, size_t capacity) override;
   const void* uploadOnce(uint64_t id, const void* data, size_t bytes, size_t capacity) override;
   unsigned gridCapacity(unsigned blocks) override { return blocks; }
@@ -77,8 +88,7 @@ class GpuStream final : public Target {
   Launched current_;
   std::vector<Launched> launched_;
 
-  Ref<DeviceStorage> scratch_;
-  size_t scratchUsed_ = 0;
+  Arena scratch_;
   /// The block in use, and those that the running command has filled.
   Ref<StagingPool::Block> staging_;
   std::vector<Ref<RefCounted>> staged_;

@@ -78,17 +78,22 @@ Napi::Value cudaInfo(const Napi::CallbackInfo& info) {
   return result;
 }
 
-/// deviceMemory(device) -> { used, peak, reserved, limit } of a CUDA device
-Napi::Value deviceMemory(const Napi::CallbackInfo& info) {
+/// cudaStatistics(device) -> { used, peak, reserved, limit, kernels, graphCaptures, graphLaunches }
+Napi::Value cudaStatistics(const Napi::CallbackInfo& info) {
   const Ref<DeviceObject> object = unwrap<DeviceObject>(info[0]);
   const auto* device = dynamic_cast<const gpu::GpuDevice*>(object->device.get());
-  if (!device) throw Error(PW_UNSUPPORTED, "memory statistics are kept for CUDA devices only");
+  if (!device) throw Error(PW_UNSUPPORTED, "statistics are kept for CUDA devices only");
   const gpu::MemoryStatistics memory = device->memory();
+  const gpu::LaunchCounters& counters = device->counters();
   Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("used", static_cast<double>(memory.used));
-  result.Set("peak", static_cast<double>(memory.peak));
-  result.Set("reserved", static_cast<double>(memory.reserved));
-  result.Set("limit", static_cast<double>(memory.limit));
+  const auto set = [&result](const char* name, int64_t value) { result.Set(name, static_cast<double>(value)); };
+  set("used", memory.used);
+  set("peak", memory.peak);
+  set("reserved", memory.reserved);
+  set("limit", memory.limit);
+  set("kernels", counters.kernels);
+  set("graphCaptures", counters.graphCaptures);
+  set("graphLaunches", counters.graphLaunches);
   return result;
 }
 
@@ -132,7 +137,7 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
 void registerDevice(Napi::Env env, Napi::Object exports) {
   exports.Set("createCpuDevice", Napi::Function::New(env, guarded<createCpuDevice>));
   exports.Set("createCudaDevice", Napi::Function::New(env, guarded<createCudaDevice>));
-  exports.Set("deviceMemory", Napi::Function::New(env, guarded<deviceMemory>));
+  exports.Set("cudaStatistics", Napi::Function::New(env, guarded<cudaStatistics>));
   exports.Set("cpuInfo", Napi::Function::New(env, guarded<cpuInfo>));
   exports.Set("cudaInfo", Napi::Function::New(env, guarded<cudaInfo>));
   exports.Set("deviceBytesInUse", Napi::Function::New(env, guarded<deviceBytesInUse>));

@@ -19,16 +19,25 @@ export interface CudaOptions {
   memoryLimit?: number;
 }
 
-/** Memory of a CUDA device, in bytes. */
-export interface MemoryStatistics {
-  /** In use now: tensors, matrices and what commands work with. */
-  used: number;
-  /** The most that was in use at a time. */
-  peak: number;
-  /** Taken from the system, in use or kept for later. */
-  reserved: number;
-  /** Of `used`; null: none. */
-  limit: number | null;
+/** What a CUDA device has done. */
+export interface CudaStatistics {
+  memory: {
+    /** Bytes in use now: tensors, matrices and what commands work with. */
+    used: number;
+    /** The most that was in use at a time. */
+    peak: number;
+    /** Bytes taken from the system, in use or kept for later. */
+    reserved: number;
+    /** Of `used`; null: none. */
+    limit: number | null;
+  };
+  launches: {
+    /** Kernels launched one by one. */
+    kernels: number;
+    /** Command lists captured as CUDA graphs, or captured anew for a plan that did not fit. */
+    graphCaptures: number;
+    graphLaunches: number;
+  };
 }
 
 /** One row of {@link Device.list}. */
@@ -140,10 +149,10 @@ export class Device extends Resource<NativeDevice> {
     return native().deviceBytesInUse(this.native);
   }
 
-  /** What device memory is used for. @throws PagewarpError ERR_UNSUPPORTED on a CPU device */
-  get memory(): MemoryStatistics {
-    const { limit, ...statistics } = native().deviceMemory(this.native);
-    return { ...statistics, limit: limit || null };
+  /** @throws PagewarpError ERR_UNSUPPORTED on a CPU device */
+  get cudaStatistics(): CudaStatistics {
+    const { used, peak, reserved, limit, ...launches } = native().cudaStatistics(this.native);
+    return { memory: { used, peak, reserved, limit: limit || null }, launches };
   }
 
   override dispose(): void {
