@@ -65,7 +65,7 @@ export {
   verify,
 } from './ops/verify.js';
 export { formatOfGgufType, type MatrixFormat, matrixFormats, type RoundingFormat } from './quant/format.js';
-export { type MatrixBlocks, PackedMatrix, type PackOptions } from './quant/matrix.js';
+export { type BlockOptions, type MatrixBlocks, PackedMatrix, type PackOptions } from './quant/matrix.js';
 export type { Draft, Drafter } from './speculate/drafter.js';
 export { type PromptLookupOptions, promptLookup } from './speculate/promptlookup.js';
 export {

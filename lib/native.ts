@@ -197,10 +197,12 @@ export interface Native {
 
   packMatrix(
     stream: NativeStream,
-    ggmlType: number,
+    blockType: number,
     columns: number,
     sources: readonly NativeMatrixSource[],
     dropPages: boolean,
+    levels: Float32Array | null,
+    order: Int32Array | null,
   ): NativeMatrix;
   quantizeMatrix(stream: NativeStream, x: NativeTensor, ggmlType: number): NativeMatrix;
   viewMatrix(file: NativeGguf, ggmlType: number, byteOffset: number, rows: number, columns: number): NativeMatrix;

@@ -80,8 +80,8 @@ int main(int argc, char** argv) {
   for (uint8_t& byte : source) byte = static_cast<uint8_t>(random() >> 9 & 0xbf);  // finite scales
   std::vector<pw_matrix> layers;
   for (int l = 0; l < kLayers; ++l) {
-    layers.push_back({memory + static_cast<size_t>(l) * bytes, format, kN, kK});
-    packMatrix(type, {{source.data(), kN}}, layers.back(), context.pool(), {});
+    layers.push_back({memory + static_cast<size_t>(l) * bytes, format, kN, kK, nullptr, 0, nullptr});
+    packMatrix({type, {{source.data(), kN}}, layers.back(), {}, {}, {}}, context.pool());
   }
 
   std::vector<double> bandwidth, peak;

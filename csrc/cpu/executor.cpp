@@ -25,9 +25,7 @@ void CpuExecutor::appendKv(const pw_append_kv_args& args) { cpu::appendKv(args, 
 void CpuExecutor::gatherKv(const pw_gather_kv_args& args) { cpu::gatherKv(args, context_); }
 void CpuExecutor::copyPages(const pw_copy_pages_args& args) { cpu::copyPages(args, context_); }
 void CpuExecutor::moveSlots(const pw_move_slots_args& args) { cpu::moveSlots(args, context_); }
-void CpuExecutor::packMatrix(const PackMatrix& args) {
-  pw::packMatrix(args.ggmlType, args.sources, args.out, context_.pool(), args.options);
-}
+void CpuExecutor::packMatrix(const PackMatrix& args) { pw::packMatrix(args, context_.pool()); }
 void CpuExecutor::quantize(const pw_quantize_args& args) { cpu::quantize(args, context_); }
 void CpuExecutor::linear(const pw_linear_args& args) { cpu::linear(args, context_); }
 void CpuExecutor::embedding(const pw_embedding_args& args) { cpu::embedding(args, context_); }

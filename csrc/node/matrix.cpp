@@ -44,21 +44,40 @@ Source readSource(const Napi::Value& value, int64_t rowBytes, Call* call) {
   return source;
 }
 
-Ref<PackedMatrix> newMatrix(StreamObject& stream, pw_matrix_format format, int64_t n, int64_t k) {
-  const int64_t bytes = matrixBytes(format, n, k);
+/// Memory for a matrix with `tables` tables of levels and, if wanted, an order of its columns.
+Ref<PackedMatrix> newMatrix(StreamObject& stream, pw_matrix_format format, int64_t n, int64_t k, int64_t tables = 0,
+                            bool ordered = false) {
+  const int64_t data = matrixBytes(format, n, k), levels = levelBytes(tables),
+                bytes = data + levels + (ordered ? k * static_cast<int64_t>(sizeof(int32_t)) : 0);
   Ref<Storage> storage = stream.device->allocate(static_cast<size_t>(bytes));
-  const pw_matrix view{storage->data(), format, n, k};
+  auto* base = static_cast<uint8_t*>(storage->data());
+  const pw_matrix view{base,
+                       format,
+                       n,
+                       k,
+                       tables > 0 ? reinterpret_cast<const float*>(base + data) : nullptr,
+                       tables,
+                       ordered ? reinterpret_cast<const int32_t*>(base + data + levels) : nullptr};
   return makeRef<PackedMatrix>(std::move(storage), view, bytes);
 }
 
 pw_matrix_format formatOf(uint32_t ggmlId) {
   pw_matrix_format format;
   if (!matrixFormat(ggmlId, &format))
-    throw Error(PW_UNSUPPORTED, "no matrix format for GGUF type " + std::to_string(ggmlId));
+    throw Error(PW_UNSUPPORTED, "no matrix format for block type " + std::to_string(ggmlId));
   return format;
 }
 
-/// packMatrix(stream, ggml type, k, sources, drop pages of files) -> matrix
+/// The elements of a typed array, or none.
+template <class T>
+std::vector<T> elements(const Napi::Value& value) {
+  if (!value.IsTypedArray()) return {};
+  const auto array = value.As<Napi::TypedArrayOf<T>>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+/// packMatrix(stream, block type, k, sources, drop pages of files, tables of levels | null, order of columns | null)
+/// -> matrix
 Napi::Value packMatrix(const Napi::CallbackInfo& info) {
   Call call(info);
   const auto type = static_cast<uint32_t>(call.integer(1));
@@ -67,7 +86,10 @@ Napi::Value packMatrix(const Napi::CallbackInfo& info) {
   const auto list = info[3].As<Napi::Array>();
   const bool drop = call.flag(4);
   PackMatrix pack;
-  pack.ggmlType = type;
+  pack.type = type;
+  pack.levels = type == kGgmlIQ4_NL ? std::vector<float>(std::begin(kIq4NlLevels), std::end(kIq4NlLevels))
+                                    : elements<float>(info[5]);
+  pack.order = elements<int32_t>(info[6]);
   std::vector<Source> files;
   int64_t n = 0;
   for (uint32_t i = 0; i < list.Length(); ++i) {
@@ -76,7 +98,9 @@ Napi::Value packMatrix(const Napi::CallbackInfo& info) {
     pack.sources.push_back(source.rows);
     if (source.file && drop) files.push_back(std::move(source));
   }
-  Ref<PackedMatrix> matrix = newMatrix(call.stream(), format, n, k);
+  const auto tables = static_cast<int64_t>(pack.levels.size()) / kLevels;
+  Ref<PackedMatrix> matrix =
+      newMatrix(call.stream(), format, n, k, tables > 1 ? stripCount(n) * kStripRows : tables, !pack.order.empty());
   pack.out = matrix->view();
   pack.options.progress = [matrix](int64_t done, int64_t) { matrix->setRowsDone(done); };
   if (!files.empty())
@@ -117,7 +141,8 @@ Napi::Value viewMatrix(const Napi::CallbackInfo& info) {
     throw Error(PW_INVALID_ARGUMENT, "the matrix lies outside its file, or is not aligned to its elements");
   auto* data = const_cast<uint8_t*>(file->file().data() + offset);
   Ref<Storage> storage = makeRef<BorrowedStorage>(data, static_cast<size_t>(bytes), file);
-  Ref<PackedMatrix> matrix = makeRef<PackedMatrix>(std::move(storage), pw_matrix{data, format, n, k}, 0);
+  Ref<PackedMatrix> matrix =
+      makeRef<PackedMatrix>(std::move(storage), pw_matrix{data, format, n, k, nullptr, 0, nullptr}, 0);
   matrix->setRowsDone(n);
   return wrapObject(info.Env(), matrix);
 }

@@ -2,20 +2,42 @@
 import { unsupported } from '../errors.js';
 
 /**
- * What a weight matrix holds. f32, f16 and bf16 are kept row by row; the others are GGUF's block formats, repacked for the
- * kernels without changing a value:
- * - `q4_0`: 4 bits and one f16 scale per 32 columns; `q4_1`: also an f16 minimum
- * - `q4_k`: 4 bits, 6-bit scale and minimum per 32 columns, f16 scales of those per 256
- * - `q8_0`: 8 bits and one f16 scale per 32 columns
+ * What a weight matrix holds. f32, f16 and bf16 are kept row by row. Then GGUF's block formats, repacked for the kernels
+ * without changing a value:
+ * - `q4_0`, `q5_0`, `q8_0`: 4, 5 or 8 bits and one f16 scale per 32 columns; `q4_1`, `q5_1`: also an f16 minimum
+ * - `q4_k`, `q5_k`: 4 or 5 bits, 6-bit scale and minimum per 32 columns, f16 scales of those per 256
  * - `q6_k`: 6 bits, 8-bit scale per 16 columns, f16 scale of those per 256
+ * - `iq4_nl`: an index into 16 fixed levels and one f16 scale per 32 columns
+ * - `mxfp4`: 4-bit floats (e2m1) and one power of two per 32 columns
+ *
+ * And what GPTQ, AWQ, bitsandbytes and the like keep in several tensors, as blocks of 32 columns of ours:
+ * - `int4_zp`: scale x (code - zero): f16 scale, u8 zero point, 16 bytes of codes (byte i: columns i and 16 + i)
+ * - `lut4`: scale x levels[code], with 16 levels of the matrix or of each row (nf4, fp4, any4): f16 scale, 16 bytes
  */
-export type MatrixFormat = 'f32' | 'f16' | 'bf16' | 'q4_0' | 'q4_1' | 'q4_k' | 'q8_0' | 'q6_k';
+export type MatrixFormat =
+  | 'f32'
+  | 'f16'
+  | 'bf16'
+  | 'q4_0'
+  | 'q4_1'
+  | 'q4_k'
+  | 'q5_0'
+  | 'q5_1'
+  | 'q5_k'
+  | 'q6_k'
+  | 'q8_0'
+  | 'iq4_nl'
+  | 'mxfp4'
+  | 'int4_zp'
+  | 'lut4';
 
 /** Formats that {@link PackedMatrix.fromTensor} rounds to. */
-export type RoundingFormat = Exclude<MatrixFormat, 'q4_k' | 'q6_k'>;
+export type RoundingFormat = 'f32' | 'f16' | 'bf16' | 'q4_0' | 'q4_1' | 'q8_0';
+
+const roundingFormats: readonly RoundingFormat[] = ['f32', 'f16', 'bf16', 'q4_0', 'q4_1', 'q8_0'];
 
 interface FormatInfo {
-  /** GGUF's number of the type. */
+  /** The number of the block type: GGUF's, or ours from 0x10000 on. */
   readonly code: number;
   /** Columns of a source block: the number of columns must be a multiple of it. */
   readonly blockColumns: number;
@@ -29,8 +51,15 @@ const table: Record<MatrixFormat, FormatInfo> = {
   q4_0: { code: 2, blockColumns: 32, blockBytes: 18 },
   q4_1: { code: 3, blockColumns: 32, blockBytes: 20 },
   q4_k: { code: 12, blockColumns: 256, blockBytes: 144 },
+  q5_0: { code: 6, blockColumns: 32, blockBytes: 22 },
+  q5_1: { code: 7, blockColumns: 32, blockBytes: 24 },
+  q5_k: { code: 13, blockColumns: 256, blockBytes: 176 },
   q8_0: { code: 8, blockColumns: 32, blockBytes: 34 },
   q6_k: { code: 14, blockColumns: 256, blockBytes: 210 },
+  iq4_nl: { code: 20, blockColumns: 32, blockBytes: 18 },
+  mxfp4: { code: 39, blockColumns: 32, blockBytes: 17 },
+  int4_zp: { code: 0x10000, blockColumns: 32, blockBytes: 19 },
+  lut4: { code: 0x10001, blockColumns: 32, blockBytes: 18 },
 };
 
 /** All matrix formats. */
@@ -43,10 +72,18 @@ export function formatInfo(format: MatrixFormat): FormatInfo {
   return info;
 }
 
+/** @throws PagewarpError ERR_UNSUPPORTED */
+export function checkRounding(format: string): void {
+  if ((roundingFormats as readonly string[]).includes(format)) return;
+  throw unsupported(`rounding to ${format}`, roundingFormats.join(', '));
+}
+
 /** The format of a GGUF tensor type such as "Q4_0", or undefined when pagewarp has no kernel for it. */
 export function formatOfGgufType(type: string): MatrixFormat | undefined {
   const format = type.toLowerCase();
-  return Object.hasOwn(table, format) ? (format as MatrixFormat) : undefined;
+  return Object.hasOwn(table, format) && table[format as MatrixFormat].code < 0x10000
+    ? (format as MatrixFormat)
+    : undefined;
 }
 
 /** Bytes of `rows` x `columns` in the source's own layout. */

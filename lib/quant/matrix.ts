@@ -10,6 +10,7 @@ import { Resource } from '../tensor/resource.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import {
+  checkRounding,
   formatInfo,
   formatOfGgufType,
   type MatrixFormat,
@@ -24,6 +25,8 @@ export interface MatrixBlocks {
   data: Tensor<'u8'>;
   format: MatrixFormat;
   columns: number;
+  /** For lut4: 16 levels, or 16 for each row. */
+  levels?: Float32Array;
 }
 
 export interface PackOptions {
@@ -34,11 +37,19 @@ export interface PackOptions {
   dropPages?: boolean;
 }
 
+export interface BlockOptions {
+  /**
+   * For weights whose columns were sorted (act-order): column i of the blocks multiplies element order[i] of x. A permutation.
+   */
+  order?: Int32Array;
+}
+
 interface ResolvedSource {
   format: MatrixFormat;
   rows: number;
   columns: number;
   native: NativeMatrixSource;
+  levels?: Float32Array;
 }
 
 /**
@@ -71,7 +82,7 @@ export class PackedMatrix extends Resource<NativeMatrix> {
     return this.shape[1];
   }
 
-  static #pack(stream: Stream, sources: readonly ResolvedSource[], options: PackOptions): PackedMatrix {
+  static #pack(stream: Stream, sources: readonly ResolvedSource[], options: PackOptions & BlockOptions): PackedMatrix {
     const [first] = sources;
     if (!first) throw invalidArgument('sources', [], 'at least one source');
     for (const { format, columns, rows } of sources) {
@@ -89,6 +100,8 @@ export class PackedMatrix extends Resource<NativeMatrix> {
       first.columns,
       sources.map((source) => source.native),
       options.dropPages ?? true,
+      joinLevels(sources),
+      options.order ? checkOrder(options.order, first.columns) : null,
     );
     return new PackedMatrix(stream.device, first.format, n, first.columns, handle);
   }
@@ -108,14 +121,14 @@ export class PackedMatrix extends Resource<NativeMatrix> {
   }
 
   /**
-   * Packs rows that are in memory in their GGUF block layout, several sources below one another as in {@link fromGguf}.
+   * Packs rows that are in memory in their block layout, several sources below one another as in {@link fromGguf}.
    * @throws PagewarpError ERR_UNSUPPORTED, ERR_SHAPE_MISMATCH, ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY
    */
-  static fromBlocks(stream: Stream, sources: readonly MatrixBlocks[]): PackedMatrix {
+  static fromBlocks(stream: Stream, sources: readonly MatrixBlocks[], options: BlockOptions = {}): PackedMatrix {
     return PackedMatrix.#pack(
       stream,
       sources.map((source) => fromMemory(source, stream)),
-      {},
+      options,
     );
   }
 
@@ -140,9 +153,7 @@ export class PackedMatrix extends Resource<NativeMatrix> {
    */
   static fromTensor(stream: Stream, x: Tensor<FloatDType>, format: RoundingFormat): PackedMatrix {
     checkFloat('x', x, stream);
-    if ((format as MatrixFormat) === 'q4_k' || (format as MatrixFormat) === 'q6_k') {
-      throw unsupported(`rounding to ${format}`, 'f32, f16, bf16, q4_0, q4_1, q8_0');
-    }
+    checkRounding(format);
     const info = formatInfo(format);
     const [rows, columns] = checkMatrixShape('x', x.shape, format);
     const handle = native().quantizeMatrix(stream.native, x.native, info.code);
@@ -174,7 +185,7 @@ function fromFile(file: GgufFile, name: string): ResolvedSource {
   return { format, rows, columns, native: [file.native, tensor.offset, rows] };
 }
 
-function fromMemory({ data, format, columns }: MatrixBlocks, stream: Stream): ResolvedSource {
+function fromMemory({ data, format, columns, levels }: MatrixBlocks, stream: Stream): ResolvedSource {
   checkTensor('data', data, stream, ['u8']);
   if (data.rank !== 1 || !data.isContiguous) {
     throw shapeMismatch('data', data.shape, ['bytes'], 'rows in their block layout are one run of bytes');
@@ -191,7 +202,43 @@ function fromMemory({ data, format, columns }: MatrixBlocks, stream: Stream): Re
       `a row of ${columns} ${format} columns has ${rowBytes} bytes`,
     );
   }
-  return { format, rows, columns, native: [data.native, 0, rows] };
+  const source = { format, rows, columns, native: [data.native, 0, rows] as NativeMatrixSource };
+  if (format !== 'lut4') {
+    if (levels) throw invalidArgument('levels', levels, `absent: ${format} has none of its own`);
+    return source;
+  }
+  if (!(levels instanceof Float32Array) || (levels.length !== 16 && levels.length !== 16 * rows)) {
+    const given = levels ? `${levels.length} levels` : undefined;
+    throw invalidArgument('levels', given, `a Float32Array of 16 levels, or of 16 for each of ${rows} rows`);
+  }
+  if (!levels.every(Number.isFinite)) throw invalidArgument('levels', 'not finite', 'finite numbers');
+  return { ...source, levels };
+}
+
+/** The tables of all sources: one where all have the same one, else one for each row. */
+function joinLevels(sources: readonly ResolvedSource[]): Float32Array | null {
+  const [first] = sources;
+  if (!first?.levels) return null;
+  const shared = (levels: Float32Array): boolean =>
+    levels.length === 16 && levels.every((level, i) => level === first.levels?.[i]);
+  if (sources.every(({ levels }) => levels && shared(levels))) return first.levels;
+  const joined = new Float32Array(16 * sources.reduce((sum, { rows }) => sum + rows, 0));
+  let at = 0;
+  for (const { levels = new Float32Array(16), rows } of sources) {
+    if (levels.length === 16) for (let row = 0; row < rows; row++) joined.set(levels, at + 16 * row);
+    else joined.set(levels, at);
+    at += 16 * rows;
+  }
+  return joined;
+}
+
+function checkOrder(order: Int32Array, columns: number): Int32Array {
+  const seen = new Uint8Array(columns);
+  for (const column of order) if (column >= 0 && column < columns) seen[column] = 1;
+  if (order.length !== columns || seen.includes(0)) {
+    throw invalidArgument('order', `${order.length} columns`, `a permutation of 0 to ${columns - 1}`);
+  }
+  return order;
 }
 
 function checkMatrixShape(

@@ -9,8 +9,8 @@ import {
   PackedMatrix,
   Tensor,
 } from '../../lib/index.js';
-import { decodeBlocks, randomBlocks } from '../oracle/ggml-blocks.js';
-import { linearOracle, roundActivations } from '../oracle/linear.js';
+import { decodeBlocks, lutLevels, randomBlocks } from '../oracle/ggml-blocks.js';
+import { linearOracle, roundActivations, roundLevels } from '../oracle/linear.js';
 import { casesOf } from '../support/cases.js';
 import { onEveryCpu } from '../support/isa.js';
 import { randomNumbers } from '../support/random.js';
@@ -43,7 +43,8 @@ function upload(device: Device, { n, k, format, sources = 1 }: Case, blocks: Uin
   for (let i = 0, row = 0; i < sources; i++) {
     const end = i === sources - 1 ? n : row + Math.max(1, Math.floor(n / (sources + 1)));
     const data = blocks.slice(row * rowBytes, end * rowBytes);
-    list.push({ data: Tensor.from(device, data, undefined, 'u8'), format, columns: k });
+    const levels = format === 'lut4' ? { levels: lutLevels } : {};
+    list.push({ data: Tensor.from(device, data, undefined, 'u8'), format, columns: k, ...levels });
     row = end;
   }
   const matrix = PackedMatrix.fromBlocks(device.defaultStream, list);
@@ -131,7 +132,13 @@ describe('linear', () => {
         expectClose(reference.out, linearOracle(problem), { absolute: 1e-6, relative: 1e-6 }, 'reference');
       }
       const exact =
-        small && !dense(c.format) ? linearOracle({ ...problem, x: roundActivations(reference.x) }) : undefined;
+        small && !dense(c.format)
+          ? linearOracle({
+              ...problem,
+              x: roundActivations(reference.x),
+              weight: decodeBlocks(c.format, given.blocks, roundLevels(lutLevels)),
+            })
+          : undefined;
       let first: number[] | undefined;
       let firstIsa = '';
       await onEveryCpu(async (device, name) => {

@@ -11,7 +11,7 @@ import {
   PackedMatrix,
   Tensor,
 } from '../../lib/index.js';
-import { decodeBlocks, randomBlocks } from '../oracle/ggml-blocks.js';
+import { decodeBlocks, lutLevels, randomBlocks } from '../oracle/ggml-blocks.js';
 import { temporaryFolder } from '../support/folder.js';
 import { type GgufBlockType, GgufWriter } from '../support/gguf-writer.js';
 import { onEveryCpu } from '../support/isa.js';
@@ -21,7 +21,12 @@ import { meanRelativeError } from '../support/tolerance.js';
 function pack(device: Device, format: MatrixFormat, blocks: readonly Uint8Array[], columns: number): PackedMatrix {
   return PackedMatrix.fromBlocks(
     device.defaultStream,
-    blocks.map((bytes) => ({ data: Tensor.from(device, bytes, undefined, 'u8'), format, columns })),
+    blocks.map((bytes) => ({
+      data: Tensor.from(device, bytes, undefined, 'u8'),
+      format,
+      columns,
+      ...(format === 'lut4' ? { levels: lutLevels } : {}),
+    })),
   );
 }
 
@@ -80,7 +85,7 @@ describe('PackedMatrix', () => {
       bytes.set(name, data);
       writer.blocks(name, [rows, 256], type, data);
     }
-    writer.blocks('odd', [16, 256], 'Q5_0', new Uint8Array(16 * 8 * 22));
+    writer.blocks('odd', [16, 256], 'Q2_K', new Uint8Array(16 * 84));
     writer.write(path);
     const values = (name: string): number[] => {
       const [, format] = blocks.get(name) as [GgufBlockType, MatrixFormat, number];

@@ -29,6 +29,12 @@ void check(bool ok, const char* what, const char* where, int64_t a, int64_t b) {
     std::printf("FAILED: %s (%s, %lld, %lld)\n", what, where, static_cast<long long>(a), static_cast<long long>(b));
 }
 
+pw_matrix_format formatOf(uint32_t type) {
+  pw_matrix_format format = PW_MATRIX_F32;
+  matrixFormat(type, &format);
+  return format;
+}
+
 std::vector<uint8_t> randomBlocks(uint32_t type, int64_t rows, int64_t k, std::mt19937& random) {
   std::vector<uint8_t> bytes(static_cast<size_t>(rows * sourceRowBytes(type, k)));
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random() >> 9);
@@ -37,14 +43,15 @@ std::vector<uint8_t> randomBlocks(uint32_t type, int64_t rows, int64_t k, std::m
     const uint16_t half = static_cast<uint16_t>((random() & 1) << 15 | 0x1c00 | (random() & 0x7ff));
     std::memcpy(bytes.data() + at, &half, 2);
   };
-  const size_t block = type == kGgmlQ4_0   ? 18
-                       : type == kGgmlQ4_1 ? 20
-                       : type == kGgmlQ8_0 ? 34
-                       : type == kGgmlQ4_K ? 144
-                                           : 210;
+  const size_t block = static_cast<size_t>(sourceRowBytes(type, columnMultiple(formatOf(type))));
   for (size_t at = 0; at < bytes.size(); at += block) {
+    if (type == kGgmlMXFP4) {
+      bytes[at] = static_cast<uint8_t>(119 + bytes[at] % 4);
+      continue;
+    }
     scale(type == kGgmlQ6_K ? at + 208 : at);
-    if (type == kGgmlQ4_1 || type == kGgmlQ4_K) scale(at + 2);
+    if (type == kGgmlQ4_1 || type == kGgmlQ5_1 || type == kGgmlQ4_K || type == kGgmlQ5_K) scale(at + 2);
+    if (type == kBlockInt4Zp) bytes[at + 2] = static_cast<uint8_t>(bytes[at + 2] % 17);
   }
   return bytes;
 }
@@ -56,15 +63,28 @@ struct Packed {
 
 Packed pack(uint32_t type, int64_t n, int64_t k, const std::vector<uint8_t>& blocks, ThreadPool& pool) {
   Packed p;
-  matrixFormat(type, &p.view.format);
+  p.view.format = formatOf(type);
   p.view.n = n;
   p.view.k = k;
-  p.storage.resize(static_cast<size_t>(matrixBytes(p.view.format, n, k)) + 64);
+  // Integer levels, which kernels have exactly: one table for IQ4_NL, one for each row of LUT4.
+  std::vector<float> levels;
+  if (type == kGgmlIQ4_NL) levels.assign(std::begin(kIq4NlLevels), std::end(kIq4NlLevels));
+  if (type == kBlockLut4)
+    for (int64_t i = 0; i < kLevels * n; ++i) levels.push_back(static_cast<float>(i * 37 % 255 - 127));
+  p.view.level_tables = type == kBlockLut4 ? stripCount(n) * kStripRows : type == kGgmlIQ4_NL ? 1 : 0;
+  const auto data = static_cast<size_t>(matrixBytes(p.view.format, n, k));
+  p.storage.resize(data + static_cast<size_t>(levelBytes(p.view.level_tables)) + 64);
   p.view.data = p.storage.data();
+  if (p.view.level_tables > 0) p.view.levels = reinterpret_cast<const float*>(p.storage.data() + data);
   // Two sources, so that a strip crosses their border.
   const int64_t first = n / 3;
-  packMatrix(type, {{blocks.data(), first}, {blocks.data() + first * sourceRowBytes(type, k), n - first}}, p.view, pool,
-             {});
+  packMatrix({type,
+              {{blocks.data(), first}, {blocks.data() + first * sourceRowBytes(type, k), n - first}},
+              p.view,
+              {},
+              levels,
+              {}},
+             pool);
   return p;
 }
 
@@ -74,7 +94,7 @@ int codeAt(const pw_matrix& m, int64_t row, int64_t column) {
   const auto* bytes = static_cast<const uint8_t*>(m.data);
   const auto field = [&](CodePosition p) { return bytes[p.byte] >> p.shift & ((1 << p.width) - 1); };
   int code = field(codePosition(layout, m.k, row, column));
-  if (layout.codeBits == 6) code |= field(highCodePosition(layout, m.k, row, column)) << 4;
+  if (layout.codeBits == 5 || layout.codeBits == 6) code |= field(highCodePosition(layout, m.k, row, column)) << 4;
   return code;
 }
 
@@ -83,16 +103,26 @@ int sourceCode(uint32_t type, const uint8_t* row, int64_t column) {
   switch (type) {
     case kGgmlQ8_0:
       return static_cast<int8_t>(row[column / 32 * 34 + 2 + column % 32]) + 128;
-    case kGgmlQ4_0:
-    case kGgmlQ4_1: {
-      const int64_t block = type == kGgmlQ4_0 ? 18 : 20, header = block - 16;
-      return row[column / 32 * block + header + column % 16] >> (column % 32 / 16 * 4) & 15;
-    }
-    case kGgmlQ4_K: {
+    case kGgmlQ4_K:
+    case kGgmlQ5_K: {
       const int64_t c = column % 256;
-      return row[column / 256 * 144 + 16 + c / 64 * 32 + c % 32] >> (c % 64 / 32 * 4) & 15;
+      const bool high = type == kGgmlQ5_K;
+      const uint8_t* b = row + column / 256 * (high ? 176 : 144);
+      const int low = b[(high ? 48 : 16) + c / 64 * 32 + c % 32] >> (c % 64 / 32 * 4) & 15;
+      return high ? low | (b[16 + c % 32] >> (c / 32) & 1) << 4 : low;
+    }
+    case kGgmlQ5_0:
+    case kGgmlQ5_1: {
+      const int64_t block = type == kGgmlQ5_0 ? 22 : 24;
+      const uint8_t* b = row + column / 32 * block;
+      const int low = b[block - 16 + column % 16] >> (column % 32 / 16 * 4) & 15;
+      return low | static_cast<int>(loadWord(b + block - 20) >> (column % 32) & 1) << 4;
     }
     default: {
+      const int64_t block = sourceRowBytes(type, kGroup), header = block - 16;
+      return row[column / 32 * block + header + column % 16] >> (column % 32 / 16 * 4) & 15;
+    }
+    case kGgmlQ6_K: {
       const int64_t c = column % 256, half = c / 128, quarter = c % 128 / 32, i = c % 32;
       const uint8_t* b = row + column / 256 * 210;
       const int low = b[64 * half + 32 * (quarter & 1) + i] >> (quarter / 2 * 4) & 15;
@@ -245,10 +275,11 @@ int main() {
   testPlan();
   std::mt19937 random(7);
   cpu::Context one(1, cpu::detectIsa()), two(2, cpu::detectIsa());
-  for (uint32_t type : {kGgmlQ4_0, kGgmlQ4_1, kGgmlQ8_0, kGgmlQ4_K, kGgmlQ6_K}) {
+  for (uint32_t type : {kGgmlQ4_0, kGgmlQ4_1, kGgmlQ5_0, kGgmlQ5_1, kGgmlQ8_0, kGgmlQ4_K, kGgmlQ5_K, kGgmlQ6_K,
+                        kGgmlIQ4_NL, kGgmlMXFP4, kBlockInt4Zp, kBlockLut4}) {
     testMatrix(type, 37, 256, one, two, random);
     testMatrix(type, 48, 512, one, two, random);
-    if (type == kGgmlQ4_0 || type == kGgmlQ4_1 || type == kGgmlQ8_0) testMatrix(type, 24, 96, one, two, random);
+    if (columnMultiple(formatOf(type)) == kGroup) testMatrix(type, 24, 96, one, two, random);
   }
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * GGUF's quantised blocks, decoded one element at a time from the format's definition, in f32 arithmetic as the definition
- * has it. Independent of the addon: what it packs and unpacks is compared with this.
+ * Quantised blocks, decoded one element at a time from the format's definition, in f32 arithmetic as the definition has it. Independent of the addon: what it packs and unpacks is compared with this.
  */
 import { bf16ToNumber, f16ToNumber, type MatrixFormat, numberToF16 } from '../../lib/index.js';
 import { randomNumbers } from '../support/random.js';
@@ -12,11 +11,28 @@ interface BlockType {
   /** Byte offsets of the f16 scales in a block. */
   scales: readonly number[];
   /** Element `i` of the block that starts at `at`. */
-  element(bytes: DataView, at: number, i: number): number;
+  element(bytes: DataView, at: number, i: number, levels: ArrayLike<number>): number;
 }
 
 const half = (bytes: DataView, at: number): number => f16ToNumber(bytes.getUint16(at, true));
 const nibble = (byte: number, high: boolean): number => (high ? byte >> 4 : byte & 15);
+
+/** Bit `i` of the 32-bit word at `at`, as the fifth bit of a code. */
+const fifthBit = (bytes: DataView, at: number, i: number): number => ((bytes.getUint32(at, true) >>> i) & 1) << 4;
+
+const iq4Levels = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/** Any 16 levels will do for tests of lut4. */
+export const lutLevels = Float32Array.from(
+  [-1, -0.7, -0.53, -0.39, -0.28, -0.18, -0.09, 0, 0.08, 0.16, 0.25, 0.34, 0.44, 0.56, 0.72, 1].map((x) => x * 7.3),
+);
+
+/** A 4-bit float: sign, two bits of exponent with bias 1, one of mantissa. */
+function fp4(code: number): number {
+  const [sign, exponent, mantissa] = [code >> 3, (code >> 1) & 3, code & 1];
+  const magnitude = exponent === 0 ? mantissa / 2 : 2 ** (exponent - 1) * (1 + mantissa / 2);
+  return sign ? -magnitude : magnitude;
+}
 
 /** The 6-bit scale and minimum of group `j` of a Q4_K block, of 12 bytes at `at`. */
 function scaleAndMinimum(bytes: DataView, at: number, j: number): [scale: number, minimum: number] {
@@ -52,6 +68,58 @@ const types: Partial<Record<MatrixFormat, BlockType>> = {
       const code = nibble(b.getUint8(at + 16 + 32 * Math.floor(group / 2) + (i % 32)), group % 2 === 1);
       return Math.fround(half(b, at) * scale * code - half(b, at + 2) * minimum);
     },
+  },
+  q5_0: {
+    columns: 32,
+    bytes: 22,
+    scales: [0],
+    element: (b, at, i) => half(b, at) * (fifthBit(b, at + 2, i) + nibble(b.getUint8(at + 6 + (i % 16)), i >= 16) - 16),
+  },
+  q5_1: {
+    columns: 32,
+    bytes: 24,
+    scales: [0, 2],
+    element: (b, at, i) =>
+      Math.fround(
+        half(b, at) * (fifthBit(b, at + 4, i) + nibble(b.getUint8(at + 8 + (i % 16)), i >= 16)) + half(b, at + 2),
+      ),
+  },
+  q5_k: {
+    columns: 256,
+    bytes: 176,
+    scales: [0, 2],
+    element: (b, at, i) => {
+      const group = Math.floor(i / 32);
+      const [scale, minimum] = scaleAndMinimum(b, at + 4, group);
+      const low = nibble(b.getUint8(at + 48 + 32 * Math.floor(group / 2) + (i % 32)), group % 2 === 1);
+      const code = low + 16 * ((b.getUint8(at + 16 + (i % 32)) >> group) & 1);
+      return Math.fround(half(b, at) * scale * code - half(b, at + 2) * minimum);
+    },
+  },
+  iq4_nl: {
+    columns: 32,
+    bytes: 18,
+    scales: [0],
+    element: (b, at, i) => half(b, at) * (iq4Levels[nibble(b.getUint8(at + 2 + (i % 16)), i >= 16)] as number),
+  },
+  mxfp4: {
+    columns: 32,
+    bytes: 17,
+    scales: [],
+    element: (b, at, i) => 2 ** (b.getUint8(at) - 127) * fp4(nibble(b.getUint8(at + 1 + (i % 16)), i >= 16)),
+  },
+  int4_zp: {
+    columns: 32,
+    bytes: 19,
+    scales: [0],
+    element: (b, at, i) => half(b, at) * (nibble(b.getUint8(at + 3 + (i % 16)), i >= 16) - b.getUint8(at + 2)),
+  },
+  lut4: {
+    columns: 32,
+    bytes: 18,
+    scales: [0],
+    element: (b, at, i, levels) =>
+      Math.fround(half(b, at) * (levels[nibble(b.getUint8(at + 2 + (i % 16)), i >= 16)] as number)),
   },
   q6_k: {
     columns: 256,
@@ -91,23 +159,35 @@ export function randomBlocks(format: MatrixFormat, rows: number, columns: number
   }
   bytes.set(Uint8Array.from(randomNumbers(bytes.length, { seed, distribution: 'integer', low: 0, high: 256 })));
   const view = new DataView(bytes.buffer);
+  for (let at = 0; at < bytes.length; at += type.bytes) {
+    if (format === 'mxfp4') bytes[at] = 119 + ((bytes[at] as number) % 4);
+    if (format === 'int4_zp') bytes[at + 2] = (bytes[at + 2] as number) % 17;
+  }
   const scales = randomNumbers(blocks * type.scales.length, { seed, stream: 1, distribution: 'uniform' });
   for (let block = 0; block < blocks; block++) {
     for (const [j, offset] of type.scales.entries()) {
       const u = scales[block * type.scales.length + j] as number;
-      view.setUint16(block * type.bytes + offset, numberToF16((0.75 + u / 4) / (format === 'q8_0' ? 1024 : 64)), true);
+      view.setUint16(
+        block * type.bytes + offset,
+        numberToF16((0.75 + u / 4) / (format === 'q8_0' || format === 'iq4_nl' ? 1024 : 64)),
+        true,
+      );
     }
   }
   return bytes;
 }
 
-/** All values of rows of blocks, row-major. */
-export function decodeBlocks(format: MatrixFormat, bytes: Uint8Array): Float32Array {
+/** All values of rows of blocks, row-major. @param levels of lut4 */
+export function decodeBlocks(
+  format: MatrixFormat,
+  bytes: Uint8Array,
+  levels: ArrayLike<number> = lutLevels,
+): Float32Array {
   const type = blockType(format);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const values = new Float32Array((bytes.length / type.bytes) * type.columns);
   for (let i = 0; i < values.length; i++) {
-    values[i] = type.element(view, Math.floor(i / type.columns) * type.bytes, i % type.columns);
+    values[i] = type.element(view, Math.floor(i / type.columns) * type.bytes, i % type.columns, levels);
   }
   return values;
 }

@@ -36,6 +36,12 @@ function roundToEven(x: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
+/** The 16 levels of a table as integer kernels see them: multiples of the largest magnitude / 127, in f32. */
+export function roundLevels(levels: ArrayLike<number>): Float64Array {
+  const unit = Math.fround(Math.max(...Array.from(levels, Math.abs)) / 127);
+  return Float64Array.from(levels, (level) => roundToEven(Math.fround(level / unit)) * unit);
+}
+
 /** Activations rounded to 8 bits: 32 columns share the scale that maps their largest magnitude to 127, in f32. */
 export function roundActivations(x: ArrayLike<number>): Float64Array {
   const rounded = new Float64Array(x.length);

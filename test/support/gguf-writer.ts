@@ -21,7 +21,7 @@ const valueTypes = [
 export type GgufValueType = (typeof valueTypes)[number];
 export type GgufTensorType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1';
 /** Types whose blocks a test brings ready made. */
-export type GgufBlockType = GgufTensorType | 'Q5_0' | 'Q4_K' | 'Q6_K';
+export type GgufBlockType = GgufTensorType | 'Q2_K' | 'Q4_K' | 'Q6_K';
 
 const utf8 = new TextEncoder();
 
@@ -162,7 +162,7 @@ const typeIds: Record<GgufBlockType, number> = {
   Q4_1: 3,
   Q8_0: 8,
   BF16: 30,
-  Q5_0: 6,
+  Q2_K: 10,
   Q4_K: 12,
   Q6_K: 14,
 };

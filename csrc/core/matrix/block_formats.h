@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file Bit layouts of GGUF's quantised blocks, as its public definition gives them. All little endian, no padding.
+/// @file Bit layouts of the quantised blocks that packers read. All little endian, no padding.
 ///
+/// GGUF's, as its public definition gives them:
 /// Q4_0 (32 columns, 18 bytes): f16 d; 16 bytes, byte i = code i | code (16 + i) << 4. Value d * (code - 8).
 /// Q4_1 (32, 20): f16 d, f16 m; codes as Q4_0. Value d * code + m.
 /// Q8_0 (32, 34): f16 d; 32 int8 codes. Value d * code.
@@ -8,9 +9,20 @@
 ///   code (64p + i) | code (64p + 32 + i) << 4. Value (d * s) * code - (dmin * m).
 ///   Of the 12 bytes b: group j < 4 has s = b[j] & 63, m = b[4 + j] & 63; group j >= 4 has s = b[4 + j] & 15 | b[j - 4]
 ///   >> 6 << 4, m = b[4 + j] >> 4 | b[j] >> 6 << 4.
+/// Q5_0 (32, 22): f16 d; u32 of high bits, bit i that of column i; low four bits as Q4_0. Value d * (code - 16).
+/// Q5_1 (32, 24): f16 d, f16 m; codes as Q5_0. Value d * code + m.
+/// Q5_K (256, 176): f16 d, f16 dmin; 12 bytes as Q4_K; 32 bytes, bit g of byte i the high bit of column 32g + i; 128
+/// bytes
+///   of low bits as Q4_K. Value as Q4_K.
+/// IQ4_NL (32, 18): as Q4_0. Value d * kIq4NlLevels[code].
+/// MXFP4 (32, 17): u8 e; codes as Q4_0. Value 2^(e - 127) * e2m1(code).
 /// Q6_K (256, 210): 128 bytes low nibbles, 64 bytes of 2-bit fields, 16 int8 scales for groups of 16, f16 d.
 ///   In half h, group g (0 to 3), column i < 32 of it: low = lowBytes[64h + 32 (g & 1) + i] >> 4 (g >> 1) & 15, high =
 ///   highBytes[32h + i] >> 2g & 3. Value (d * s) * ((low | high << 4) - 32).
+///
+/// Ours, for what other files hold as separate tensors:
+/// INT4_ZP (32, 19): f16 d; u8 zero; codes as Q4_0. Value d * (code - zero).
+/// LUT4 (32, 18): as Q4_0. Value d * levels[code], with the matrix's or the row's own 16 levels.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -20,21 +32,30 @@
 
 namespace pw {
 
-/// Type numbers of GGUF that have a matrix format.
-enum GgmlId : uint32_t {
+/// Type numbers of GGUF that have a matrix format, and those of our own block layouts.
+enum BlockId : uint32_t {
   kGgmlF32 = 0,
   kGgmlF16 = 1,
   kGgmlQ4_0 = 2,
   kGgmlQ4_1 = 3,
+  kGgmlQ5_0 = 6,
+  kGgmlQ5_1 = 7,
   kGgmlQ8_0 = 8,
   kGgmlQ4_K = 12,
+  kGgmlQ5_K = 13,
   kGgmlQ6_K = 14,
+  kGgmlIQ4_NL = 20,
   kGgmlBF16 = 30,
+  kGgmlMXFP4 = 39,
+  kBlockInt4Zp = 0x10000,
+  kBlockLut4 = 0x10001,
 };
 
-/// The matrix format that holds this GGUF type's values without loss; false when there is none.
-inline bool matrixFormat(uint32_t ggmlId, pw_matrix_format* format) {
-  switch (ggmlId) {
+constexpr float kIq4NlLevels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+/// The matrix format that holds this block type's values without loss; false when there is none.
+inline bool matrixFormat(uint32_t type, pw_matrix_format* format) {
+  switch (type) {
     case kGgmlF32:
       *format = PW_MATRIX_F32;
       return true;
@@ -59,6 +80,25 @@ inline bool matrixFormat(uint32_t ggmlId, pw_matrix_format* format) {
     case kGgmlQ6_K:
       *format = PW_MATRIX_W6K;
       return true;
+    case kGgmlQ5_0:
+      *format = PW_MATRIX_W5;
+      return true;
+    case kGgmlQ5_1:
+      *format = PW_MATRIX_W5M;
+      return true;
+    case kGgmlQ5_K:
+      *format = PW_MATRIX_W5K;
+      return true;
+    case kGgmlMXFP4:
+      *format = PW_MATRIX_W4X;
+      return true;
+    case kBlockInt4Zp:
+      *format = PW_MATRIX_W4Z;
+      return true;
+    case kGgmlIQ4_NL:
+    case kBlockLut4:
+      *format = PW_MATRIX_W4T;
+      return true;
     default:
       return false;
   }
@@ -74,6 +114,14 @@ inline Half loadHalf(const uint8_t* p) {
   Half half;
   std::memcpy(&half, p, sizeof half);
   return half;
+}
+
+/// 2^(e - 127), with the smallest subnormal step for e = 0, as OCP's E8M0 has it; 255 gives infinity.
+inline float exponentScale(uint8_t e) {
+  const uint32_t bits = e == 0 ? 0x00400000u : static_cast<uint32_t>(e) << 23;
+  float scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  return scale;
 }
 
 /// Scale and minimum of group `j` of a Q4_K block, from its 12 packed bytes.

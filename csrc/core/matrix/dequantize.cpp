@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/matrix/dequantize.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "core/float16.h"
@@ -23,6 +25,12 @@ void readCodes(const uint8_t* group, int codeBits, int row, uint8_t* codes) {
       codes[4 * i + j] = byte & 15;
       codes[16 + 4 * i + j] = byte >> 4;
     }
+  if (codeBits == 5)
+    for (int i = 0; i < 8; ++i)
+      for (int j = 0; j < 4; ++j) {
+        const int high = lane[4 * kVectorBytes + j] >> i & 1;
+        codes[4 * i + j] = static_cast<uint8_t>(codes[4 * i + j] | high << 4);
+      }
   if (codeBits == 6)
     for (int i = 0; i < 8; ++i)
       for (int j = 0; j < 4; ++j) {
@@ -44,21 +52,44 @@ constexpr float kNoMinimum = -0.0f;
 Affine affineOf(pw_matrix_format format, const uint8_t* block, int group, int half, int row) {
   switch (format) {
     case PW_MATRIX_W4M:
+    case PW_MATRIX_W5M:
       return {halfAt(block + headerScale(group), row), halfAt(block + headerMin(group), row)};
     case PW_MATRIX_W4K:
+    case PW_MATRIX_W5K:
       return {halfAt(block + kHeaderD, row) * static_cast<float>(block[headerScaleK(group) + row]),
               -(halfAt(block + kHeaderDMin, row) * static_cast<float>(block[headerMinK(group) + row]))};
     case PW_MATRIX_W6K:
       return {halfAt(block + kHeaderD, row) *
                   static_cast<float>(static_cast<int8_t>(block[headerScale6(2 * group + half) + row])),
               kNoMinimum};
+    case PW_MATRIX_W4Z: {
+      const float scale = halfAt(block + headerScale(group), row);
+      return {scale, -(scale * static_cast<float>(block[headerZero(group) + row]))};
+    }
+    case PW_MATRIX_W4X:
+      return {exponentScale(block[headerExponent(group) + row]), kNoMinimum};
     default:
       return {halfAt(block + headerScale(group), row), kNoMinimum};
   }
 }
 
+/// What each code stands for before scale and minimum.
+std::array<float, 256> codeValues(const pw_matrix& m, const PackedLayout& layout, int64_t row) {
+  std::array<float, 256> values;
+  for (int code = 0; code < 256; ++code) values[static_cast<size_t>(code)] = static_cast<float>(code - layout.offset);
+  if (m.format == PW_MATRIX_W4T)
+    std::copy_n(m.levels + (m.level_tables == 1 ? 0 : row * kLevels), kLevels, values.begin());
+  if (m.format == PW_MATRIX_W4X)
+    for (int code = 0; code < kLevels; ++code) {
+      const float magnitude = 0.5f * static_cast<float>(kFp4Doubled[code % 8]);
+      values[static_cast<size_t>(code)] = code < 8 ? magnitude : -magnitude;
+    }
+  return values;
+}
+
 void dequantizePacked(const pw_matrix& m, int64_t row, float* out) {
   const PackedLayout layout = packedLayout(m.format);
+  const std::array<float, 256> values = codeValues(m, layout, row);
   const int lane = static_cast<int>(row % kStripRows);
   for (int64_t column = 0; column < m.k; column += kGroup) {
     const uint8_t* block = static_cast<const uint8_t*>(m.data) + blockOffset(layout, m.k, row, column);
@@ -68,7 +99,7 @@ void dequantizePacked(const pw_matrix& m, int64_t row, float* out) {
     for (int half = 0; half < 2; ++half) {
       const Affine a = affineOf(m.format, block, group, half, lane);
       for (int i = 16 * half; i < 16 * half + 16; ++i)
-        out[column + i] = a.scale * static_cast<float>(codes[i] - layout.offset) + a.minimum;
+        out[m.order ? m.order[column + i] : column + i] = a.scale * values[codes[i]] + a.minimum;
     }
   }
 }

@@ -22,22 +22,23 @@ struct PackOptions {
   std::function<void(int64_t rowsDone, int64_t rows)> progress;
 };
 
-/// Concatenates the sources by rows and lays them out as `out` wants: out.format must be matrixFormat(ggmlId), out.n
-/// the sum of rows, and out.data have room for matrixBytes(). Works through the rows in ranges of some megabytes,
-/// spread over the pool; source pages behind the range can be dropped, so that source and result are never both
-/// resident.
-void packMatrix(uint32_t ggmlId, const std::vector<RowSource>& sources, const pw_matrix& out, ThreadPool& pool,
-                const PackOptions& options);
-
 /// The arguments of a pack command. Whoever enqueues it keeps the sources and the matrix alive.
 struct PackMatrix {
-  uint32_t ggmlType;
+  uint32_t type;
   std::vector<RowSource> sources;
   pw_matrix out;
   PackOptions options;
+  std::vector<float> levels;   ///< W4T: one table of 16 for the matrix, or one for each of its rows
+  std::vector<int32_t> order;  ///< act-order; empty where out.order is null
 };
 
-/// Bytes of one source row of k columns.
-int64_t sourceRowBytes(uint32_t ggmlId, int64_t k);
+/// Concatenates the sources by rows and lays them out as `out` wants: out.format must be matrixFormat(type), out.n
+/// the sum of rows, and out.data have room for matrixBytes(), out.levels for levelBytes(). Works through the rows in
+/// ranges of some megabytes, spread over the pool; source pages behind the range can be dropped, so that source and
+/// result are never both resident.
+void packMatrix(const PackMatrix& args, ThreadPool& pool);
+
+/// Bytes of one source row of k columns in this block type (of GGUF or ours).
+int64_t sourceRowBytes(uint32_t type, int64_t k);
 
 }  // namespace pw

@@ -16,4 +16,12 @@ struct Activations {
   int32_t start[2];
 };
 
+/// How many sums of two products with codes up to `maxCode` surely fit into 16 bits together: a divisor of `count`,
+/// which is a power of two, or 0.
+constexpr int pairsIn16Bits(int maxCode, int count) {
+  int pairs = count;
+  while (pairs * 2 * maxCode * 127 > 32767) pairs /= 2;
+  return pairs;
+}
+
 }  // namespace pw::cpu

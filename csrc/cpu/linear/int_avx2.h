@@ -31,6 +31,46 @@ inline Bytes withHighPair(Bytes low, Bytes pairs) {
   return {_mm256_or_si256(_mm256_and_si256(shifted, _mm256_set1_epi8(0x30)), low.v)};
 }
 
+/// low | (bit `i` of `bits`) << 4.
+template <int i>
+inline Bytes withHighBit(Bytes low, Bytes bits) {
+  const __m256i shifted =
+      i < 4 ? _mm256_slli_epi16(bits.v, i < 4 ? 4 - i : 0) : _mm256_srli_epi16(bits.v, i < 4 ? 0 : i - 4);
+  return {_mm256_or_si256(_mm256_and_si256(shifted, _mm256_set1_epi8(0x10)), low.v)};
+}
+
+/// 16 bytes, by which nibbles are replaced.
+struct OneTable {
+  __m256i v;
+};
+inline OneTable loadTable(const uint8_t* p) {
+  return {_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+inline Bytes lookUp(Bytes nibbles, OneTable table) { return {_mm256_shuffle_epi8(table.v, nibbles.v)}; }
+
+/// A table for each of 8 rows. A shuffle takes one table per 128-bit lane, which has four rows: v[r] holds those of the
+/// lanes' r-th rows.
+struct RowTables {
+  __m256i v[4];
+};
+inline RowTables loadRowTables(const uint8_t* p) {
+  const auto table = [p](int row) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * row)); };
+  RowTables t;
+  for (int r = 0; r < 4; ++r) t.v[r] = _mm256_setr_m128i(table(r), table(r + 4));
+  return t;
+}
+inline Bytes lookUp(Bytes nibbles, const RowTables& t) {
+  // An index with its top bit set gives zero: each shuffle answers for one row of four.
+  __m256i v = _mm256_setzero_si256();
+  for (int r = 0; r < 4; ++r) {
+    const __m256i others = _mm256_set1_epi32(static_cast<int>(0x80808080u));
+    const __m256i row = _mm256_set_epi32(r == 3, r == 2, r == 1, r == 0, r == 3, r == 2, r == 1, r == 0);
+    const __m256i mask = _mm256_andnot_si256(_mm256_sub_epi32(_mm256_setzero_si256(), row), others);
+    v = _mm256_or_si256(v, _mm256_shuffle_epi8(t.v[r], _mm256_or_si256(nibbles.v, mask)));
+  }
+  return {v};
+}
+
 inline __m256i broadcastWord(const int8_t* x) {
   int32_t word;
   std::memcpy(&word, x, sizeof word);
@@ -44,8 +84,7 @@ constexpr int kSideBySide = 1;
 template <int kMaxCode, int kCount, int kTokens>
 inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
   const __m256i ones = _mm256_set1_epi16(1);
-  // A product pair is at most 2 * kMaxCode * 127; as many of them are added in 16 bits as surely fit.
-  constexpr int kFit = 32767 / (2 * kMaxCode * 127), kPairs = kFit < kCount ? kFit : kCount;
+  constexpr int kPairs = pairsIn16Bits(kMaxCode, kCount);
   PW_UNROLL for (int t = 0; t < kTokens; ++t) {
     const int8_t* columns = x[t].codes + 16 * half;
     __m256i sum = _mm256_set1_epi32(x[t].start[half]);
@@ -74,6 +113,11 @@ inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), 
 inline Vec toVec(Ints a) { return _mm256_cvtepi32_ps(a.v); }
 inline Vec loadU8(const uint8_t* p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+/// 2^(e - 127) for bytes e; see exponentScale().
+inline Vec loadExponents(const uint8_t* p) {
+  const __m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_slli_epi32(e, 23), _mm256_set1_epi32(0x00400000)));
 }
 inline Vec loadI8(const uint8_t* p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));

@@ -31,6 +31,45 @@ inline Bytes withHighPair(Bytes low, Bytes pairs) {
   return {_mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(0x30), low.v, 0xea)};  // (a & b) | c
 }
 
+/// low | (bit `i` of `bits`) << 4.
+template <int i>
+inline Bytes withHighBit(Bytes low, Bytes bits) {
+  const __m512i shifted =
+      i < 4 ? _mm512_slli_epi16(bits.v, i < 4 ? 4 - i : 0) : _mm512_srli_epi16(bits.v, i < 4 ? 0 : i - 4);
+  return {_mm512_ternarylogic_epi32(shifted, _mm512_set1_epi8(0x10), low.v, 0xea)};  // (a & b) | c
+}
+
+/// 16 bytes, by which nibbles are replaced.
+struct OneTable {
+  __m512i v;
+};
+inline OneTable loadTable(const uint8_t* p) {
+  return {_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+inline Bytes lookUp(Bytes nibbles, OneTable table) { return {_mm512_shuffle_epi8(table.v, nibbles.v)}; }
+
+/// A table for each of 16 rows. A shuffle takes one table per 128-bit lane, which has four rows: v[r] holds those of
+/// the lanes' r-th rows.
+struct RowTables {
+  __m512i v[4];
+};
+inline RowTables loadRowTables(const uint8_t* p) {
+  const auto table = [p](int row) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * row)); };
+  RowTables t;
+  for (int r = 0; r < 4; ++r) {
+    const __m256i low = _mm256_setr_m128i(table(r), table(r + 4)),
+                  high = _mm256_setr_m128i(table(r + 8), table(r + 12));
+    t.v[r] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+  }
+  return t;
+}
+inline Bytes lookUp(Bytes nibbles, const RowTables& t) {
+  __m512i v = _mm512_shuffle_epi8(t.v[0], nibbles.v);
+  v = _mm512_mask_shuffle_epi8(v, 0x00f000f000f000f0u, t.v[1], nibbles.v);
+  v = _mm512_mask_shuffle_epi8(v, 0x0f000f000f000f00u, t.v[2], nibbles.v);
+  return {_mm512_mask_shuffle_epi8(v, 0xf000f000f000f000u, t.v[3], nibbles.v)};
+}
+
 inline __m512i broadcastWord(const int8_t* x) {
   int32_t word;
   std::memcpy(&word, x, sizeof word);
@@ -76,8 +115,7 @@ constexpr int kSideBySide = 1;
 template <int kMaxCode, int kCount, int kTokens>
 inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
   const __m512i ones = _mm512_set1_epi16(1);
-  // A product pair is at most 2 * kMaxCode * 127; as many of them are added in 16 bits as surely fit.
-  constexpr int kFit = 32767 / (2 * kMaxCode * 127), kPairs = kFit < kCount ? kFit : kCount;
+  constexpr int kPairs = pairsIn16Bits(kMaxCode, kCount);
   PW_UNROLL for (int t = 0; t < kTokens; ++t) {
     const int8_t* columns = x[t].codes + 16 * half;
     __m512i sum = _mm512_set1_epi32(x[t].start[half]);
@@ -108,6 +146,11 @@ inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), 
 inline Vec toVec(Ints a) { return _mm512_cvtepi32_ps(a.v); }
 inline Vec loadU8(const uint8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+/// 2^(e - 127) for bytes e; see exponentScale().
+inline Vec loadExponents(const uint8_t* p) {
+  const __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_slli_epi32(e, 23), _mm512_set1_epi32(0x00400000)));
 }
 inline Vec loadI8(const uint8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));

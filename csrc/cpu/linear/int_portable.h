@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include "core/matrix/block_formats.h"
 #include "cpu/linear/activations.h"
 #include "cpu/simd/vec.h"
 
@@ -48,6 +49,33 @@ inline Bytes withHighPair(Bytes low, Bytes pairs) {
   return low;
 }
 
+/// low | (bit `i` of `bits`) << 4.
+template <int i>
+inline Bytes withHighBit(Bytes low, Bytes bits) {
+  for (int l = 0; l < kByteLanes; ++l) low.lane[l] = static_cast<uint8_t>(low.lane[l] | (bits.lane[l] >> i & 1) << 4);
+  return low;
+}
+
+/// 16 bytes, by which nibbles are replaced.
+struct OneTable {
+  const uint8_t* bytes;
+};
+inline OneTable loadTable(const uint8_t* p) { return {p}; }
+inline Bytes lookUp(Bytes nibbles, OneTable table) {
+  for (uint8_t& l : nibbles.lane) l = table.bytes[l];
+  return nibbles;
+}
+
+/// A table for each row.
+struct RowTables {
+  const uint8_t* bytes;
+};
+inline RowTables loadRowTables(const uint8_t* p) { return {p}; }
+inline Bytes lookUp(Bytes nibbles, RowTables tables) {
+  for (int l = 0; l < kByteLanes; ++l) nibbles.lane[l] = tables.bytes[16 * (l / 4) + nibbles.lane[l]];
+  return nibbles;
+}
+
 constexpr int kSideBySide = 1;
 
 /// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens
@@ -80,6 +108,12 @@ inline Vec toVec(Ints a) {
 inline Vec loadU8(const uint8_t* p) {
   Vec v;
   for (int i = 0; i < Vec::kLanes; ++i) v.lane[i] = static_cast<float>(p[i]);
+  return v;
+}
+/// 2^(e - 127) for bytes e.
+inline Vec loadExponents(const uint8_t* p) {
+  Vec v;
+  for (int i = 0; i < Vec::kLanes; ++i) v.lane[i] = exponentScale(p[i]);
   return v;
 }
 inline Vec loadI8(const uint8_t* p) {

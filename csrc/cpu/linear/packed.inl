@@ -11,6 +11,8 @@
 /// Every output element is summed over the groups in ascending order by the same instructions whatever T is, so a row's
 /// result does not depend on the batch around it.
 #pragma once
+#include <type_traits>
+
 #include "cpu/context.h"
 #include "cpu/linear/activations.inl"
 #include "cpu/linear/epilogue.inl"
@@ -64,7 +66,8 @@ inline void addGroup(const uint8_t* block, int group, const Codes& codes, const 
 
 /// sums[t * kStripRows + row] for kLanes rows of a strip, from `row` on, and T tokens.
 template <class F, int T>
-void multiplyTile(const uint8_t* strip, int64_t blocks, const Activations* x, int row, float* sums) {
+void multiplyTile(const uint8_t* strip, int64_t blocks, const Activations* x, int row, const typename F::Levels& levels,
+                  float* sums) {
   constexpr int kSide = kSideBySide < T ? kSideBySide : T;
   Vec sum[T];
   PW_UNROLL for (int t = 0; t < T; ++t) sum[t] = Vec(0.0f);
@@ -73,31 +76,38 @@ void multiplyTile(const uint8_t* strip, int64_t blocks, const Activations* x, in
       for (int line = 0; line < F::kLayout.blockBytes(); line += 64) prefetch(strip + kPrefetchBytes + line);
     for (int g = 0; g < F::kLayout.groupsPerBlock; ++g, x += T) {
       Codes codes;
-      F::codes(strip + groupOffset(F::kLayout, g), row, &codes);
+      F::codes(strip + groupOffset(F::kLayout, g), row, levels, &codes);
       PW_UNROLL for (int t = 0; t + kSide <= T; t += kSide) addGroup<F, kSide>(strip, g, codes, x + t, row, sum + t);
       constexpr int kRest = T % kSide;
       if constexpr (kRest > 0) addGroup<F, kRest>(strip, g, codes, x + T - kRest, row, sum + T - kRest);
     }
   }
-  PW_UNROLL for (int t = 0; t < T; ++t) storeF32(sums + t * kStripRows + row, sum[t]);
+  PW_UNROLL for (int t = 0; t < T; ++t) {
+    if constexpr (!std::is_same_v<typename F::Levels, NoLevels>) sum[t] = sum[t] * levels.unit;
+    storeF32(sums + t * kStripRows + row, sum[t]);
+  }
 }
 
 /// multiplyTile<F, tokens> for a number of tokens up to T.
 template <class F, int T>
-void multiplyNarrow(const uint8_t* strip, int64_t blocks, const Activations* x, int tokens, int row, float* sums) {
+void multiplyNarrow(const uint8_t* strip, int64_t blocks, const Activations* x, int tokens, int row,
+                    const typename F::Levels& levels, float* sums) {
   if constexpr (T > 1) {
-    if (tokens < T) return multiplyNarrow<F, T - 1>(strip, blocks, x, tokens, row, sums);
+    if (tokens < T) return multiplyNarrow<F, T - 1>(strip, blocks, x, tokens, row, levels, sums);
   }
-  multiplyTile<F, T>(strip, blocks, x, row, sums);
+  multiplyTile<F, T>(strip, blocks, x, row, levels, sums);
 }
 
 template <class F>
-void multiplyStrip(const uint8_t* strip, int64_t blocks, const Activations* x, int tokens, float* sums) {
+void multiplyStrip(const pw_matrix& weight, int64_t strip, int64_t blocks, const Activations* x, int tokens,
+                   float* sums) {
+  const uint8_t* data = static_cast<const uint8_t*>(weight.data) + strip * blocks * F::kLayout.blockBytes();
   for (int row = 0; row < kStripRows; row += Vec::kLanes) {
+    const auto levels = F::Levels::at(weight, strip, row);
     if (tokens == kWideTile)
-      multiplyTile<F, kWideTile>(strip, blocks, x, row, sums);
+      multiplyTile<F, kWideTile>(data, blocks, x, row, levels, sums);
     else
-      multiplyNarrow<F, kNarrowTile>(strip, blocks, x, tokens, row, sums);
+      multiplyNarrow<F, kNarrowTile>(data, blocks, x, tokens, row, levels, sums);
   }
 }
 
@@ -109,13 +119,19 @@ void linearOver(const pw_linear_args& a, Context& context) {
                 tokenBytes = groups * static_cast<int64_t>(sizeof(Activations));
   auto* activations = static_cast<Activations*>(context.shared(static_cast<size_t>(tokens * tokenBytes)));
 
-  context.pool().forRange(tokens, 1 + 16384 / k, [&](int64_t begin, int64_t end, int) {
+  const int32_t* order = a.weight.order;
+  context.pool().forRange(tokens, 1 + 16384 / k, [&](int64_t begin, int64_t end, int worker) {
     for (int64_t token = begin; token < end; ++token) {
       const TokenTile tile = tileOf(token, tokens);
       Activations* to = activations + tile.first * groups + (token - tile.first);
       dispatchFloat(a.x.dtype, [&](auto* tag) {
-        quantizeRow(static_cast<decltype(tag)>(rowPointer(a.x, token)), k, groups, F::kLayout.offset, F::kHalfGroups,
-                    to, tile.tokens);
+        auto* row = static_cast<decltype(tag)>(rowPointer(a.x, token));
+        if (order) {
+          auto* ordered = static_cast<decltype(tag)>(context.scratch(worker, static_cast<size_t>(k) * sizeof *row));
+          for (int64_t i = 0; i < k; ++i) ordered[i] = row[order[i]];
+          row = ordered;
+        }
+        quantizeRow(row, k, groups, F::kOffset, F::kHalfGroups, to, tile.tokens);
       });
     }
   });
@@ -130,10 +146,9 @@ void linearOver(const pw_linear_args& a, Context& context) {
     const int64_t endStrip = firstStrip + plan.stripsPerTask < strips ? firstStrip + plan.stripsPerTask : strips;
     alignas(64) float sums[kWideTile * kStripRows];
     for (int64_t s = firstStrip; s < endStrip; ++s) {
-      const uint8_t* strip = static_cast<const uint8_t*>(a.weight.data) + s * bytesPerStrip;
       for (int64_t token = firstToken; token < endToken;) {
         const TokenTile tile = tileOf(token, tokens);
-        multiplyStrip<F>(strip, blocks, activations + tile.first * groups, tile.tokens, sums);
+        multiplyStrip<F>(a.weight, s, blocks, activations + tile.first * groups, tile.tokens, sums);
         writeTile(a, sums, tile.first, tile.tokens, s * kStripRows);
         token += tile.tokens;
       }
@@ -151,6 +166,19 @@ void linearPacked(const pw_linear_args& a, Context& context) {
       return linearOver<W8>(a, context);
     case PW_MATRIX_W6K:
       return linearOver<W6K>(a, context);
+    case PW_MATRIX_W5:
+      return linearOver<W5>(a, context);
+    case PW_MATRIX_W5M:
+      return linearOver<W5M>(a, context);
+    case PW_MATRIX_W5K:
+      return linearOver<W5K>(a, context);
+    case PW_MATRIX_W4Z:
+      return linearOver<W4Z>(a, context);
+    case PW_MATRIX_W4T:
+      return a.weight.level_tables == 1 ? linearOver<W4T<OneTable>>(a, context)
+                                        : linearOver<W4T<RowTables>>(a, context);
+    case PW_MATRIX_W4X:
+      return linearOver<W4X>(a, context);
     default:
       return linearOver<W4>(a, context);
   }

@@ -20,7 +20,7 @@ void quantize(const pw_quantize_args& a, Context& context) {
       quantizeRow(a.ggml_type, row, k, blocks.data() + r * rowBytes);
     }
   });
-  packMatrix(a.ggml_type, {{blocks.data(), n}}, a.weight, context.pool(), {});
+  packMatrix({a.ggml_type, {{blocks.data(), n}}, a.weight, {}, {}, {}}, context.pool());
 }
 
 }  // namespace pw::cpu
