@@ -1,32 +1,32 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-// Compiles every cuda/**/*.cu with `ptxas -v` and holds each kernel to its budget of registers, spilled bytes and static
-// shared memory. cuda/budgets.json has [{ "kernel": <regular expression on the mangled name>, "registers", "spillBytes",
-// "sharedBytes" }], the first match counts; other kernels must not spill. `--list` prints the table only.
-import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+// Holds each kernel of the last build, on every architecture, to its budget of registers, spilled bytes and static shared
+// memory, from what ptxas said when it was compiled (cmake/DeviceCode.cmake keeps it). cuda/budgets.json has
+// [{ "kernel": <regular expression on the entry's name>, "registers", "spillBytes", "sharedBytes" }], the first match
+// counts; other kernels must not spill. `--list` prints the whole table. `--folder DIR` reads another build's fatbin folder.
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 
-const architectures = ['sm_80', 'sm_90'];
-const defaults = { registers: 255, spillBytes: 0, sharedBytes: 48 * 1024 };
 const root = path.resolve(import.meta.dirname, '..');
-const cuda = path.join(root, 'cuda');
+const defaults = { registers: 255, spillBytes: 0, sharedBytes: 48 * 1024 };
+/** What a release is compiled for: PAGEWARP_CUDA_ARCHS of CMakeLists.txt. */
+const released = /PAGEWARP_CUDA_ARCHS "([\d;]+)"/.exec(readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8'))[1];
 
-const sources = existsSync(cuda)
-  ? readdirSync(cuda, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.cu'))
-  : [];
-if (sources.length === 0) {
-  console.log('skipped: kernel budgets: there are no .cu files');
-  process.exit(0);
-}
-const nvcc = [process.env.CUDA_HOME, '/usr/local/cuda'].filter(Boolean).map((home) => path.join(home, 'bin', 'nvcc'));
-const compiler = nvcc.find(existsSync) ?? 'nvcc';
-if (spawnSync(compiler, ['--version']).error) {
-  console.log('skipped: kernel budgets: nvcc is not installed');
+const { values: options } = parseArgs({ options: { list: { type: 'boolean' }, folder: { type: 'string' } } });
+const build = path.join(root, 'build', 'cmake', `${process.platform}-${process.arch}-Release`, 'fatbin');
+const folder = options.folder ?? build;
+
+function skip(reason) {
+  console.log(`skipped: kernel budgets: ${reason}`);
   process.exit(0);
 }
 
-const budgetFile = path.join(cuda, 'budgets.json');
+if (!existsSync(path.join(folder, 'manifest.json'))) skip('nothing has been built: run `npm run build:native` first');
+const manifest = JSON.parse(readFileSync(path.join(folder, 'manifest.json'), 'utf8'));
+if (manifest.reason) skip(`the build has no device code (${manifest.reason})`);
+
+const budgetFile = path.join(root, 'cuda', 'budgets.json');
 const budgets = existsSync(budgetFile) ? JSON.parse(readFileSync(budgetFile, 'utf8')) : [];
 const budgetOf = (kernel) => ({ ...defaults, ...budgets.find((row) => new RegExp(row.kernel).test(kernel)) });
 
@@ -35,7 +35,7 @@ function parse(output) {
   const rows = [];
   let row;
   for (const line of output.split('\n')) {
-    const entry = /Compiling entry function '(\S+)' for '(\w+)'/.exec(line);
+    const entry = /Compiling entry function '(\S+)' for 'sm_(\w+)'/.exec(line);
     if (entry) {
       row = { kernel: entry[1], architecture: entry[2], registers: 0, spillBytes: 0, sharedBytes: 0 };
       rows.push(row);
@@ -51,30 +51,34 @@ function parse(output) {
   return rows;
 }
 
-let broken = 0;
+const problems = [];
 let kernels = 0;
-for (const source of sources.sort()) {
-  const targets = architectures.flatMap((arch) => ['-gencode', `arch=${arch.replace('sm', 'compute')},code=${arch}`]);
-  const includes = ['-I', cuda, '-I', path.join(root, 'csrc/include')];
-  const flags = ['-fatbin', '-m64', '-O3', '-std=c++17', '-Xptxas', '-v', '--threads', '0', '-o', '/dev/null'];
-  const result = spawnSync(compiler, [...flags, ...targets, ...includes, path.join(cuda, source)], {
-    encoding: 'utf8',
-  });
-  if (result.status !== 0) {
-    console.error(result.stderr);
-    process.exit(1);
+for (const module of manifest.modules) {
+  const log = path.join(folder, `${module}.fatbin.log`);
+  const rows = existsSync(log) ? parse(readFileSync(log, 'utf8')) : [];
+  if (rows.length === 0) problems.push(`${module}: no kernels in ${path.relative(root, log)}`);
+  const names = new Set(rows.map((row) => row.kernel));
+  for (const name of names) {
+    const found = new Set(rows.filter((row) => row.kernel === name).map((row) => row.architecture));
+    const missing = manifest.architectures.filter((architecture) => !found.has(String(architecture)));
+    if (missing.length > 0) problems.push(`${module} ${name}: not compiled for sm_${missing.join(', sm_')}`);
   }
-  for (const row of parse(result.stderr + result.stdout)) {
+  for (const row of rows) {
     kernels += 1;
     const budget = budgetOf(row.kernel);
-    const over = Object.keys(defaults).filter((name) => row[name] > budget[name]);
+    const where = `${module} ${row.kernel} sm_${row.architecture}`;
     const figures = `${row.registers} registers, ${row.spillBytes} B spilled, ${row.sharedBytes} B shared`;
-    if (process.argv.includes('--list')) console.log(`${source} ${row.kernel} ${row.architecture}: ${figures}`);
-    for (const name of over) {
-      broken += 1;
-      console.log(`${source} ${row.kernel} ${row.architecture}: ${name} ${row[name]}, budget ${budget[name]}`);
+    if (options.list) console.log(`${where}: ${figures}`);
+    for (const name of Object.keys(defaults).filter((one) => row[one] > budget[one])) {
+      problems.push(`${where}: ${name} ${row[name]}, budget ${budget[name]}`);
     }
   }
 }
-console.log(`${kernels} kernels in ${sources.length} files, ${broken} over budget`);
-process.exit(broken === 0 && kernels > 0 ? 0 : 1);
+for (const problem of problems) console.log(problem);
+const compiled = manifest.architectures.join(';');
+if (compiled !== released) console.log(`reduced: kernel budgets: built for ${compiled} only, releases for ${released}`);
+console.log(
+  `${kernels} kernels in ${manifest.modules.length} modules for sm_${compiled.replaceAll(';', ', sm_')}: ` +
+    `${problems.length} problems`,
+);
+process.exit(problems.length === 0 && kernels > 0 ? 0 : 1);

@@ -10,6 +10,10 @@ export const tree = path.join(scratch, 'tree');
 export const addonInBuild = path.join(tree, 'build', 'Release', 'pagewarp.node');
 export const addonInPrebuilds = path.join(tree, 'prebuilds', `${process.platform}-${process.arch}`, 'pagewarp.node');
 
+/** Device code of the build that the tests run on: compiling it once more for each way to build would take minutes. */
+const fatbins = path.join(root, 'build', 'cmake', `${process.platform}-${process.arch}-Release`, 'fatbin');
+const compiledKernels = process.env['PAGEWARP_FATBIN_DIR'] ?? (existsSync(fatbins) ? fatbins : undefined);
+
 /** Where node-gyp finds Node's headers without a download, if anywhere. */
 export function nodeHeaders(): string | undefined {
   const prefix = path.resolve(process.execPath, '..', '..');
@@ -51,6 +55,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     PAGEWARP_ADDON_PATH: undefined,
     PAGEWARP_COMPILE_CACHE: process.env['PAGEWARP_COMPILE_CACHE'] ?? path.join(scratch, 'objects'),
     PAGEWARP_COMPILE_TREE: tree,
+    PAGEWARP_FATBIN_DIR: compiledKernels,
     CMAKE_CXX_COMPILER_LAUNCHER:
       process.env['CMAKE_CXX_COMPILER_LAUNCHER'] ??
       `${process.execPath};${path.join(root, 'test/package/compile-cache.mjs')}`,

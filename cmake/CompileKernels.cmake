@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DOUTPUT=<fatbin> -P CompileKernels.cmake -- <nvcc> <arguments>...: runs nvcc and keeps what it says (ptxas -v: the
+# registers, spills and shared memory of each kernel) in <fatbin>.log.
+set(command)
+set(isCommand FALSE)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(isCommand)
+    list(APPEND command "${CMAKE_ARGV${i}}")
+  elseif(CMAKE_ARGV${i} STREQUAL "--")
+    set(isCommand TRUE)
+  endif()
+endforeach()
+
+get_filename_component(folder "${OUTPUT}" DIRECTORY)
+file(MAKE_DIRECTORY "${folder}")
+execute_process(COMMAND ${command} OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+  file(REMOVE "${OUTPUT}")
+  message(FATAL_ERROR "${said}")
+endif()
+file(WRITE "${OUTPUT}.log" "${said}")
+string(REGEX MATCHALL "[^\n]*warning[^\n]*" warnings "${said}")
+foreach(warning IN LISTS warnings)
+  message("${warning}")
+endforeach()
