@@ -14,6 +14,9 @@ class GpuExecutor final : public Executor {
  public:
   explicit GpuExecutor(Resources resources);
 
+  /// For commands that launch kernels of their own.
+  Context& context() noexcept { return *context_; }
+
   void start() override;
   void stop() override;
   void begin(const Ref<Stream>& stream, const Command& command) override;

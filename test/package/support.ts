@@ -12,7 +12,9 @@ export const addonInPrebuilds = path.join(tree, 'prebuilds', `${process.platform
 
 /** Device code of the build that the tests run on: compiling it once more for each way to build would take minutes. */
 const fatbins = path.join(root, 'build', 'cmake', `${process.platform}-${process.arch}-Release`, 'fatbin');
-const compiledKernels = process.env['PAGEWARP_FATBIN_DIR'] ?? (existsSync(fatbins) ? fatbins : undefined);
+const manifest = path.join(fatbins, 'manifest.json');
+const hasFatbins = existsSync(manifest) && 'modules' in (JSON.parse(readFileSync(manifest, 'utf8')) as object);
+const compiledKernels = process.env['PAGEWARP_FATBIN_DIR'] ?? (hasFatbins ? fatbins : undefined);
 
 /** Where node-gyp finds Node's headers without a download, if anywhere. */
 export function nodeHeaders(): string | undefined {
