@@ -36,6 +36,7 @@ AttentionPlanInputs planInputs(const Napi::Object& o) {
   in.causal = o.Get("causal").ToBoolean().Value();
   in.window = integer("window");
   in.sinkTokens = integer("sinkTokens");
+  in.gpu = o.Get("gpu").ToBoolean().Value();
   in.workers = integer("workers");
   in.split = integer("split");
   return in;

@@ -77,7 +77,6 @@ void validateAttentionInputs(const AttentionPlanInputs& in) {
   requireRange("window", in.window, 0, std::numeric_limits<int32_t>::max());
   requireRange("sinkTokens", in.sinkTokens, 0, std::numeric_limits<int32_t>::max());
   requireRange("workers", in.workers, 1, 1 << 20);
-  requireRange("rowTile", in.rowTile, 1, 1 << 16);
   requireRange("split", in.split, AttentionPlanInputs::kSplitNever, std::numeric_limits<int32_t>::max());
   if (in.kvLengths.size != in.queryLengths.size)
     reject("there are " + std::to_string(in.queryLengths.size) + " query lengths but " +

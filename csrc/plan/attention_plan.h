@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -39,8 +40,8 @@ struct AttentionPlanInputs {
   Span<int32_t> treeLengths;  ///< [sequences], 0 to 64; with treeMasks
   Span<uint8_t> customBits;   ///< packed, low bit first: sequence after sequence, queryLength x kvLength bits each
 
-  int32_t workers = 1;   ///< what runs items at the same time: threads or resident thread blocks
-  int32_t rowTile = 64;  ///< rows x group size of an item, about
+  bool gpu = false;     ///< row tiles and pieces for thread blocks, see attention_split.h; any plan runs on any device
+  int32_t workers = 1;  ///< what runs items at the same time: threads or multiprocessors
   /// kSplitAuto splits keys so that all workers have work; kSplitNever and a positive length give each row a result
   /// that does not depend on the rest of the batch, bit for bit.
   int32_t split = kSplitAuto;
@@ -65,14 +66,14 @@ class AttentionPlan final : public RefCounted {
   static int64_t measureWorkspace(const AttentionPlanInputs& inputs);
 
  private:
+  /// The array at `at` of the image; null where there is none.
+  template <class T>
+  void setPointer(const T** pointer, int64_t at) const noexcept {
+    *pointer = at == 0 ? nullptr : reinterpret_cast<const T*>(image_.data() + at);
+  }
+
   pw_attention_plan view_{};
-  std::vector<int32_t> rowBegin_, kvLengths_, pageBegin_, pages_, treeLengths_;
-  std::vector<int64_t> customBegin_;
-  std::vector<uint64_t> treeMasks_;
-  std::vector<uint8_t> customBits_;
-  std::vector<pw_row_mask> rowMasks_;
-  std::vector<pw_attention_item> items_;
-  std::vector<pw_attention_merge> merges_;
+  std::vector<std::byte> image_;
 };
 
 }  // namespace pw

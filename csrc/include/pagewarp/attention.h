@@ -27,6 +27,8 @@ typedef struct pw_attention_item {
   int32_t skipBegin, skipEnd;
   int32_t fullBegin, fullEnd;  ///< every row sees every key in between: no mask to evaluate there
   int32_t partial;             ///< first row of partial results in the workspace, or -1 to write the output at once
+  int32_t keys;                ///< of the whole sequence
+  int32_t pageBegin;           ///< of the sequence, in the plan's pages
 } pw_attention_item;
 
 /// Rows whose keys were split: row r joins partial rows partial + s * rows + (r - rowBegin), s = 0 .. splits - 1.
@@ -37,8 +39,26 @@ typedef struct pw_attention_merge {
   int32_t splits;
 } pw_attention_merge;
 
-/// A plan as kernels see it (built by pw::AttentionPlan). Pointers are in the memory of the backend that runs it.
+/// Items come in the order of their row tiles: packed rows (query rows times the heads that share a kv head) up to 16
+/// first, then up to 32, 64, and the rest.
+#define PW_ATTENTION_TILES 4
+static inline int32_t pw_attention_tile_rows(int32_t tile) { return 16 << tile; }
+
+/// A plan in one block of bytes, which may be copied to a device and means the same there: this header, the items right
+/// behind it, then arrays at offsets in bytes from the header, 0 for those that the plan does not have.
+typedef struct pw_attention_image {
+  int32_t itemCount, mergeCount;
+  int32_t tileItems[PW_ATTENTION_TILES];  ///< items of each row tile
+  int32_t rows, sinkTokens;
+  int64_t mergesAt, rowBeginAt, pagesAt, rowMasksAt, treeMasksAt, treeLengthsAt, customBitsAt, customBeginAt;
+  int64_t partialRows;
+  int64_t reserved;
+} pw_attention_image;
+
+/// A plan as kernels see it (built by pw::AttentionPlan). Pointers are in host memory, all of them into the image.
 typedef struct pw_attention_plan {
+  const pw_attention_image* image;
+  int64_t imageBytes;
   int32_t sequences, rows;
   int32_t heads, kvHeads, headDim;
   int32_t pageSize, pagesInPool;
@@ -53,6 +73,7 @@ typedef struct pw_attention_plan {
   const uint8_t* customBits;   ///< or NULL: bit customBegin[sequence] + row * kvLength + key, low bit first
   const int64_t* customBegin;  ///< [sequences], with customBits
   int32_t itemCount, mergeCount;
+  int32_t mergeRows;  ///< of the largest merge
   const pw_attention_item* items;
   const pw_attention_merge* merges;
   int64_t partialRows;   ///< the workspace holds (headDim + 2) floats per partial row and head

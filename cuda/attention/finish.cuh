@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file The end of a row: its weighted sum of values becomes an output and a log-sum-exp.
+#pragma once
+#include "common/dtype.cuh"
+#include "common/reduce.cuh"
+#include "pagewarp/gpu/attention.h"
+
+namespace pw {
+
+struct FinishedRow {
+  float factor;  // on the weighted sum
+  float lse;
+};
+
+/// @param top the largest logit, to which the exponentials in `denominator` are relative; a denominator of 0: no key
+__device__ inline FinishedRow finishRow(const pw_gpu_attention_out& out, int head, float top, float denominator) {
+  const float none = -__builtin_huge_valf();
+  const float sink = out.sinks ? out.sinks[head * out.sinkStride] : none;
+  if (denominator == 0.0f) return {0.0f, sink};
+  if (!out.sinks) return {1.0f / denominator, top + logf(denominator)};
+  const float joint = sink > top ? sink : top;
+  const float weight = expf(top - joint), total = denominator * weight + expf(sink - joint);
+  return {weight / total, joint + logf(total)};
+}
+
+__device__ inline char* outRow(const pw_gpu_attention_out& out, int row, int head) {
+  return floatAt(out.data, out.dtype, row * out.strides[0] + head * out.strides[1]);
+}
+
+__device__ inline void writeLse(const pw_gpu_attention_out& out, int row, int head, float lse) {
+  if (out.lse) out.lse[row * out.lseStrides[0] + head * out.lseStrides[1]] = lse;
+}
+
+__device__ inline float* partialSum(const pw_gpu_partials& partials, int64_t partialRow, int heads, int head, int dim) {
+  return partials.sums + (partialRow * heads + head) * dim;
+}
+
+__device__ inline float* partialState(const pw_gpu_partials& partials, int64_t partialRow, int heads, int head) {
+  return partials.states + (partialRow * heads + head) * 2;
+}
+
+}  // namespace pw
