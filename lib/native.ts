@@ -44,6 +44,8 @@ export interface NativePlanInputs {
   causal: boolean;
   window: number;
   sinkTokens: number;
+  /** Made for a GPU: thread blocks instead of threads. */
+  gpu: boolean;
   workers: number;
   split: number;
 }

@@ -203,12 +203,12 @@ void GpuExecutor::fill(const pw_tensor& to, double value) {
   fillContiguous(*context_, to, value);
 }
 
-void GpuExecutor::attention(const pw_attention_args&) { unavailable("attention"); }
-void GpuExecutor::mergeStates(const pw_merge_states_args&) { unavailable("mergeStates"); }
-void GpuExecutor::appendKv(const pw_append_kv_args&) { unavailable("appendKv"); }
-void GpuExecutor::gatherKv(const pw_gather_kv_args&) { unavailable("gatherKv"); }
-void GpuExecutor::copyPages(const pw_copy_pages_args&) { unavailable("copyPages"); }
-void GpuExecutor::moveSlots(const pw_move_slots_args&) { unavailable("moveSlots"); }
+void GpuExecutor::attention(const pw_attention_args& args) { gpu::attention(*context_, args); }
+void GpuExecutor::mergeStates(const pw_merge_states_args& args) { gpu::mergeStates(*context_, args); }
+void GpuExecutor::appendKv(const pw_append_kv_args& args) { gpu::appendKv(*context_, args); }
+void GpuExecutor::gatherKv(const pw_gather_kv_args& args) { gpu::gatherKv(*context_, args); }
+void GpuExecutor::copyPages(const pw_copy_pages_args& args) { gpu::copyPages(*context_, args); }
+void GpuExecutor::moveSlots(const pw_move_slots_args& args) { gpu::moveSlots(*context_, args); }
 void GpuExecutor::packMatrix(const PackMatrix&) { unavailable("packMatrix"); }
 void GpuExecutor::quantize(const pw_quantize_args&) { unavailable("quantizeMatrix"); }
 void GpuExecutor::linear(const pw_linear_args&) { unavailable("linear"); }

@@ -2,6 +2,7 @@
 #include "plan/attention_plan.h"
 
 #include <algorithm>
+#include <atomic>
 #include <string>
 
 #include "core/error.h"
@@ -277,6 +278,8 @@ AttentionPlan::AttentionPlan(const AttentionPlanInputs& in) {
                 pageBeginAt = image.add(copyOf(in.pageBegin, sequences + 1));
   image_ = image.finish(header);
 
+  static std::atomic<uint64_t> plans{0};
+  view_.id = ++plans;
   view_.image = reinterpret_cast<const pw_attention_image*>(image_.data());
   view_.imageBytes = static_cast<int64_t>(image_.size());
   view_.sequences = static_cast<int32_t>(sequences);

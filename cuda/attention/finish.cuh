@@ -31,12 +31,15 @@ __device__ inline void writeLse(const pw_gpu_attention_out& out, int row, int he
   if (out.lse) out.lse[row * out.lseStrides[0] + head * out.lseStrides[1]] = lse;
 }
 
-__device__ inline float* partialSum(const pw_gpu_partials& partials, int64_t partialRow, int heads, int head, int dim) {
-  return partials.sums + (partialRow * heads + head) * dim;
-}
+/// Where partial results of split rows are: sums [partialRows, heads, headDim], then (top, denominator) [partialRows,
+/// heads].
+struct Partials {
+  float* base;
+  int64_t rows;
+  int heads, dim;
 
-__device__ inline float* partialState(const pw_gpu_partials& partials, int64_t partialRow, int heads, int head) {
-  return partials.states + (partialRow * heads + head) * 2;
-}
+  __device__ float* sum(int64_t row, int head) const { return base + (row * heads + head) * dim; }
+  __device__ float* state(int64_t row, int head) const { return base + rows * heads * dim + (row * heads + head) * 2; }
+};
 
 }  // namespace pw

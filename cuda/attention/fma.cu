@@ -149,9 +149,10 @@ __device__ void writeRows(const pw_gpu_attention_params& p, const pw_attention_i
       if (lane == 0) writeLse(p.out, row.row, row.head, finished.lse);
     } else {
       const int64_t partialRow = static_cast<int64_t>(item.partial) + row.row - item.rowBegin;
-      to = reinterpret_cast<char*>(partialSum(p.partials, partialRow, p.heads, row.head, p.headDim));
+      const Partials partials{p.partials, p.image->partialRows, p.heads, p.headDim};
+      to = reinterpret_cast<char*>(partials.sum(partialRow, row.head));
       dtype = PW_F32;
-      float* state = partialState(p.partials, partialRow, p.heads, row.head);
+      float* state = partials.state(partialRow, row.head);
       if (lane < 2) state[lane] = lane == 0 ? rows.top[r] : rows.denominator[r];
     }
 #pragma unroll

@@ -12,7 +12,7 @@ constexpr int kThreads = 128;
 constexpr int kColumns = 4;
 
 struct PlanParts {
-  const pw_gpu_attention_merge_params& p;
+  const Partials& partials;
   const pw_attention_merge& merge;
   int row, head;  // row within the merge
 
@@ -21,13 +21,11 @@ struct PlanParts {
     return merge.partial + static_cast<int64_t>(part) * merge.rows + row;
   }
   __device__ void state(int part, float& top, float& denominator) const {
-    const float* s = partialState(p.partials, partialRow(part), static_cast<int>(p.heads.divisor), head);
-    top = s[0];
-    denominator = s[1];
+    const float2 state = *reinterpret_cast<const float2*>(partials.state(partialRow(part), head));
+    top = state.x;
+    denominator = state.y;
   }
-  __device__ float value(int part, int d) const {
-    return partialSum(p.partials, partialRow(part), static_cast<int>(p.heads.divisor), head, p.headDim)[d];
-  }
+  __device__ float value(int part, int d) const { return partials.sum(partialRow(part), head)[d]; }
 };
 
 struct StateParts {
@@ -95,14 +93,15 @@ using namespace pw;
 /// Blocks along x go over merges, along y over rows and heads of each.
 extern "C" __global__ void __launch_bounds__(kThreads)
     pw_attention_join(const __grid_constant__ pw_gpu_attention_merge_params p) {
-  const int count = p.image->mergeCount;
+  const int count = p.image->mergeCount, heads = static_cast<int>(p.heads.divisor);
+  const Partials partials{const_cast<float*>(p.partials), p.image->partialRows, heads, p.headDim};
   for (int m = blockIdx.x; m < count; m += gridDim.x) {
     const pw_attention_merge merge = planArray<pw_attention_merge>(p.image, p.image->mergesAt)[m];
-    const int states = merge.rows * static_cast<int>(p.heads.divisor);
+    const int states = merge.rows * heads;
     constexpr int kWarps = kThreads / kWarp;
     for (int i = blockIdx.y * kWarps + threadIdx.x / kWarp; i < states; i += gridDim.y * kWarps) {
       const int row = quotient(i, p.heads), head = remainder(i, row, p.heads);
-      joinParts(PlanParts{p, merge, row, head}, p.out, merge.rowBegin + row, head, p.headDim);
+      joinParts(PlanParts{partials, merge, row, head}, p.out, merge.rowBegin + row, head, p.headDim);
     }
   }
 }

@@ -7,11 +7,16 @@ namespace pw {
 
 __device__ inline uint32_t sharedAddress(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
 
-/// 16 bytes past the first-level cache; both addresses are multiples of 16. Without `wanted` nothing is read and zeros are
-/// written; `from` must be a valid pointer all the same.
+/// 16 bytes past the first-level cache; both addresses are multiples of 16. Without `wanted` nothing is read and zeros
+/// are written; `from` must be a valid pointer all the same.
 __device__ inline void copyAsync16(void* to, const void* from, bool wanted = true) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from),
-               "r"(wanted ? 16 : 0)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(wanted ? 16 : 0)
+               : "memory");
+}
+
+/// The same for 4 bytes, through the first-level cache.
+__device__ inline void copyAsync4(void* to, const void* from, bool wanted = true) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(wanted ? 4 : 0)
                : "memory");
 }
 

@@ -117,7 +117,7 @@ __device__ void forEachToken(const pw_gpu_kv_rows_params& p, Body&& body) {
     const int row = static_cast<int>(pair / p.kvHeads.divisor), head = static_cast<int>(pair % p.kvHeads.divisor);
     const int64_t slot = slotOf(p, row);
     const bool present = slot >= 0 && slot < p.slotCount;
-    if (!present && slot != -1 && threadIdx.x % kWarp == 0) atomicCAS(p.error, 0, PW_INVALID_ARGUMENT);
+    if (!present && slot != -1 && threadIdx.x % kWarp == 0) pw_gpu_report(p.error, PW_INVALID_ARGUMENT, row, slot);
     body(i & 1 ? p.v : p.k, present ? slot : 0, present, row, head);
   }
 }

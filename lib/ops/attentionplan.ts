@@ -2,6 +2,7 @@
 import { invalidArgument, PagewarpError, shapeMismatch } from '../errors.js';
 import type { CacheBatch, PageTable } from '../kv/batch.js';
 import { type NativeAttentionPlan, type NativePlanInputs, native } from '../native.js';
+import type { Device } from '../tensor/device.js';
 import { Resource } from '../tensor/resource.js';
 import type { Replaceable } from '../tensor/stream.js';
 import type { CustomMask, TreeMask } from './treemask.js';
@@ -28,7 +29,9 @@ interface PlanOptions {
    * independent of the rest of the batch, bit for bit. Default `auto`.
    */
   split?: 'auto' | 'none' | number;
-  /** Threads to split for. Default: those of the batch's device, else 1. */
+  /** What the plan is for; it runs elsewhere as well, but slower. Default: the device of the batch, else a CPU. */
+  device?: Device;
+  /** Threads or multiprocessors to split for. Default: those of `device`, else 1. */
   workers?: number;
 }
 
@@ -121,7 +124,8 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
   if ('batch' in options) options.batch.requireFresh();
   const table = pageTableOf(options);
   const queryLengths = integers('queryLengths', 'batch' in options ? options.batch.queryLengths : options.queryLengths);
-  const workers = options.workers ?? ('batch' in options ? options.batch.cache.device.threads : 1);
+  const device = options.device ?? ('batch' in options ? options.batch.cache.device : undefined);
+  const workers = options.workers ?? device?.threads ?? 1;
   if (window !== undefined) checkInteger('window', window, 1);
   if (split !== 'auto' && split !== 'none') checkInteger('split', split, 1);
   for (const [name, value] of Object.entries({ heads, sinkTokens, workers })) checkInteger(name, value, 0);
@@ -140,6 +144,7 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
     causal: mask !== 'none',
     window: window ?? 0,
     sinkTokens,
+    gpu: device?.kind === 'cuda',
     workers,
     split: split === 'auto' ? 0 : split === 'none' ? -1 : split,
     segments: integers(

@@ -243,7 +243,7 @@ export class AttentionBench implements Disposable {
         ...(parameters.window === undefined ? {} : { window: parameters.window }),
         sinkTokens: parameters.sinkTokens ?? 0,
         split: parameters.split ?? 'auto',
-        workers: device.threads,
+        device,
       }),
     );
     this.out = this.#own(Tensor.empty(device, [rows, heads, headDim], outDtype ?? dtype));

@@ -6,6 +6,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "pagewarp/host_device.h"
 #include "pagewarp/kvcache.h"
 #include "pagewarp/tensor.h"
 
@@ -42,7 +43,9 @@ typedef struct pw_attention_merge {
 /// Items come in the order of their row tiles: packed rows (query rows times the heads that share a kv head) up to 16
 /// first, then up to 32, 64, and the rest.
 #define PW_ATTENTION_TILES 4
-static inline int32_t pw_attention_tile_rows(int32_t tile) { return 16 << tile; }
+PW_HOST_DEVICE static inline PW_CONSTEXPR int32_t pw_attention_tile_rows(int32_t tile) {
+  return 16 << tile;
+}
 
 /// A plan in one block of bytes, which may be copied to a device and means the same there: this header, the items right
 /// behind it, then arrays at offsets in bytes from the header, 0 for those that the plan does not have.
@@ -57,6 +60,7 @@ typedef struct pw_attention_image {
 
 /// A plan as kernels see it (built by pw::AttentionPlan). Pointers are in host memory, all of them into the image.
 typedef struct pw_attention_plan {
+  uint64_t id;  ///< of this plan alone
   const pw_attention_image* image;
   int64_t imageBytes;
   int32_t sequences, rows;

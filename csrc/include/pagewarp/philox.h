@@ -7,11 +7,7 @@
 #pragma once
 #include <stdint.h>
 
-#if defined(__CUDACC__)
-#define PW_HOST_DEVICE __host__ __device__
-#else
-#define PW_HOST_DEVICE
-#endif
+#include "pagewarp/host_device.h"
 
 typedef struct pw_philox4 {
   uint32_t x, y, z, w;

@@ -25,19 +25,13 @@ typedef struct pw_gpu_attention_out {
   int32_t dtype;
 } pw_gpu_attention_out;
 
-/// Partial results of split rows: sums [rows, heads, headDim], then (top, denominator) [rows, heads].
-typedef struct pw_gpu_partials {
-  float* sums;
-  float* states;
-} pw_gpu_partials;
-
 typedef struct pw_gpu_attention_params {
   const pw_attention_image* image;  ///< in device memory
   const void* q;
   int64_t qStrides[2];
   pw_gpu_kv_pool k, v;
   pw_gpu_attention_out out;
-  pw_gpu_partials partials;
+  float* partials;           ///< sums [partialRows, heads, headDim], then (top, denominator) [partialRows, heads]
   const float* alibiSlopes;  ///< or NULL
   int64_t slopeStride;
   float scale, softCap;
@@ -51,7 +45,7 @@ typedef struct pw_gpu_attention_params {
 /// Joins the partial results of a plan's merges.
 typedef struct pw_gpu_attention_merge_params {
   const pw_attention_image* image;
-  pw_gpu_partials partials;
+  const float* partials;
   pw_gpu_attention_out out;
   int32_t headDim;
   pw_gpu_divisor heads;

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "pagewarp/gpu/divisor.h"
+#include "pagewarp/gpu/error.h"
 #include "pagewarp/kvcache.h"
 
 /// A pool that tokens are written to or read from, and the tokens themselves, [rows, kvHeads, headDim].
@@ -26,7 +27,7 @@ typedef struct pw_gpu_kv_rows_params {
   int32_t pageSize;
   int32_t vectors;  ///< rows may be accessed in 4 elements at a time
   pw_gpu_divisor kvHeads;
-  int32_t* error;  ///< the device's error word
+  pw_gpu_error* error;
 } pw_gpu_kv_rows_params;
 
 /// One tensor of all layers, as rows of `rowBytes` bytes at strides in bytes.
