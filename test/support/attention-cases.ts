@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The cases of test/cases/attention.json as tests of any devices. */
+import { describe, expect, it } from 'vitest';
+import {
+  bf16ToNumber,
+  type Device,
+  f16ToNumber,
+  numberToBf16,
+  numberToF16,
+  PagedKvCache,
+  PagewarpError,
+} from '../../lib/index.js';
+import { AttentionBench, type AttentionCase, type AttentionInputs, makeInputs, subset } from './attention.js';
+import { type Combination, describeCombination, type GridRecord, runsFull, selectCombinations } from './grid.js';
+import { expectNearlyAsGoodAs } from './tolerance.js';
+
+export interface AttentionRecord extends GridRecord {
+  factor: number;
+}
+
+export interface CaseOptions {
+  devices: readonly { name: string; device: Device }[];
+  /** The float64 contract. */
+  reference: Device;
+  /** The reference is asked about as many whole sequences as this many multiply-adds allow, at least one. */
+  referenceWork: number;
+}
+
+const list = (value: unknown, count: number): number[] =>
+  Array.isArray(value) ? (value as number[]) : new Array<number>(count).fill(value as number);
+
+/** Multiply-adds of Q K^T, about. */
+function cost(c: Combination): number {
+  const kv = list(c['kv'], (c['batch'] as number) ?? 1);
+  const queries = list(c['queries'], kv.length);
+  const heads = (c['heads'] as number) ?? (c['kvHeads'] as number) * (c['group'] as number);
+  return kv.reduce((sum, n, s) => sum + n * (queries[s] as number), 0) * heads * (c['headDim'] as number);
+}
+
+/** Combinations that mean nothing: a causal prefill or a tree of more rows than keys (group C has those on purpose). */
+function isMeaningful(record: AttentionRecord, c: Combination): boolean {
+  if (record.group === 'C' || Array.isArray(c['kv'])) return true;
+  return c['mask'] === 'none' || (c['queries'] as number) <= (c['kv'] as number);
+}
+
+function asCase(record: AttentionRecord, combination: Combination): AttentionCase {
+  const given = Object.entries({ seed: record.seed, ...combination }).filter(([, value]) => value !== null);
+  return Object.fromEntries(given) as unknown as AttentionCase;
+}
+
+function checkedSequences(inputs: AttentionInputs, most: number): number[] {
+  const { lengths, headDim } = inputs.pageTable;
+  const order = [...lengths.keys()].sort((a, b) => (a % 5) - (b % 5) || b - a);
+  const chosen: number[] = [];
+  let work = 0;
+  for (const s of order) {
+    work += (lengths[s] as number) * (inputs.queryLengths[s] as number) * inputs.heads * headDim;
+    if (chosen.length > 0 && work > most) break;
+    chosen.push(s);
+  }
+  return chosen.sort((a, b) => a - b);
+}
+
+const roundings = {
+  f32: (x: number) => x,
+  f16: (x: number) => f16ToNumber(numberToF16(x)),
+  bf16: (x: number) => bf16ToNumber(numberToBf16(x)),
+};
+
+/** Runs one case on every device and judges it by the tolerance rule. */
+export async function checkAttentionCase(
+  parameters: AttentionCase,
+  factor: number,
+  options: CaseOptions,
+): Promise<void> {
+  const inputs = makeInputs(parameters);
+  const sequences = checkedSequences(inputs, options.referenceWork);
+  using oracle = new AttentionBench(options.reference, subset(inputs, sequences), 'f32');
+  const exact = await oracle.run();
+  // The least error that any implementation with this output type has.
+  const naive = exact.out.map(roundings[parameters.dtype ?? 'f32']);
+  for (const { name, device } of options.devices) {
+    using bench = new AttentionBench(device, inputs);
+    const { out, lse } = await bench.run();
+    const kernel = bench.rowsOf(out, sequences);
+    expectNearlyAsGoodAs({ kernel, naive, exact: exact.out }, { factor, what: `out on ${name}` });
+    const kernelLse = bench.rowsOf(lse, sequences);
+    expectNearlyAsGoodAs(
+      { kernel: kernelLse, naive: exact.lse, exact: exact.lse },
+      { floor: 2e-5, what: `lse on ${name}` },
+    );
+    expect(out.some(Number.isNaN) || lse.some(Number.isNaN), `unwritten or NaN results on ${name}`).toBe(false);
+  }
+}
+
+/** A cache type that no backend stores yet is refused, not replaced. */
+function checkRefused(parameters: AttentionCase, device: Device): void {
+  const { kvHeads, headDim, pageSize } = parameters;
+  const make = (): PagedKvCache =>
+    new PagedKvCache(device, { layers: 1, pages: 4, kvHeads, headDim, pageSize, dtype: parameters.cache as 'fp8e4m3' });
+  expect(make).toThrow(PagewarpError);
+  expect(make).toThrow(/not supported/);
+}
+
+/** A test per selected combination of the record. @param keep which of them are run */
+export function describeAttentionRecord(
+  record: AttentionRecord,
+  options: CaseOptions,
+  keep: (combination: Combination) => boolean = () => true,
+): void {
+  describe(`attention ${record.group}: ${record.name}`, () => {
+    for (const combination of selectCombinations(record, cost, (c) => isMeaningful(record, c) && keep(c))) {
+      const parameters = asCase(record, combination);
+      const title = describeCombination(combination);
+      if (!['f32', 'f16', 'bf16', 'i8'].includes(parameters.cache ?? 'f32')) {
+        it(`refuses ${title}`, () => checkRefused(parameters, options.reference));
+      } else {
+        it(title, () => checkAttentionCase(parameters, record.factor, options), runsFull ? 600_000 : 60_000);
+      }
+    }
+  });
+}
+
+export { cost as attentionCost };
