@@ -11,7 +11,16 @@ import {
   PagewarpError,
 } from '../../lib/index.js';
 import { AttentionBench, type AttentionCase, type AttentionInputs, makeInputs, subset } from './attention.js';
-import { type Combination, describeCombination, type GridRecord, runsFull, selectCombinations } from './grid.js';
+import type { NamedDevice } from './devices.js';
+import {
+  type Combination,
+  combinations,
+  describeCombination,
+  type GridRecord,
+  runsFull,
+  selectCombinations,
+} from './grid.js';
+import { announceSkip } from './skip.js';
 import { expectNearlyAsGoodAs } from './tolerance.js';
 
 export interface AttentionRecord extends GridRecord {
@@ -19,7 +28,7 @@ export interface AttentionRecord extends GridRecord {
 }
 
 export interface CaseOptions {
-  devices: readonly { name: string; device: Device }[];
+  devices: readonly NamedDevice[];
   /** The float64 contract. */
   reference: Device;
   /** The reference is asked about as many whole sequences as this many multiply-adds allow, at least one. */
@@ -102,14 +111,23 @@ function checkRefused(parameters: AttentionCase, device: Device): void {
   expect(make).toThrow(/not supported/);
 }
 
-/** A test per selected combination of the record. @param keep which of them are run */
-export function describeAttentionRecord(
-  record: AttentionRecord,
-  options: CaseOptions,
-  keep: (combination: Combination) => boolean = () => true,
-): void {
+export interface Reduction {
+  /** Combinations of more multiply-adds are left out, and said to be. */
+  mostWork: number;
+  /** Changes what every combination is run with. */
+  change?: (combination: Combination) => Combination;
+}
+
+/** A test per selected combination of the record. */
+export function describeAttentionRecord(record: AttentionRecord, options: CaseOptions, reduction?: Reduction): void {
+  const most = runsFull || !reduction ? Number.POSITIVE_INFINITY : reduction.mostWork;
+  const keep = (c: Combination): boolean => isMeaningful(record, c) && cost(c) <= most;
+  const large = combinations(record).filter((c) => isMeaningful(record, c) && cost(c) > most).length;
+  if (large > 0)
+    announceSkip(`group ${record.group}, ${record.name}: ${large} large combinations; PAGEWARP_FULL=1 runs all`);
   describe(`attention ${record.group}: ${record.name}`, () => {
-    for (const combination of selectCombinations(record, cost, (c) => isMeaningful(record, c) && keep(c))) {
+    for (const selected of selectCombinations(record, cost, keep)) {
+      const combination = reduction?.change?.(selected) ?? selected;
       const parameters = asCase(record, combination);
       const title = describeCombination(combination);
       if (!['f32', 'f16', 'bf16', 'i8'].includes(parameters.cache ?? 'f32')) {
@@ -120,5 +138,3 @@ export function describeAttentionRecord(
     }
   });
 }
-
-export { cost as attentionCost };

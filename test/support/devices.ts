@@ -3,8 +3,13 @@ import { afterAll } from 'vitest';
 import { Device } from '../../lib/index.js';
 import { availableIsas } from './isa.js';
 
+export interface NamedDevice {
+  name: string;
+  device: Device;
+}
+
 /** Devices of every instruction set that this machine has, with one and two threads; closed after the file's tests. */
-export function everyCpu(threadCounts: readonly number[] = [1, 2]): { name: string; device: Device }[] {
+export function everyCpu(threadCounts: readonly number[] = [1, 2]): NamedDevice[] {
   const devices = availableIsas().flatMap((isa) =>
     threadCounts.map((threads) => ({ name: `${isa}, ${threads} threads`, device: Device.cpu({ isa, threads }) })),
   );
