@@ -74,25 +74,32 @@ function mergesOf(
   { scores, kinds }: SentencePieceVocabulary,
   ids: ReadonlyMap<string, number>,
 ): { merges: [string, string][]; ranks: number[] } {
-  const joinable = (id: number) =>
-    kinds[id] === TokenKind.Normal || kinds[id] === TokenKind.UserDefined || kinds[id] === TokenKind.Unused;
   const distinct = [...new Set(Array.from(scores))].sort((a, b) => b - a);
   const rankOfScore = new Map(distinct.map((score, rank) => [score, rank]));
+  const joinable = new Set<string>();
+  for (const [piece, id] of ids) {
+    if (kinds[id] === TokenKind.Normal || kinds[id] === TokenKind.UserDefined || kinds[id] === TokenKind.Unused) {
+      joinable.add(piece);
+    }
+  }
   const merges: [string, string][] = [];
   const ranks: number[] = [];
-  for (const [piece, id] of ids) {
-    if (!joinable(id)) continue;
-    const characters = Array.from(piece);
-    let left = '';
-    for (const [at, character] of characters.entries()) {
-      left += character;
-      const right = piece.slice(left.length);
-      if (right === '') break;
-      const isPiece = (part: string, length: number) => length === 1 || joinable(ids.get(part) ?? -1);
-      if (!isPiece(left, at + 1) || !isPiece(right, characters.length - at - 1)) continue;
+  for (const piece of joinable) {
+    const rank = rankOfScore.get(scores[ids.get(piece) as number] as number) as number;
+    const first = characterLength(piece, 0);
+    for (let at = first; at < piece.length; at += characterLength(piece, at)) {
+      const left = piece.slice(0, at);
+      if (at !== first && !joinable.has(left)) continue;
+      const right = piece.slice(at);
+      if (right.length !== characterLength(piece, at) && !joinable.has(right)) continue;
       merges.push([left, right]);
-      ranks.push(rankOfScore.get(scores[id] as number) as number);
+      ranks.push(rank);
     }
   }
   return { merges, ranks };
+}
+
+/** UTF-16 units of the character at `index`. */
+function characterLength(text: string, index: number): number {
+  return (text.codePointAt(index) as number) > 0xffff ? 2 : 1;
 }
