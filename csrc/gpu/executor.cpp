@@ -5,27 +5,14 @@
 #include "core/error.h"
 #include "gpu/event.h"
 #include "gpu/ops.h"
+#include "gpu/rows.h"
+#include "pagewarp/matrix_layout.h"
 
 namespace pw::gpu {
 namespace {
 
 [[noreturn]] void unavailable(const char* op) {
   throw Error(PW_UNSUPPORTED, std::string("the op ") + op + " is not available on CUDA yet");
-}
-
-bool isContiguous(const pw_tensor& t) {
-  int64_t expected = 1;
-  for (int d = t.rank - 1; d >= 0; --d) {
-    if (t.shape[d] != 1 && t.strides[d] != expected) return false;
-    expected *= t.shape[d];
-  }
-  return true;
-}
-
-size_t byteCount(const pw_tensor& t) {
-  int64_t count = pw_dtype_size(t.dtype);
-  for (int d = 0; d < t.rank; ++d) count *= t.shape[d];
-  return static_cast<size_t>(count);
 }
 
 /// What a pw::Stream keeps of its GpuStream, which the executor owns: when the former goes, the latter may.
@@ -178,30 +165,31 @@ void GpuExecutor::waitEvent(const Ref<Event>& event, uint64_t recording, bool re
   current_->current().holds.emplace_back(mark);
 }
 
-void GpuExecutor::copy(const pw_tensor& from, const pw_tensor& to) {
-  if (from.dtype != to.dtype || !isContiguous(from) || !isContiguous(to)) unavailable("copy");
-  context_->copy(to.data, from.data, byteCount(to));
-}
+void GpuExecutor::copy(const pw_tensor& from, const pw_tensor& to) { gpu::copy(*context_, from, to); }
 
 void GpuExecutor::upload(const void* from, const pw_tensor& to) {
-  if (!isContiguous(to)) unavailable("write into a strided view");
   const size_t bytes = byteCount(to);
+  const bool staged = !isContiguous(to);
+  pw_tensor dense = contiguousLike(to);
+  if (staged) dense.data = context_->scratch(bytes);
   if (&context_->target() == current_)
-    current_->copyIn(to.data, from, bytes);
+    current_->copyIn(dense.data, from, bytes);
   else
-    context_->copy(to.data, context_->upload(from, bytes), bytes);
+    context_->copy(dense.data, context_->upload(from, bytes), bytes);
+  if (staged) gpu::copy(*context_, dense, to);
 }
 
 void GpuExecutor::download(const pw_tensor& from, void* to) {
   requireStream();
-  if (!isContiguous(from)) unavailable("read from a strided view");
-  current_->copyOut(to, from.data, byteCount(from));
+  pw_tensor dense = contiguousLike(from);
+  if (!isContiguous(from)) {
+    dense.data = context_->scratch(byteCount(from));
+    gpu::copy(*context_, from, dense);
+  }
+  current_->copyOut(to, dense.data, byteCount(from));
 }
 
-void GpuExecutor::fill(const pw_tensor& to, double value) {
-  if (!isContiguous(to)) unavailable("fill of a strided view");
-  fillContiguous(*context_, to, value);
-}
+void GpuExecutor::fill(const pw_tensor& to, double value) { gpu::fill(*context_, to, value); }
 
 void GpuExecutor::attention(const pw_attention_args& args) { gpu::attention(*context_, args); }
 void GpuExecutor::mergeStates(const pw_merge_states_args& args) { gpu::mergeStates(*context_, args); }
@@ -210,14 +198,20 @@ void GpuExecutor::gatherKv(const pw_gather_kv_args& args) { gpu::gatherKv(*conte
 void GpuExecutor::copyPages(const pw_copy_pages_args& args) { gpu::copyPages(*context_, args); }
 void GpuExecutor::moveSlots(const pw_move_slots_args& args) { gpu::moveSlots(*context_, args); }
 void GpuExecutor::packMatrix(const PackMatrix&) { unavailable("packMatrix"); }
-void GpuExecutor::quantize(const pw_quantize_args&) { unavailable("quantizeMatrix"); }
-void GpuExecutor::linear(const pw_linear_args&) { unavailable("linear"); }
-void GpuExecutor::embedding(const pw_embedding_args&) { unavailable("embedding"); }
-void GpuExecutor::gatherRows(const pw_gather_rows_args&) { unavailable("gatherRows"); }
-void GpuExecutor::rmsNorm(const pw_rmsnorm_args&) { unavailable("rmsNorm"); }
-void GpuExecutor::ropeTable(const pw_rope_table_args&) { unavailable("ropeTable"); }
-void GpuExecutor::rope(const pw_rope_args&) { unavailable("rope"); }
-void GpuExecutor::gated(const pw_gated_args&) { unavailable("gated"); }
+void GpuExecutor::quantize(const pw_quantize_args& args) {
+  if (isPacked(args.weight.format)) unavailable("quantizeMatrix to a packed format");
+  gpu::copy(*context_, args.x, denseView(args.weight));
+}
+void GpuExecutor::linear(const pw_linear_args& args) {
+  if (isPacked(args.weight.format)) unavailable("linear over packed weights");
+  linearDense(*context_, args);
+}
+void GpuExecutor::embedding(const pw_embedding_args& args) { gpu::embedding(*context_, args); }
+void GpuExecutor::gatherRows(const pw_gather_rows_args& args) { gpu::gatherRows(*context_, args); }
+void GpuExecutor::rmsNorm(const pw_rmsnorm_args& args) { gpu::rmsNorm(*context_, args); }
+void GpuExecutor::ropeTable(const pw_rope_table_args& args) { gpu::ropeTable(*context_, args); }
+void GpuExecutor::rope(const pw_rope_args& args) { gpu::rope(*context_, args); }
+void GpuExecutor::gated(const pw_gated_args& args) { gpu::gated(*context_, args); }
 void GpuExecutor::argmax(const pw_argmax_args&) { unavailable("argmax"); }
 void GpuExecutor::sample(const pw_sample_args&) { unavailable("sample"); }
 void GpuExecutor::verify(const pw_verify_args&) { unavailable("verify"); }

@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/float16.h"
 #include "gpu/ops.h"
+#include "gpu/rows.h"
 
 namespace pw::gpu {
 namespace {
@@ -44,17 +45,17 @@ uint64_t pattern(pw_dtype dtype, double value) {
 
 }  // namespace
 
-void fillContiguous(Context& context, const pw_tensor& to, double value) {
-  size_t count = 1;
-  for (int d = 0; d < to.rank; ++d) count *= static_cast<size_t>(to.shape[d]);
+void fill(Context& context, const pw_tensor& to, double value) {
   const uint64_t bits = pattern(to.dtype, value);
-  if (pw_dtype_size(to.dtype) < 8) {
-    context.fill(to.data, static_cast<size_t>(pw_dtype_size(to.dtype)), static_cast<uint32_t>(bits), count);
-  } else if (static_cast<uint32_t>(bits) == bits >> 32) {
-    context.fill(to.data, 4, static_cast<uint32_t>(bits), 2 * count);
-  } else {
-    throw Error(PW_UNSUPPORTED, "filling i64 with a number other than 0 and -1 is not available on CUDA yet");
+  const bool inWords = pw_dtype_size(to.dtype) < 8 || static_cast<uint32_t>(bits) == bits >> 32;
+  if (inWords && isContiguous(to)) {
+    const size_t size = pw_dtype_size(to.dtype) < 8 ? static_cast<size_t>(pw_dtype_size(to.dtype)) : 4;
+    return context.fill(to.data, size, static_cast<uint32_t>(bits), byteCount(to) / size);
   }
+  pw_tensor from = to;  // one element, seen everywhere
+  from.data = const_cast<void*>(context.upload(&bits, sizeof bits));
+  for (int64_t& stride : from.strides) stride = 0;
+  copy(context, from, to);
 }
 
 }  // namespace pw::gpu

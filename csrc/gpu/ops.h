@@ -4,14 +4,30 @@
 /// refused there (lib/ops/supports.ts), and throws Error(PW_UNSUPPORTED) here.
 #pragma once
 #include "gpu/context.h"
+#include "pagewarp/activation.h"
 #include "pagewarp/attention.h"
+#include "pagewarp/embedding.h"
 #include "pagewarp/kvcache.h"
+#include "pagewarp/linear.h"
+#include "pagewarp/norm.h"
+#include "pagewarp/rope.h"
 #include "pagewarp/tensor.h"
 
 namespace pw::gpu {
 
-/// Sets every element of a contiguous tensor.
-void fillContiguous(Context& context, const pw_tensor& to, double value);
+/// Element-wise copy between tensors of one shape; converts when the dtypes differ.
+void copy(Context& context, const pw_tensor& from, const pw_tensor& to);
+/// Sets every element.
+void fill(Context& context, const pw_tensor& to, double value);
+
+/// Over weights of f32, f16 and bf16.
+void linearDense(Context& context, const pw_linear_args& args);
+void embedding(Context& context, const pw_embedding_args& args);
+void gatherRows(Context& context, const pw_gather_rows_args& args);
+void rmsNorm(Context& context, const pw_rmsnorm_args& args);
+void ropeTable(Context& context, const pw_rope_table_args& args);
+void rope(Context& context, const pw_rope_args& args);
+void gated(Context& context, const pw_gated_args& args);
 
 void attention(Context& context, const pw_attention_args& args);
 void mergeStates(Context& context, const pw_merge_states_args& args);

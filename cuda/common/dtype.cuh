@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file Activations of any floating type, read and written as f32. The type is a value known at run time: a branch that
-/// all threads take alike costs nothing beside a 16-byte access, and saves an instance per combination of types.
+/// @file Activations of any floating type, read and written as f32. The type is a value known at run time: a branch
+/// that all threads take alike costs nothing beside a 16-byte access, and saves an instance per combination of types.
 ///
 /// Conversions are PTX: <cuda_fp16.h> doubles what a small file takes to compile.
 #pragma once
@@ -91,9 +91,9 @@ __device__ inline float roundTo(int dtype, float x) {
   return dtype == PW_F16 ? halfToFloat(floatToHalf(x)) : bfloatToFloat(floatToBfloat(x));
 }
 
-/// Elements [i, i + N) in one access of 16 bytes (f32 and N = 4, 16-bit types and N = 8), of 8 bytes (16-bit types and N
-/// = 4), or of one element (N = 1). The address must be a multiple of the access. f32 with N = 8 does not exist: its two
-/// accesses would each touch every sector.
+/// Elements [i, i + N) in one access of 16 bytes (f32 and N = 4, 16-bit types and N = 8), of 8 bytes (16-bit types and
+/// N = 4), or of one element (N = 1). The address must be a multiple of the access. f32 with N = 8 does not exist: its
+/// two accesses would each touch every sector.
 template <int N>
 __device__ inline void loadChunk(const void* p, int dtype, int64_t i, float (&x)[N]) {
   static_assert(N == 1 || N == 4 || N == 8, "chunks have 1, 4 or 8 elements");
@@ -120,9 +120,8 @@ __device__ inline void storeChunk(void* p, int dtype, int64_t i, const float (&x
   if constexpr (N == 1) {
     storeFloat(p, dtype, i, x[0]);
   } else if constexpr (N == 8) {
-    *reinterpret_cast<uint4*>(static_cast<uint16_t*>(p) + i) =
-        make_uint4(pack2(x[0], x[1], dtype), pack2(x[2], x[3], dtype), pack2(x[4], x[5], dtype),
-                   pack2(x[6], x[7], dtype));
+    *reinterpret_cast<uint4*>(static_cast<uint16_t*>(p) + i) = make_uint4(
+        pack2(x[0], x[1], dtype), pack2(x[2], x[3], dtype), pack2(x[4], x[5], dtype), pack2(x[6], x[7], dtype));
   } else if (dtype == PW_F32) {
     *reinterpret_cast<float4*>(static_cast<float*>(p) + i) = make_float4(x[0], x[1], x[2], x[3]);
   } else {

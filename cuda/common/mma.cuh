@@ -9,8 +9,8 @@ namespace pw {
 
 /// sum += a . b over 16 columns: a is 16 x 16, b is 16 x 8, both f16 (kDtype PW_F16) or bf16, sum is f32.
 ///
-/// Lane l = 4 g + t holds, of a, columns 2t, 2t + 1 of rows g and g + 8, then columns 2t + 8, 2t + 9 of these rows; of b,
-/// rows 2t, 2t + 1, then 2t + 8, 2t + 9, of column g; of the sum, columns 2t, 2t + 1 of row g, then of row g + 8.
+/// Lane l = 4 g + t holds, of a, columns 2t, 2t + 1 of rows g and g + 8, then columns 2t + 8, 2t + 9 of these rows; of
+/// b, rows 2t, 2t + 1, then 2t + 8, 2t + 9, of column g; of the sum, columns 2t, 2t + 1 of row g, then of row g + 8.
 template <int kDtype>
 __device__ inline void mma16x8x16(float (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   if (kDtype == PW_F16)

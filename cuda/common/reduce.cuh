@@ -29,8 +29,8 @@ __device__ inline T reduceWarp(T value, Combine combine) {
   return value;
 }
 
-/// Every thread of the block gets the result; blockDim.x is a multiple of 32. `warps` is shared memory for one value per
-/// warp. Begins and ends with a barrier, so that it can be reused at once.
+/// Every thread of the block gets the result; blockDim.x is a multiple of 32. `warps` is shared memory for one value
+/// per warp. Begins and ends with a barrier, so that it can be reused at once.
 template <class T, class Combine>
 __device__ inline T reduceBlock(T value, Combine combine, T* warps) {
   value = reduceWarp(value, combine);

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What a shared test body (test/bodies) runs on: every backend is judged by the same cases against the same reference. */
+import { Device } from '../../lib/index.js';
+import { availableIsas } from './isa.js';
+import { announceSkip } from './skip.js';
+
+/** One device under test. */
+export interface Judged {
+  name: string;
+  run<T>(body: (device: Device) => Promise<T>): Promise<T>;
+}
+
+export interface Judges {
+  /** Devices for a case; few or none for large ones. */
+  devices(large?: boolean): Judged[];
+  /** The cases that this backend runs. */
+  select<T>(cases: T[], what: string): T[];
+}
+
+function cpu(options: Parameters<typeof Device.cpu>[0]): Judged {
+  return {
+    name: JSON.stringify(options),
+    run: async (body) => {
+      using device = Device.cpu(options);
+      return await body(device);
+    },
+  };
+}
+
+/** The float64 contract of every op. */
+export const reference: Judged = cpu({ isa: 'reference', threads: 1 });
+
+/** All instruction sets, with one and two threads; only the best for large cases. */
+export const cpuJudges: Judges = {
+  devices(large) {
+    const isas = availableIsas();
+    if (large) return isas.slice(-1).map((isa) => cpu({ isa, threads: 2 }));
+    return isas.flatMap((isa) => [1, 2].map((threads) => cpu({ isa, threads })));
+  },
+  select: (cases) => cases,
+};
+
+/**
+ * The (simulated) GPU. `PAGEWARP_REAL_GPU=1`, a real one, runs all cases; the simulated one every `stride`-th of those that
+ * are not large, and says how many that leaves out.
+ */
+export function cudaJudges(device: Device, stride = 1): Judges {
+  const isReal = process.env['PAGEWARP_REAL_GPU'] === '1';
+  return {
+    devices: () => [{ name: device.name, run: (body) => body(device) }],
+    select(cases, what) {
+      if (isReal) return cases;
+      const kept = cases
+        .filter((one) => (one as { large?: boolean }).large !== true)
+        .filter((_, i) => i % stride === 0);
+      const left = cases.length - kept.length;
+      if (left > 0) announceSkip(`${what} on the simulated GPU: ${left} of ${cases.length} cases`);
+      return kept;
+    },
+  };
+}
