@@ -66,8 +66,16 @@ export {
 } from './ops/verify.js';
 export { formatOfGgufType, type MatrixFormat, matrixFormats, type RoundingFormat } from './quant/format.js';
 export { type BlockOptions, type MatrixBlocks, PackedMatrix, type PackOptions } from './quant/matrix.js';
-export type { Draft, Drafter } from './speculate/drafter.js';
+export { type AdaptiveNgramOptions, adaptiveNgrams } from './speculate/adaptivengrams.js';
+export { firstOf, merged } from './speculate/compose.js';
+export type { Draft, Drafter, DraftOutcome, DraftTarget } from './speculate/drafter.js';
+export { type DraftModelOptions, draftModel } from './speculate/draftmodel.js';
+export { type LookaheadOptions, lookahead } from './speculate/lookahead.js';
 export { type PromptLookupOptions, promptLookup } from './speculate/promptlookup.js';
+export { type SelfSpeculationOptions, selfSpeculation } from './speculate/selfspeculation.js';
+export { type SuffixLookupOptions, suffixLookup } from './speculate/suffixlookup.js';
+export { type TokenRecyclingOptions, tokenRecycling } from './speculate/tokenrecycling.js';
+export { type OptimalTreeOptions, optimalTree, type TreeShape, treeOfPaths } from './speculate/tree.js';
 export {
   type CpuIsa,
   type CpuOptions,

@@ -6,7 +6,11 @@ import { PagewarpError } from '../errors.js';
 import type { GenerateOptions } from '../generate/options.js';
 import type { StoredCacheDType } from '../kv/layer.js';
 import type { LoadOptions } from '../model/load.js';
+import { adaptiveNgrams } from '../speculate/adaptivengrams.js';
+import { lookahead } from '../speculate/lookahead.js';
 import { promptLookup } from '../speculate/promptlookup.js';
+import { suffixLookup } from '../speculate/suffixlookup.js';
+import { tokenRecycling } from '../speculate/tokenrecycling.js';
 import type { CpuIsa, CpuOptions } from '../tensor/device.js';
 
 /** A mistake on the command line: message and usage, no stack. */
@@ -40,6 +44,7 @@ export const samplingOptions: Options = {
   stop: { type: 'string', multiple: true },
   'ignore-end': { type: 'boolean' },
   speculate: { type: 'string' },
+  draft: { type: 'string' },
   stats: { type: 'boolean' },
 };
 
@@ -96,19 +101,31 @@ export function loadOptions(args: Arguments): LoadOptions {
     ...defined({
       contextLength: args.number('context'),
       chunk: args.number('chunk'),
+      draft: args.text('draft'),
       cacheDType: args.text('cache-type') as StoredCacheDType | undefined,
     }),
     device: Object.keys(cpu).length > 0 ? cpu : 'auto',
   };
 }
 
+/** Values of --speculate. */
+const drafters = {
+  auto: () => 'auto' as const,
+  off: () => 'off' as const,
+  lookup: () => promptLookup(),
+  suffix: () => suffixLookup(),
+  recycling: () => tokenRecycling(),
+  ngrams: () => adaptiveNgrams(),
+  lookahead: () => lookahead(),
+};
+
 export function generateOptions(args: Arguments): GenerateOptions {
   const seed = args.text('seed');
   if (seed !== undefined && !/^-?\d+$/.test(seed)) throw new UsageError(`--seed is "${seed}", but must be an integer`);
   const stop = args.texts('stop').map((text) => text.replaceAll('\\n', '\n'));
-  const speculate = args.text('speculate') ?? 'off';
-  if (speculate !== 'off' && speculate !== 'lookup') {
-    throw new UsageError(`--speculate is "${speculate}", but must be "lookup" or "off"`);
+  const speculate = args.text('speculate') ?? 'auto';
+  if (!Object.hasOwn(drafters, speculate)) {
+    throw new UsageError(`--speculate is "${speculate}", but must be one of ${Object.keys(drafters).join(', ')}`);
   }
   return defined({
     maxTokens: args.number('max-tokens'),
@@ -122,7 +139,7 @@ export function generateOptions(args: Arguments): GenerateOptions {
     seed: seed === undefined ? undefined : BigInt(seed),
     stop,
     ignoreEnd: args.flag('ignore-end'),
-    speculate: speculate === 'lookup' ? promptLookup() : undefined,
+    speculate: drafters[speculate as keyof typeof drafters](),
   });
 }
 

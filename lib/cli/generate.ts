@@ -24,7 +24,9 @@ Writes text that continues the prompt (from standard input when it is "-").
       --seed N             repeatable sampling
       --stop TEXT          stop before TEXT; may be repeated; \\n is a line break
       --ignore-end         go on after the model's own end
-      --speculate lookup   draft from what was written before, verify several tokens at once
+      --speculate auto|off|lookup|suffix|recycling|ngrams|lookahead
+                           draft several tokens and verify them at once; auto (default): as far as it pays
+      --draft FILE         a smaller model of the same vocabulary that drafts for auto
       --threads N  --isa portable|avx2|avx512
       --context N  --cache-type f16|f32|bf16|i8  --chunk N
       --stats              timings on standard error

@@ -41,11 +41,16 @@ export function statistics(model: LanguageModel, result: GenerateResult): string
       `ended by ${result.finishReason}`,
   ];
   if (speculation) {
-    const { drafted, accepted, acceptanceRate, passes, meanEmittedLength } = speculation;
+    const { drafted, accepted, acceptanceRate, passes, plainSteps, meanEmittedLength, timeSaved } = speculation;
     lines.push(
       `drafts   ${accepted} of ${drafted} tokens accepted (${(100 * acceptanceRate).toFixed(0)} %), ` +
-        `${meanEmittedLength.toFixed(2)} tokens per pass in ${passes} passes`,
+        `${(meanEmittedLength && meanEmittedLength - 1).toFixed(2)} accepted and ${meanEmittedLength.toFixed(2)} emitted per pass ` +
+        `in ${passes} passes, ${plainSteps} steps without a draft`,
     );
+    if (timeSaved !== undefined) {
+      const times = `${Math.abs(1000 * timeSaved).toFixed(0)} ms ${timeSaved < 0 ? 'lost' : 'saved'}`;
+      lines.push(`         about ${times}, ${(1000 * speculation.draftTime).toFixed(0)} ms spent drafting`);
+    }
   }
   return `${lines.join('\n')}\n`;
 }

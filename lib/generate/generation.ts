@@ -2,7 +2,6 @@
 import { invalidArgument, PagewarpError } from '../errors.js';
 import type { LlamaRunner } from '../model/llama.js';
 import { TokenSequence } from '../model/sequence.js';
-import type { Drafter } from '../speculate/drafter.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Detokenizer } from '../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -10,6 +9,7 @@ import { Interrupt } from './interrupt.js';
 import type { ResolvedOptions } from './options.js';
 import { type GenerateChunk, type GenerateResult, Recorder } from './result.js';
 import { type Drawn, Sampler } from './sampler.js';
+import { Pace, Speculation } from './speculation.js';
 import { StopMatcher } from './stop.js';
 
 /** What a generation needs of its model. */
@@ -94,7 +94,9 @@ async function* run(
     for (const resource of resources.reverse()) resource[Symbol.dispose]();
     sequence?.release();
     if (!given) sequence?.dispose();
-    settle.resolve(recorder.result(options.seed, options.drafter !== undefined));
+    if (options.ownsDrafter) options.drafter?.dispose();
+    else options.drafter?.reset(); // what it holds of this sequence
+    settle.resolve(recorder.result(options.seed));
   }
 }
 
@@ -135,9 +137,24 @@ class Decoder implements Disposable {
 
   async *run(prompt: readonly number[]): AsyncGenerator<GenerateChunk, void, void> {
     this.#begin(prompt);
-    const { first } = await this.#prefill();
+    let { first } = (await this.#prefill()) as { first: Promise<Drawn> | undefined };
     const { drafter } = this.#options;
-    yield* drafter ? this.#speculate(first, drafter) : this.#decode(first);
+    if (!drafter) return yield* this.#decode(first as Promise<Drawn>, Number.POSITIVE_INFINITY);
+    const { runner } = this.#context;
+    const speculation = new Speculation(runner, this.#sequence, this.#options, drafter, this.#sampler, this.#interrupt);
+    this.#recorder.speculation = speculation;
+    yield this.#emit([await this.#interrupt.wait(first as Promise<Drawn>)]);
+    while (!this.#finished) {
+      const rest = speculation.rest;
+      if (rest === 0) {
+        yield this.#emit(await speculation.pass(this.#remaining));
+        continue;
+      }
+      const pace = new Pace();
+      first = this.#step();
+      yield* this.#decode(first, rest, pace);
+      speculation.rested(pace);
+    }
   }
 
   dispose(): void {
@@ -172,7 +189,6 @@ class Decoder implements Disposable {
     this.#remaining = Math.min(this.#options.maxTokens, room);
     this.#sampler = new Sampler(runner.stream, this.#options, tokens, tokens.length + this.#remaining);
     this.#detokenizer = tokenizer.detokenizer({ previous: tokens.at(-1) as number });
-    this.#options.drafter?.reset();
   }
 
   /** Computes what of the sequence is not cached, chunk by chunk, and draws the first token. */
@@ -200,59 +216,37 @@ class Decoder implements Disposable {
   }
 
   /**
-   * Token by token. The next step is enqueued before this one's token is known to the host (it is where the device needs
-   * it): the device never waits for JavaScript. At the end one step too many has run, and is forgotten.
+   * Token by token, up to `most` of them. The next step is enqueued before this one's token is known to the host (it is where
+   * the device needs it): the device never waits for JavaScript. At the end one step too many has run, and is forgotten.
    */
-  async *#decode(first: Promise<Drawn>): AsyncGenerator<GenerateChunk, void, void> {
+  async *#decode(first: Promise<Drawn>, most: number, pace?: Pace): AsyncGenerator<GenerateChunk, void, void> {
     let drawn = first;
-    for (;;) {
-      const ahead = this.#remaining > 1 ? this.#enqueueNext() : undefined;
+    for (let left = Math.min(most, this.#remaining); ; left--) {
+      const ahead = left > 1 ? this.#enqueueNext() : undefined;
       const token = await this.#interrupt.wait(drawn);
+      pace?.tick();
       yield this.#emit([token]);
-      if (this.#finished) return;
-      // Not finished means that a token remained, so a step was enqueued, or failed to be.
+      if (this.#finished || left === 1) return;
+      // A token was left, so a step was enqueued, or failed to be.
       if (ahead instanceof Error) throw ahead;
       drawn = ahead as Promise<Drawn>;
     }
   }
 
+  /** Enqueues the step after the token drawn last. */
+  #step(): Promise<Drawn> {
+    const logits = this.#forward(this.#sampler.last, 1);
+    return this.#sampler.draw(logits, this.#sequence.kv.length - 1);
+  }
+
   /** The next token's promise; an error if its step could not be enqueued, which matters only if the token is wanted. */
   #enqueueNext(): Promise<Drawn> | Error {
     try {
-      const logits = this.#forward(this.#sampler.last, 1);
-      const drawn = this.#sampler.draw(logits, this.#sequence.kv.length - 1);
+      const drawn = this.#step();
       drawn.catch(() => {}); // its own await reports it, if it comes to that
       return drawn;
     } catch (error) {
       return error as Error;
-    }
-  }
-
-  /** Draft, verify in one pass, keep what was accepted (Leviathan et al., 2023). */
-  async *#speculate(first: Promise<Drawn>, drafter: Drafter): AsyncGenerator<GenerateChunk, void, void> {
-    yield this.#emit([await this.#interrupt.wait(first)]);
-    while (!this.#finished) {
-      const { tokens, kv } = this.#sequence;
-      const most = Math.min(this.#options.maxDraft, this.#remaining - 1, this.#context.runner.maxRows - 1);
-      const draft = most > 0 ? await drafter.draft(tokens, most) : { tokens: [] };
-      this.#options.signal?.throwIfAborted();
-      if (draft.tokens.length === 0) {
-        const logits = this.#forward(Int32Array.of(tokens.at(-1) as number), 1);
-        yield this.#emit([await this.#interrupt.wait(this.#sampler.draw(logits, kv.length - 1))]);
-        continue;
-      }
-      const rows = Int32Array.of(tokens.at(-1) as number, ...draft.tokens);
-      const position = kv.length;
-      const logits = this.#forward(rows, rows.length);
-      const verified = this.#sampler.verify(logits, draft.tokens, draft.source, position);
-      const drawn = await this.#interrupt.wait(verified);
-      const accepted = drawn.length - 1;
-      kv.truncate(position + 1 + accepted);
-      drafter.observe(draft.tokens.length, accepted);
-      this.#recorder.passes++;
-      this.#recorder.drafted += draft.tokens.length;
-      this.#recorder.accepted += accepted;
-      yield this.#emit(drawn);
     }
   }
 

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { invalidArgument, unsupported } from '../errors.js';
 import type { TokenSequence } from '../model/sequence.js';
 import { checkSampling } from '../ops/sampling.js';
+import type { VerifyRule } from '../ops/verify.js';
 import type { Drafter } from '../speculate/drafter.js';
 
 /** How a token is drawn. The order of the filters is that of {@link sample}. */
@@ -35,12 +36,24 @@ export interface GenerateOptions extends TokenSampling {
   /** Log-probabilities of the tokens, and of this many most probable ones beside each (0 to 1024). */
   logprobs?: number;
   /**
-   * Guesses the next tokens, to be verified several at once: the output's distribution stays what it is, greedy output the
-   * same. The drafter serves this generation alone meanwhile. Default `off`.
+   * Guesses the next tokens, to be verified several at once: the output's distribution stays what it is, and greedy output the
+   * same. `auto`, the default: drafts from the text itself, and with the draft model of `load`'s `draft` where there is one,
+   * as far as that pays; tokens are those of plain sampling with the same seed. A drafter of one's own serves this generation
+   * alone meanwhile. With `logprobs` above 0, `auto` is `off`.
    */
-  speculate?: Drafter | 'off';
-  /** Most tokens drafted at once. Default: what the drafter likes, at most 64. */
+  speculate?: Drafter | 'auto' | 'off';
+  /** Most tokens drafted at once, 1 to 64; trees have at most 63. Default 64: what the drafter likes. */
   maxDraft?: number;
+  /**
+   * Measure whether and how far speculation pays, and do as much of it. Default true. false: always as much as the drafter
+   * proposes, so that the output with a sampling drafter and a seed is repeatable.
+   */
+  adaptive?: boolean;
+  /**
+   * How drafts are judged. Default: `match` for deterministic ones (the output is that of plain sampling, token for token),
+   * `rejection` for sampled ones.
+   */
+  verification?: VerifyRule;
   /** Continue this sequence, whose cached tokens are not computed again; prompt and output are appended to it. */
   sequence?: TokenSequence;
   /** Ends the generation: the iterator throws the signal's reason. */
@@ -55,7 +68,11 @@ export interface ResolvedOptions {
   stopTokens: Set<number>;
   logprobs: number | undefined;
   drafter: Drafter | undefined;
+  /** Was the drafter made for this generation? */
+  ownsDrafter: boolean;
   maxDraft: number;
+  adaptive: boolean;
+  verification: VerifyRule | undefined;
   signal: AbortSignal | undefined;
 }
 
@@ -64,17 +81,25 @@ export const longestDraft = 64;
 
 /**
  * Checks the options and fills in what was left out.
+ * @param automatic makes the drafter of `auto`
  * @throws PagewarpError ERR_INVALID_ARGUMENT naming the option, ERR_UNSUPPORTED for a combination that does not exist
  */
-export function resolveOptions(options: GenerateOptions, endTokens: readonly number[]): ResolvedOptions {
-  const { maxTokens = Number.POSITIVE_INFINITY, logprobs, speculate = 'off', maxDraft = longestDraft } = options;
+export function resolveOptions(
+  options: GenerateOptions,
+  endTokens: readonly number[],
+  automatic: () => Drafter,
+): ResolvedOptions {
+  const { maxTokens = Number.POSITIVE_INFINITY, logprobs, speculate = 'auto', maxDraft = longestDraft } = options;
+  const { adaptive = true, verification } = options;
   if (maxTokens !== Number.POSITIVE_INFINITY) range('maxTokens', maxTokens, 1, 2 ** 31 - 1);
   if (logprobs !== undefined) range('logprobs', logprobs, 0, 1024);
   range('maxDraft', maxDraft, 1, longestDraft);
-  if (speculate !== 'off' && typeof speculate?.draft !== 'function') {
-    throw invalidArgument('speculate', speculate, "'off' or a drafter such as promptLookup()");
+  if (typeof adaptive !== 'boolean') throw invalidArgument('adaptive', adaptive, 'true or false');
+  const given = typeof speculate === 'object' && speculate !== null;
+  if (given ? typeof speculate.draft !== 'function' : speculate !== 'off' && speculate !== 'auto') {
+    throw invalidArgument('speculate', speculate, "'auto', 'off' or a drafter such as promptLookup()");
   }
-  if (speculate !== 'off' && logprobs) {
+  if (given && logprobs) {
     throw unsupported('the most probable tokens beside speculated ones', 'logprobs: 0 with speculation');
   }
   const { stopStrings, stopTokens } = resolveStops(options.stop ?? []);
@@ -90,8 +115,11 @@ export function resolveOptions(options: GenerateOptions, endTokens: readonly num
     stopStrings,
     stopTokens,
     logprobs,
-    drafter: speculate === 'off' ? undefined : speculate,
+    drafter: given ? speculate : speculate === 'auto' && !logprobs && maxTokens > 1 ? automatic() : undefined,
+    ownsDrafter: !given,
     maxDraft,
+    adaptive,
+    verification,
     signal: options.signal,
   };
 }

@@ -35,6 +35,9 @@ export interface Timings {
 export interface SpeculationStatistics {
   /** Passes of the target model that verified a draft. */
   passes: number;
+  /** Steps without a draft: there was none, or drafts did not pay. */
+  plainSteps: number;
+  /** Nodes. */
   drafted: number;
   accepted: number;
   /** accepted / drafted */
@@ -43,6 +46,13 @@ export interface SpeculationStatistics {
   meanAcceptedLength: number;
   /** Tokens emitted per pass, the target's own included: "tau" of EAGLE and Medusa. */
   meanEmittedLength: number;
+  /** Seconds spent drafting. */
+  draftTime: number;
+  /**
+   * Seconds that plain steps, as fast as those measured, would have taken longer for the same tokens; negative when they
+   * would have been faster. With adaptive speculation, which measures them.
+   */
+  timeSaved?: number;
 }
 
 export interface GenerateResult {
@@ -68,9 +78,7 @@ export class Recorder {
   cachedTokens = 0;
   readonly tokens: number[] = [];
   text = '';
-  passes = 0;
-  drafted = 0;
-  accepted = 0;
+  speculation: { readonly statistics: SpeculationStatistics } | undefined;
   finishReason: FinishReason = 'cancelled';
   stop: string | number | undefined;
 
@@ -80,12 +88,12 @@ export class Recorder {
     this.#first ??= this.#end;
   }
 
-  result(seed: bigint, speculating: boolean): GenerateResult {
+  result(seed: bigint): GenerateResult {
     const now = performance.now();
     const toFirst = ((this.#first ?? now) - this.#start) / 1000;
     const decoding = ((this.#end ?? now) - (this.#first ?? now)) / 1000;
     const rate = (count: number, seconds: number): number => (seconds > 0 && count > 0 ? count / seconds : 0);
-    const { promptTokens, cachedTokens, tokens, passes, drafted, accepted } = this;
+    const { promptTokens, cachedTokens, tokens } = this;
     return {
       text: this.text,
       tokens,
@@ -99,18 +107,7 @@ export class Recorder {
         decodeRate: rate(tokens.length - 1, decoding),
         total: (now - this.#start) / 1000,
       },
-      ...(speculating
-        ? {
-            speculation: {
-              passes,
-              drafted,
-              accepted,
-              acceptanceRate: drafted > 0 ? accepted / drafted : 0,
-              meanAcceptedLength: passes > 0 ? accepted / passes : 0,
-              meanEmittedLength: passes > 0 ? 1 + accepted / passes : 0,
-            },
-          }
-        : {}),
+      ...(this.speculation ? { speculation: this.speculation.statistics } : {}),
     };
   }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PagewarpError } from '../errors.js';
+import { drawCandidates } from '../ops/candidates.js';
 import { argmax, sample } from '../ops/sample.js';
 import { packSampling, type TokenHistory, tokenHistory } from '../ops/sampling.js';
-import { type DraftSource, verify } from '../ops/verify.js';
+import { type VerifyRule, verify } from '../ops/verify.js';
+import type { Draft } from '../speculate/drafter.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { ResolvedOptions } from './options.js';
@@ -21,6 +23,14 @@ export interface DrawnLogprob extends TokenLogprob {
 export interface Drawn {
   token: number;
   logprob?: DrawnLogprob;
+}
+
+/** What verification made of a draft. */
+export interface Verified {
+  /** The accepted tokens, and one more. */
+  drawn: Drawn[];
+  /** The accepted nodes. */
+  path: number[];
 }
 
 /** The temperature below which drawing is greedy: PW_GREEDY_TEMPERATURE. */
@@ -100,36 +110,52 @@ export class Sampler implements Disposable {
 
   /**
    * Verifies a draft and draws the token after what was accepted of it.
-   * @param logits [draft + 1, vocabulary]
+   * @param logits [nodes + 1, vocabulary]
    * @param position of the first row
    */
-  async verify(
-    logits: Tensor<'f32'>,
-    draft: readonly number[],
-    source: DraftSource | undefined,
-    position: number,
-  ): Promise<Drawn[]> {
-    using draftTokens = Tensor.empty(this.#stream.device, [draft.length], 'i32');
-    draftTokens.write(Int32Array.from(draft), this.#stream);
+  async verify(logits: Tensor<'f32'>, draft: Draft, rule: VerifyRule, position: number): Promise<Verified> {
+    const { tokens: nodes, source, parents } = draft;
+    using draftTokens = Tensor.empty(this.#stream.device, [nodes.length], 'i32');
+    draftTokens.write(Int32Array.from(nodes), this.#stream);
     const result = verify(this.#stream, {
       targetLogits: logits,
       draftTokens,
-      draftLengths: [draft.length],
+      draftLengths: [nodes.length],
+      ...(parents ? { parents: [parents] } : {}),
       ...(source ? { draft: source } : {}),
+      rule,
       ...this.#common(position),
       logprobs: this.#logprobs !== undefined,
     });
     this.last.copyFrom(result.lastTokens, this.#stream);
-    const reads = Promise.all([this.#read(result.tokens), result.logprobs?.read(this.#stream)]);
+    const reads = Promise.all([
+      this.#read(result.tokens),
+      result.path && this.#read(result.path),
+      result.logprobs?.read(this.#stream),
+    ]);
     for (const tensor of Object.values(result)) (tensor as Tensor).dispose();
-    const [tokens, logprobs] = await reads;
+    const [tokens, path, logprobs] = await reads;
     const end = tokens.indexOf(-1);
     const emitted = Array.from(end < 0 ? tokens : tokens.subarray(0, end));
     checkToken(emitted[0]);
     this.#commit(emitted);
-    return emitted.map((token, i) =>
+    const drawn = emitted.map((token, i) =>
       logprobs ? { token, logprob: { token, logprob: logprobs[i] as number, top: [] } } : { token },
     );
+    const accepted = emitted.length - 1;
+    return {
+      drawn,
+      path: path ? Array.from(path.subarray(0, accepted)) : Array.from({ length: accepted }, (_, i) => i),
+    };
+  }
+
+  /** [rows, count]: the most probable tokens of each row, most probable first; the model's own, before any penalty. */
+  mostProbable(logits: Tensor<'f32'>, count: number): Promise<Int32Array> {
+    const { ids, logprobs } = drawCandidates(this.#stream, { logits, count, kind: 'top' });
+    const read = this.#read(ids);
+    ids.dispose();
+    logprobs.dispose();
+    return read;
   }
 
   dispose(): void {

@@ -11,6 +11,7 @@ import { linear } from '../ops/linear.js';
 import { rmsNorm } from '../ops/norm.js';
 import { rope, ropeTable } from '../ops/rope.js';
 import { type RopeFrequencies, ropeFrequencies, ropeFrequencyTensor } from '../ops/ropefrequencies.js';
+import type { CustomMask, TreeMask } from '../ops/treemask.js';
 import type { CommandList, Stream } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Activations, type StepBuffers } from './buffers.js';
@@ -25,6 +26,22 @@ const largestCaptured = 32;
  * its step nor on the threads: a verified token is computed as a decoded one would be.
  */
 const keysPerSplit = 256;
+
+/** Steps of at most this many rows (a verified draft of any size) split their attention so. */
+const largestExact = 65;
+
+/** A step that is not simply the next tokens of its sequences through the whole model. */
+export interface StepOptions {
+  /** Positions of the rows where they are not consecutive, as in a draft tree: the depth counts. */
+  positions?: Int32Array;
+  /** Who sees whom among the tokens of a draft tree. */
+  mask?: TreeMask | CustomMask;
+  /** Layers to run, in order. Default: all. */
+  layers?: readonly number[];
+  /** Attend to the last so many keys only, and to the first `sinkTokens`. */
+  window?: number;
+  sinkTokens?: number;
+}
 
 /** How large steps may be. */
 export interface StepLimits {
@@ -55,6 +72,7 @@ export class LlamaRunner implements Disposable {
   readonly #frequencies: RopeFrequencies;
   readonly #frequencyTensor: Tensor<'f32'>;
   readonly #recorded = new Map<string, Recorded>();
+  readonly #allLayers: readonly number[];
 
   constructor(stream: Stream, config: LlamaConfig, weights: LlamaWeights, cache: PagedKvCache, limits: StepLimits) {
     this.config = config;
@@ -62,6 +80,7 @@ export class LlamaRunner implements Disposable {
     this.cache = cache;
     this.chunk = limits.chunk;
     this.#weights = weights;
+    this.#allLayers = weights.layers.map((_, layer) => layer);
     const { rotaryDim, theta, scaling } = config.rope;
     this.#frequencies = ropeFrequencies({ rotaryDim, theta, scaling });
     this.#frequencyTensor = ropeFrequencyTensor(stream.device, this.#frequencies);
@@ -77,26 +96,38 @@ export class LlamaRunner implements Disposable {
    * Enqueues one step over the rows of `batch`.
    * @param ids the rows' tokens, on the host or (for steps of one row) where the sampler left them
    * @param outputs logits are wanted for this many last rows; 0: none
+   * @param options for drafts
    * @returns [outputs, vocabulary], valid until the next step is enqueued
    * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_DISPOSED
    */
-  forward(batch: CacheBatch, ids: Int32Array | Tensor<'i32'>, outputs: number): Tensor<'f32'> {
+  forward(
+    batch: CacheBatch,
+    ids: Int32Array | Tensor<'i32'>,
+    outputs: number,
+    options: StepOptions = {},
+  ): Tensor<'f32'> {
     const { rows } = batch;
     if (rows < 1 || rows > this.maxRows) throw invalidArgument('rows', rows, `from 1 to ${this.maxRows}`);
     const buffers = this.#activations.at(rows);
     if (ids instanceof Int32Array) buffers.ids.write(ids, this.stream);
     else buffers.ids.copyFrom(ids, this.stream);
     const places = new Int32Array(2 * rows);
-    places.set(batch.positions);
+    places.set(options.positions ?? batch.positions);
     places.set(batch.slots, rows);
     buffers.places.write(places, this.stream);
     const { heads } = this.config;
-    const captured = rows <= largestCaptured;
-    const plan = planAttention({ batch, heads, split: captured ? keysPerSplit : 'none' });
-    if (captured) {
-      this.#replay(buffers, plan, outputs);
+    const { mask, window, sinkTokens = 0, layers = this.#allLayers } = options;
+    const plan = planAttention({
+      batch,
+      heads,
+      split: rows <= largestExact ? keysPerSplit : 'none',
+      ...(mask ? { mask } : {}),
+      ...(window === undefined ? {} : { window, sinkTokens }),
+    });
+    if (rows <= largestCaptured) {
+      this.#replay(buffers, plan, outputs, layers);
     } else {
-      this.#enqueue(buffers, plan, outputs);
+      this.#enqueue(buffers, plan, outputs, layers);
       plan.dispose();
     }
     return this.#activations.logits(Math.max(1, outputs));
@@ -116,11 +147,12 @@ export class LlamaRunner implements Disposable {
     this.dispose();
   }
 
-  #replay(buffers: StepBuffers, plan: AttentionPlan, outputs: number): void {
-    const key = `${buffers.rows}/${outputs}`;
+  #replay(buffers: StepBuffers, plan: AttentionPlan, outputs: number, layers: readonly number[]): void {
+    const part = layers === this.#allLayers ? '' : `/${layers.join()}`;
+    const key = `${buffers.rows}/${outputs}${part}`;
     let recorded = this.#recorded.get(key);
     if (!recorded) {
-      recorded = { commands: this.stream.capture(() => this.#enqueue(buffers, plan, outputs)), plan };
+      recorded = { commands: this.stream.capture(() => this.#enqueue(buffers, plan, outputs, layers)), plan };
       this.#recorded.set(key, recorded);
       this.stream.replay(recorded.commands);
       return;
@@ -129,13 +161,14 @@ export class LlamaRunner implements Disposable {
     plan.dispose();
   }
 
-  #enqueue(buffers: StepBuffers, plan: AttentionPlan, outputs: number): void {
+  #enqueue(buffers: StepBuffers, plan: AttentionPlan, outputs: number, layers: readonly number[]): void {
     const { stream } = this;
     const { ids, x, h, positions, table, rows } = buffers;
     embedding(stream, { ids, weight: this.#weights.embedding, out: x });
     const { magnitude } = this.#frequencies;
     ropeTable(stream, { positions, frequencies: this.#frequencyTensor, magnitude, out: table });
-    for (const [layer, weights] of this.#weights.layers.entries()) {
+    for (const layer of layers) {
+      const weights = this.#weights.layers[layer] as LayerWeights;
       this.#attentionBlock(buffers, plan, layer, weights);
       this.#feedForwardBlock(buffers, weights);
     }

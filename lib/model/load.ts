@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { invalidArgument, PagewarpError, unsupported } from '../errors.js';
 import { PagedKvCache } from '../kv/cache.js';
 import type { StoredCacheDType } from '../kv/layer.js';
+import type { Device } from '../tensor/device.js';
 import { tokenizerFromGguf } from '../tokenizer/gguf.js';
 import { configFromGguf, type LlamaConfig } from './config.js';
 import { chooseDevice, type DeviceOption } from './device.js';
@@ -24,6 +25,11 @@ export interface MemoryOptions {
 }
 
 export interface LoadOptions extends MemoryOptions {
+  /**
+   * A GGUF file with a smaller model of the same vocabulary, which drafts for this one where that pays (`speculate: 'auto'`). It
+   * is loaded onto the same device and belongs to the model.
+   */
+  draft?: string;
   /** Default `auto`. */
   device?: DeviceOption;
   /** Called as weights come into place. */
@@ -73,6 +79,8 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
     const runner = new LlamaRunner(stream, config, loaded.weights, cache, shape.limits);
     owned.push(runner);
     await stream.synchronize();
+    const draft = options.draft === undefined ? undefined : await loadDraft(options.draft, device, config, options);
+    if (draft) owned.push(draft);
     const memory = memoryOf(file, config, shape, shape.limits);
     return new LanguageModel({
       runner,
@@ -81,11 +89,28 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
       contextLength: shape.contextLength,
       memory,
       owned,
+      draft,
     });
   } catch (error) {
     for (const resource of owned.reverse()) resource[Symbol.dispose]();
     throw error;
   }
+}
+
+async function loadDraft(
+  path: string,
+  device: Device,
+  { vocabulary }: LlamaConfig,
+  { cacheTokens, signal }: LoadOptions,
+): Promise<LanguageModel> {
+  const draft = await load(path, { device, ...(cacheTokens ? { cacheTokens } : {}), ...(signal ? { signal } : {}) });
+  if (draft.config.vocabulary === vocabulary) return draft;
+  draft.dispose();
+  throw invalidArgument(
+    'draft',
+    `a model of ${draft.config.vocabulary} tokens`,
+    `one of the same ${vocabulary} tokens`,
+  );
 }
 
 /**

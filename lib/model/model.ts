@@ -3,6 +3,10 @@ import { disposed, invalidArgument } from '../errors.js';
 import { Generation } from '../generate/generation.js';
 import { type GenerateOptions, resolveOptions } from '../generate/options.js';
 import type { CacheStatistics } from '../kv/cache.js';
+import { firstOf } from '../speculate/compose.js';
+import type { Drafter } from '../speculate/drafter.js';
+import { draftModel } from '../speculate/draftmodel.js';
+import { suffixLookup } from '../speculate/suffixlookup.js';
 import type { Device } from '../tensor/device.js';
 import type { DetokenizerOptions } from '../tokenizer/detokenizer.js';
 import { type ChatMessage, renderChat } from '../tokenizer/template.js';
@@ -21,6 +25,8 @@ export interface ModelParts {
   memory: MemoryEstimate;
   /** Everything to dispose, in the order of creation. */
   owned: Disposable[];
+  /** Drafts for this model; among the owned. */
+  draft: LanguageModel | undefined;
 }
 
 export interface ChatOptions extends GenerateOptions {
@@ -115,6 +121,12 @@ export class LanguageModel implements AsyncDisposable, Disposable {
     return Array.from(tokens, (_, row) => values.subarray(row * vocabulary, (row + 1) * vocabulary));
   }
 
+  /** What drafters run. @internal */
+  parts(): { runner: LlamaRunner; contextLength: number } {
+    this.#requireAlive();
+    return { runner: this.#parts.runner, contextLength: this.contextLength };
+  }
+
   /** Occupancy of the cache. */
   get cacheStatistics(): CacheStatistics {
     this.#requireAlive();
@@ -146,12 +158,18 @@ export class LanguageModel implements AsyncDisposable, Disposable {
 
   #start(ids: readonly number[], options: GenerateOptions): Generation {
     const { runner, tokenizer } = this.#parts;
-    const resolved = resolveOptions(options, tokenizer.endTokens);
+    const resolved = resolveOptions(options, tokenizer.endTokens, () => this.#automaticDrafter());
     const { sequence } = options;
     if (sequence && sequence.kv.cache !== runner.cache) {
       throw invalidArgument('sequence', 'of another model', 'made by createSequence() of this model');
     }
     return new Generation({ runner, tokenizer, contextLength: this.contextLength }, ids, resolved, sequence);
+  }
+
+  /** What `speculate: 'auto'` drafts with: long repetitions first, they are nearly free and mostly right. */
+  #automaticDrafter(): Drafter {
+    const { draft } = this.#parts;
+    return draft ? firstOf(suffixLookup({ minMatch: 8 }), draftModel(draft)) : suffixLookup();
   }
 
   #checkIds(ids: readonly number[]): readonly number[] {

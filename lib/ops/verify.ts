@@ -56,6 +56,11 @@ export type VerifyRule =
   | 'k-seq'
   /** The tokens of a chain judged together: at least as many are accepted on average (Sun et al., ICLR 2025). */
   | 'block'
+  /**
+   * Draws from the target as {@link sample} does with the same seed and offset, and accepts the node that has the token: the
+   * output is that of plain sampling, token for token, whatever is drafted. As good as `rejection` for deterministic drafts.
+   */
+  | 'match'
   /** Lossy. Accepts what has a probability above min(epsilon, delta e^-entropy) (Medusa; Cai et al., 2024). */
   | { kind: 'typical' /** Default 0.09. */; epsilon?: number /** Default 0.3. */; delta?: number }
   /** Lossy. Accepts what has at least this probability. BiLD's rollback (Kim et al., 2023) is e^-alpha. */
@@ -190,7 +195,7 @@ export function verify(stream: Stream, options: VerifyOptions): VerifyResult {
 }
 
 /** pw_verify_rule */
-const ruleCodes = { rejection: 0, greedy: 1, 'k-seq': 2, block: 3, typical: 4, threshold: 5 } as const;
+const ruleCodes = { rejection: 0, greedy: 1, 'k-seq': 2, block: 3, typical: 4, threshold: 5, match: 6 } as const;
 
 /** The rule as native code takes it. @throws PagewarpError ERR_INVALID_ARGUMENT */
 function resolveRule(rule: VerifyRule): { code: number; threshold: number; delta: number } {
@@ -200,7 +205,7 @@ function resolveRule(rule: VerifyRule): { code: number; threshold: number; delta
     throw invalidArgument(
       'rule',
       rule,
-      "'rejection', 'greedy', 'k-seq', 'block', { kind: 'typical' | 'threshold', ... }",
+      "'rejection', 'greedy', 'k-seq', 'block', 'match', { kind: 'typical' | 'threshold', ... }",
     );
   }
   const code = ruleCodes[kind];

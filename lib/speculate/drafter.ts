@@ -1,31 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { KvSequence } from '../kv/sequence.js';
+import type { LlamaRunner } from '../model/llama.js';
 import type { DraftSource } from '../ops/verify.js';
 
-/** Tokens that a drafter expects to come next. */
+/** Tokens that a drafter expects to come next: a chain, or a tree of alternatives. */
 export interface Draft {
-  /** In order; empty when the drafter has no idea. */
+  /** The nodes; empty when the drafter has no idea. */
   tokens: readonly number[];
+  /** Of each node its parent, an earlier node, or -1 for the last token of the context. Default: a chain. */
+  parents?: readonly number[];
   /** What {@link verify} must know of their origin. Default: deterministic. */
   source?: DraftSource;
 }
 
+/** How a draft fared, or a step without one. */
+export interface DraftOutcome {
+  draft: Draft;
+  /** The accepted nodes, from the root down. */
+  path: readonly number[];
+  /** What was emitted: the accepted tokens, and one more. */
+  tokens: readonly number[];
+  /**
+   * [nodes + 1, topTokens]: the target's most probable tokens after the context and after each node, accepted or not, most
+   * probable first. For drafters with `topTokens`.
+   */
+  top?: Int32Array;
+}
+
+/** The generation that a drafter serves. */
+export interface DraftTarget {
+  /** Tokens of the target's vocabulary. */
+  readonly vocabulary: number;
+  /** How tokens are drawn. Temperature 0 is greedy. */
+  readonly sampling: {
+    readonly temperature: number;
+    readonly topK: number;
+    readonly topP: number;
+    readonly minP: number;
+  };
+  readonly seed: bigint;
+  /** The target model itself and its cache, for drafters that run a part of it. @internal */
+  readonly runner: LlamaRunner;
+  /** @internal */
+  readonly kv: KvSequence;
+}
+
 /**
- * Guesses a sequence's next tokens, to be verified by the target model in one pass. One drafter serves one sequence. Any guess
- * is safe: verification keeps the output's distribution; a bad guess only costs time.
+ * Guesses a sequence's next tokens, to be verified by the target model in one pass. One drafter serves one generation at a
+ * time. Any guess is safe: verification keeps the output's distribution; a bad guess only costs time. (A drafter that draws
+ * by chance and says so in `source` must not drop a token because of what it drew; it may stop before drawing.)
  *
- * Drafters compose: one may ask others in turn, or refine what another drafted.
+ * Drafters compose: see {@link firstOf} and {@link merged}.
  */
 export interface Drafter extends Disposable {
+  /** So many of the target's most probable tokens are to be reported after every row. Default 0. */
+  readonly topTokens?: number;
   /**
-   * Proposes up to `maxTokens` tokens to follow `context`.
+   * Proposes up to `maxTokens` nodes to follow `context`.
    * @param context every token committed so far, prompt included; extends the context of the call before, or `reset` was
    *   called in between
+   * @param worth a node is worth its cost when the chance that it will be accepted is above this. Default 0
    */
-  draft(context: ArrayLike<number>, maxTokens: number): Draft | Promise<Draft>;
-  /** Tells how the last draft fared: so many of its tokens were verified, so many of them accepted. */
-  observe(verified: number, accepted: number): void;
-  /** Forgets the sequence. */
-  reset(): void;
+  draft(context: ArrayLike<number>, maxTokens: number, worth?: number): Draft | Promise<Draft>;
+  /** Tells how the last draft, or a step without one, went. */
+  observe(outcome: DraftOutcome): void;
+  /** Forgets the sequence. With `target`, a generation begins; without, one has ended. @throws PagewarpError when the drafter cannot serve it */
+  reset(target?: DraftTarget): void;
   /** Frees what the drafter holds. */
   dispose(): void;
+}
+
+/** A draft of nothing. */
+export const noDraft: Draft = { tokens: [] };
+
+/** The parent of each node of a draft. */
+export function parentsOf(draft: Draft): readonly number[] {
+  return draft.parents ?? draft.tokens.map((_, i) => i - 1);
+}
+
+/** The first `count` nodes: still a tree, since parents come first. */
+export function truncated(draft: Draft, count: number): Draft {
+  if (draft.tokens.length <= count) return draft;
+  const tokens = draft.tokens.slice(0, count);
+  return { ...draft, tokens, ...(draft.parents ? { parents: draft.parents.slice(0, count) } : {}) };
 }

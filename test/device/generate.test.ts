@@ -22,7 +22,7 @@ afterAll(() => model[Symbol.asyncDispose]());
 
 /** Everything about a generation that does not depend on time. */
 async function run(prompt: string | number[], options: GenerateOptions): Promise<{ text: string; tokens: number[] }> {
-  const { text, tokens } = await model.generate(prompt, { ignoreEnd: true, ...options }).complete();
+  const { text, tokens } = await model.generate(prompt, { ignoreEnd: true, speculate: 'off', ...options }).complete();
   return { text, tokens };
 }
 
@@ -166,7 +166,12 @@ describe('speculation', () => {
     ['with short drafts', { maxDraft: 2 }],
   ] as [string, GenerateOptions][])('does not change the output: %s', async (_name, options) => {
     const plain = await run(prompt, { maxTokens: 60, ...options });
-    const speculated = await run(prompt, { maxTokens: 60, ...options, speculate: promptLookup() });
+    const speculated = await run(prompt, {
+      maxTokens: 60,
+      adaptive: false,
+      ...options,
+      speculate: promptLookup(),
+    });
     expect(speculated).toEqual(plain);
     expectCleanCache();
   });
@@ -174,7 +179,7 @@ describe('speculation', () => {
   it('counts what it drafted', async () => {
     const speculate = promptLookup({ minNgram: 1 });
     const { speculation, tokens } = await model
-      .generate(prompt, { maxTokens: 60, ignoreEnd: true, speculate })
+      .generate(prompt, { maxTokens: 60, ignoreEnd: true, adaptive: false, speculate })
       .complete();
     const { passes, drafted, accepted, acceptanceRate, meanAcceptedLength, meanEmittedLength } = speculation ?? {};
     expect(passes).toBeGreaterThan(0);
@@ -191,7 +196,10 @@ describe('speculation', () => {
       }
       return out;
     };
-    const [plain, speculated] = [await collect({}), await collect({ speculate: promptLookup() })];
+    const [plain, speculated] = [
+      await collect({ speculate: 'off' }),
+      await collect({ speculate: promptLookup(), adaptive: false }),
+    ];
     expect(speculated.length).toBe(30);
     for (const [i, logprob] of speculated.entries()) expect(logprob).toBeCloseTo(plain[i] as number, 4);
   });

@@ -35,7 +35,7 @@ describe('promptLookup', () => {
         expect(tokens).toEqual(scan(context, minNgram, maxNgram, 5));
         expect(source).toBeUndefined();
         if (tokens.length > 0) hits++;
-        drafter.observe(tokens.length, 0);
+        drafter.observe({ draft: { tokens }, path: [], tokens: [0] });
       }
       expect(hits).toBeGreaterThan(50);
     }

@@ -147,6 +147,10 @@ double acceptCoin(const DraftTree& tree, int64_t depth, int64_t round) {
   return uniform(tree.target, PW_DRAW_ACCEPT, tree.target.offset + depth, round);
 }
 
+double sampleCoin(const DraftTree& tree, int64_t depth) {
+  return uniform(tree.target, PW_DRAW_SAMPLE, tree.target.offset + depth);
+}
+
 double residualCoin(const DraftTree& tree, int64_t depth) {
   return uniform(tree.target, PW_DRAW_RESIDUAL, tree.target.offset + depth);
 }

@@ -71,6 +71,8 @@ void writeLogprob(const pw_verify_args& args, const DraftTree& tree, int64_t at,
 
 /// The request's coin that decides about the `round`-th child of a node of depth `depth`.
 double acceptCoin(const DraftTree& tree, int64_t depth, int64_t round);
+/// The number with which plain sampling draws the token after `depth` accepted ones.
+double sampleCoin(const DraftTree& tree, int64_t depth);
 /// The number that draws the token after `depth` accepted ones.
 double residualCoin(const DraftTree& tree, int64_t depth);
 

@@ -15,12 +15,17 @@ RowError verifyTree(const pw_verify_args& a, const DraftTree& tree, const Verify
     case PW_VERIFY_TYPICAL:
     case PW_VERIFY_THRESHOLD:
       return verifyByCriterion(a, tree, memory);
+    case PW_VERIFY_MATCH:
+      return walkDown(a, tree, memory,
+                      [&](const Rows& rows, int64_t, int64_t depth) { return Match(rows, sampleCoin(tree, depth)); });
     case PW_VERIFY_K_SEQ:
-      return walkDown(a, tree, memory,
-                      [&](const Rows& rows, int64_t children) { return OptimalTransport(rows, children, memory); });
+      return walkDown(a, tree, memory, [&](const Rows& rows, int64_t children, int64_t) {
+        return OptimalTransport(rows, children, memory);
+      });
     default:
-      return walkDown(a, tree, memory,
-                      [&](const Rows& rows, int64_t) { return RecursiveRejection(rows, a.distinct != 0, memory); });
+      return walkDown(a, tree, memory, [&](const Rows& rows, int64_t, int64_t) {
+        return RecursiveRejection(rows, a.distinct != 0, memory);
+      });
   }
 }
 

@@ -48,6 +48,12 @@ Probabilities excess(double keep, const Probabilities& p, const Probabilities& q
   return left;
 }
 
+Probabilities oneHot(size_t size, int64_t token) {
+  Probabilities p(size, 0.0);
+  p[static_cast<size_t>(token)] = 1.0;
+  return p;
+}
+
 class Verification {
  public:
   Verification(const pw_verify_args& args, const DraftTree& tree) : a_(args), tree_(tree) {}
@@ -85,9 +91,7 @@ class Verification {
     const int64_t depth = pathTo(tree_, child, path.data()) - 1;
     if (a_.draft_logits.data)
       return probabilitiesOfRow(a_.draft_logits, draftRowOf(tree_, child), tree_.draft, path.data(), depth);
-    Probabilities q(static_cast<size_t>(rowLength(a_.target_logits)), 0.0);
-    q[static_cast<size_t>(tree_.tokens[child])] = 1.0;
-    return q;
+    return oneHot(static_cast<size_t>(rowLength(a_.target_logits)), tree_.tokens[child]);
   }
 
   void emit(const Row& row, int64_t depth, int64_t token) const {
@@ -112,6 +116,15 @@ class Verification {
       for (int64_t child = walk.nextChild(kRoot); child != kRoot; child = walk.nextChild(child))
         children.push_back(child);
       Probabilities left = row.p;
+      if (a_.rule == PW_VERIFY_MATCH) {
+        const int64_t token = drawFrom(row.p, sampleCoin(tree_, walk.depth()));
+        const auto same = [&](int64_t child) { return tree_.tokens[child] == token; };
+        const auto match = std::find_if(children.begin(), children.end(), same);
+        if (match == children.end()) return finish(walk.node(), walk.depth(), row, oneHot(row.p.size(), token));
+        emit(row, walk.depth(), token);
+        walk.accept(*match);
+        continue;
+      }
       const bool transport = a_.rule == PW_VERIFY_K_SEQ && a_.draft_logits.data && !children.empty();
       const int64_t accepted = transport ? judgeAtOnce(children, walk.depth(), row.p, &left)
                                          : judgeInTurn(children, walk.depth(), row.p, &left);

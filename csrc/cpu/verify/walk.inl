@@ -70,7 +70,7 @@ class OptimalTransport {
  public:
   OptimalTransport(const Rows& rows, int64_t candidates, const VerifyMemory& memory)
       : rows_(rows), memory_(memory), left_{&rows.p(), rows.q()} {
-    if (rows.p().only >= 0) return;
+    if (rows.p().only >= 0 || candidates == 0) return;
     solve(static_cast<double>(candidates));
   }
 
@@ -80,7 +80,7 @@ class OptimalTransport {
   }
 
   int64_t drawLast(double coin) {
-    if (rows_.p().only >= 0) return rows_.p().only;
+    if (!(left_.take > 0.0f)) return draw(rows_.p(), coin);
     return drawResidual(left_, memory_.residual, sumResidual(left_, memory_.residual), coin);
   }
 
@@ -112,8 +112,19 @@ class OptimalTransport {
   double ratio_ = 1;
 };
 
+/// Accepts the token that plain sampling draws.
+class Match {
+ public:
+  Match(const Rows& rows, double coin) : token_(draw(rows.p(), coin)) {}
+  bool judge(int32_t token, double) const { return token == token_; }
+  int64_t drawLast(double) const { return token_; }
+
+ private:
+  int64_t token_;
+};
+
 /// Goes down while `judge` accepts a child of the deepest node.
-/// @param makeJudge makeJudge(rows, children) prepares the judgement of one node's children
+/// @param makeJudge makeJudge(rows, children, depth) prepares the judgement of one node's children
 template <class MakeJudge>
 RowError walkDown(const pw_verify_args& a, const DraftTree& tree, const VerifyMemory& memory, MakeJudge&& makeJudge) {
   Walk walk(tree, memory.walk);
@@ -123,17 +134,16 @@ RowError walkDown(const pw_verify_args& a, const DraftTree& tree, const VerifyMe
     if (const RowError error = rows.openTarget(walk.node(), walk.tokens(), depth); error != RowError::kNone)
       return error;
     const int64_t first = walk.nextChild(kRoot);
-    if (first != kRoot)
+    if (first != kRoot && a.rule != PW_VERIFY_MATCH)
       if (const RowError error = rows.openDraft(first, walk.tokens(), depth); error != RowError::kNone) return error;
     int64_t children = 0;
     for (int64_t child = first; child != kRoot; child = walk.nextChild(child)) ++children;
-    auto judge = makeJudge(rows, children);
+    auto judge = makeJudge(rows, children, depth);
     int64_t child = first;
     for (int64_t round = 0; child != kRoot; child = walk.nextChild(child), ++round)
       if (judge.judge(tree.tokens[child], acceptCoin(tree, depth, round))) break;
     if (child == kRoot) {
-      const int64_t last =
-          children == 0 ? draw(rows.p(), residualCoin(tree, depth)) : judge.drawLast(residualCoin(tree, depth));
+      const int64_t last = judge.drawLast(residualCoin(tree, depth));
       rows.emit(last);
       finishDraft(a, tree, walk.node(), walk.tokens(), depth, last);
       return RowError::kNone;

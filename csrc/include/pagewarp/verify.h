@@ -22,6 +22,10 @@
 ///   probability min(1, p(x) / (rho q(x))) for the smallest rho that leaves a residual, else draw from that residual.
 /// - PW_VERIFY_BLOCK. Chains only: the whole block is judged at once, and at least as many tokens are accepted on
 ///   average as token by token (block verification; Sun et al., ICLR 2025).
+/// - PW_VERIFY_MATCH. Draw from p as plain sampling does, with its very number, and accept the child that has the
+/// token.
+///   A deterministic draft is accepted as often as by rejection, and the tokens are those of plain sampling with the
+///   same seed, whatever was drafted.
 /// All of these are lossless: emitted tokens are distributed as if each had been sampled from p. These two are not:
 /// - PW_VERIFY_TYPICAL. Accept x when p(x) > min(epsilon, delta e^-H(p)) (Medusa; Cai et al., 2024).
 /// - PW_VERIFY_THRESHOLD. Accept x when p(x) >= threshold: BiLD's rollback with threshold e^-alpha (Kim et al., 2023).
@@ -36,6 +40,7 @@ typedef enum pw_verify_rule {
   PW_VERIFY_BLOCK = 3,
   PW_VERIFY_TYPICAL = 4,
   PW_VERIFY_THRESHOLD = 5,
+  PW_VERIFY_MATCH = 6,
 } pw_verify_rule;
 
 /// Request b drafted k_b tokens, the nodes 0 to k_b - 1 of its tree, and has k_b + 1 rows of target logits: row 0 after

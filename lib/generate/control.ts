@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What one speculative pass came to. */
+export interface Pass {
+  /** Drafted nodes; 0 when the drafter had no idea. */
+  drafted: number;
+  /** Levels of the draft, and accepted tokens. */
+  depth: number;
+  accepted: number;
+  /** Milliseconds of drafting, and of the pass that verified. */
+  draftTime: number;
+  verifyTime: number;
+}
+
+/** Share of the newest observation in a running mean. */
+const freshness = 0.12;
+
+/** A running mean: of everything at first, of the newer observations later. */
+class Running {
+  #mean: number | undefined;
+  #count = 0;
+
+  get value(): number | undefined {
+    return this.#mean;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  add(x: number): void {
+    this.#count++;
+    this.#mean = (this.#mean ?? x) + Math.max(freshness, 1 / this.#count) * (x - (this.#mean ?? x));
+  }
+}
+
+/** Time and tokens of passes. */
+class Goodput {
+  readonly #time = new Running();
+  readonly #tokens = new Running();
+
+  get passes(): number {
+    return this.#time.count;
+  }
+
+  /** Tokens per millisecond. */
+  get rate(): number {
+    const time = this.#time.value ?? 0;
+    return time > 0 ? (this.#tokens.value as number) / time : Number.POSITIVE_INFINITY;
+  }
+
+  add(time: number, tokens: number): void {
+    this.#time.add(time);
+    this.#tokens.add(tokens);
+  }
+}
+
+/** Plain steps at the beginning, to know what they cost, and in later measurements. */
+const measuring = 4;
+/** Passes until plain steps are measured again: when speculation clearly pays, and when it is a close thing. */
+const remeasureAfter = 64;
+const remeasureSoon = 12;
+const clearly = 1.25;
+/** Passes with drafts before a first judgement, and in a new attempt. */
+const trial = 6;
+const retrial = 3;
+/** Plain steps before the first new attempt after giving up, and most. */
+const shortestPause = 48;
+const longestPause = 768;
+/** The least that passes may be worth, relative to plain steps: those with a draft, and all. */
+const leastWithDraft = 1.01;
+const least = 0.97;
+
+/**
+ * Decides per generation whether to speculate and how far, by what it measures: the goodput, tokens per time, of speculative
+ * passes against plain steps (SmartSpec; Liu et al., 2024), and for each further drafted token its chance of being accepted
+ * against what drafting and verifying it costs (the stopping rule of SpecDec++; Huang et al., 2024, with the drafter's own
+ * confidence for its trained head). When passes do not pay, plain decoding goes on, and new attempts come after longer and
+ * longer pauses, so that they cost little.
+ */
+export class SpeculationControl {
+  /** Milliseconds of a plain step. */
+  readonly #plain = new Running();
+  /** Chance that a judged level has an accepted token. */
+  readonly #acceptance = new Running();
+  readonly #draftPerLevel = new Running();
+  /** Milliseconds that each further row adds to a pass. */
+  readonly #perRow = new Running();
+  #all = new Goodput();
+  #withDraft = new Goodput();
+  #enough = trial;
+  #sinceMeasured = 0;
+  #pause = shortestPause;
+  #saved = 0;
+  #resting = measuring;
+
+  /** Plain steps to be taken before the next attempt; 0: speculate now. */
+  get rest(): number {
+    return this.#resting;
+  }
+
+  /** Estimated milliseconds that speculation has saved so far; negative when it has cost some. */
+  get saved(): number {
+    return this.#saved;
+  }
+
+  /** The chance of acceptance above which a further node pays for its row and its share of the drafting. */
+  get worth(): number {
+    const plain = this.#plain.value ?? 0;
+    if (plain <= 0) return 0;
+    const node = (this.#perRow.value ?? 0) + (this.#draftPerLevel.value ?? 0);
+    return Math.min(0.9, node / plain);
+  }
+
+  /** Deepest chain that is worth it, from the rate at which levels are accepted: until the next one's chance is too small. */
+  get depth(): number {
+    const acceptance = Math.max(0.05, this.#acceptance.value ?? 0.5);
+    const worth = Math.max(0.02, this.worth);
+    return acceptance > 0.98 ? 64 : Math.max(1, Math.floor(Math.log(worth) / Math.log(acceptance)));
+  }
+
+  /** Takes the milliseconds per token of a burst of plain steps. */
+  plain(steps: number, perStep: number): void {
+    if (steps > 0) this.#plain.add(perStep);
+    this.#resting = 0;
+    this.#sinceMeasured = 0;
+  }
+
+  pass({ drafted, depth, accepted, draftTime, verifyTime }: Pass): void {
+    const plain = this.#plain.value as number;
+    const time = draftTime + verifyTime;
+    this.#saved += (accepted + 1) * plain - time;
+    this.#all.add(time, accepted + 1);
+    if (drafted > 0) {
+      this.#withDraft.add(time, accepted + 1);
+      for (let level = 0; level < Math.min(depth, accepted + 1); level++)
+        this.#acceptance.add(level < accepted ? 1 : 0);
+      this.#draftPerLevel.add(draftTime / depth);
+      this.#perRow.add(Math.max(0, verifyTime - plain) / drafted);
+    }
+    this.#sinceMeasured++;
+    if (this.#isLosing(plain)) {
+      this.#giveUp();
+      return;
+    }
+    if (this.#withDraft.passes >= 2 * trial) this.#pause = shortestPause;
+    const close = this.#withDraft.rate * plain < clearly;
+    if (this.#sinceMeasured >= (close ? remeasureSoon : remeasureAfter)) this.#resting = measuring;
+  }
+
+  #isLosing(plain: number): boolean {
+    if (this.#withDraft.passes >= this.#enough && this.#withDraft.rate * plain < leastWithDraft) return true;
+    return this.#all.passes >= 2 * trial && this.#all.rate * plain < least;
+  }
+
+  #giveUp(): void {
+    this.#resting = this.#pause;
+    this.#pause = Math.min(longestPause, 2 * this.#pause);
+    // The next attempt is judged on its own.
+    this.#enough = retrial;
+    this.#all = new Goodput();
+    this.#withDraft = new Goodput();
+  }
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Generation with every drafter: the output is that of plain decoding. */
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  adaptiveNgrams,
+  Device,
+  type Drafter,
+  draftModel,
+  firstOf,
+  type GenerateOptions,
+  type LanguageModel,
+  load,
+  lookahead,
+  merged,
+  optimalTree,
+  promptLookup,
+  selfSpeculation,
+  suffixLookup,
+  tokenRecycling,
+  treeOfPaths,
+} from '../../lib/index.js';
+import { targetProbabilities } from '../oracle/sampling.js';
+import { temporaryFolder } from '../support/folder.js';
+import { ggufFromFolder } from '../support/hf-to-gguf.js';
+import { goldenModels, modelPath } from '../support/models.js';
+import { chiSquaredPValue } from '../support/statistics.js';
+import { tinyModel, tinyVocabulary } from '../support/tiny-model.js';
+
+const folder = temporaryFolder();
+const device = Device.cpu({ threads: 2 });
+let model: LanguageModel;
+let other: LanguageModel;
+let twin: LanguageModel;
+
+beforeAll(async () => {
+  const file = (name: string, seed: number, layers: number): string => {
+    const path = join(folder, name);
+    tinyModel({ seed, layers, context: 512 }).writer.write(path);
+    return path;
+  };
+  model = await load(file('target.gguf', 3, 3), { device, cacheDType: 'f32' });
+  other = await load(file('other.gguf', 4, 1), { device, cacheDType: 'f32' });
+  twin = await load(file('target.gguf', 3, 3), { device, cacheDType: 'f32' });
+});
+afterAll(async () => {
+  for (const loaded of [model, other, twin]) await loaded[Symbol.asyncDispose]();
+  device.dispose();
+});
+
+const prompt = 'abc abc abd abc';
+const options = { maxTokens: 70, ignoreEnd: true } satisfies GenerateOptions;
+
+async function run(more: GenerateOptions) {
+  const { tokens, text, speculation } = await model.generate(prompt, { ...options, ...more }).complete();
+  return { tokens, text, speculation };
+}
+
+const drafters: Record<string, () => Drafter> = {
+  'prompt lookup': () => promptLookup({ minNgram: 1 }),
+  'suffix lookup': () => suffixLookup({ minMatch: 1 }),
+  'suffix lookup with a corpus': () =>
+    suffixLookup({ minMatch: 1, corpus: [model.tokenize('abd abc abq abc abc xyz')] }),
+  'token recycling': () => tokenRecycling(),
+  'adaptive n-grams': () => adaptiveNgrams(),
+  lookahead: () => lookahead(),
+  'jacobi decoding': () => lookahead({ ngram: 2, window: 8, guesses: 0 }),
+  'early exit': () => selfSpeculation({ exitLayer: 2 }),
+  'skipped layers': () => selfSpeculation({ skipLayers: [1] }),
+  'a window': () => selfSpeculation({ window: 8, sinkTokens: 2 }),
+  'a draft model, chain': () => draftModel(other, { tree: 'chain' }),
+  'a draft model, growing tree': () => draftModel(other),
+  'a draft model, small growing tree': () => draftModel(other, { maxDraft: 5, width: 2 }),
+  'a draft model, paths': () => draftModel(other, { tree: treeOfPaths([[0, 0, 0], [1, 0], [2]]) }),
+  'a draft model, optimal tree': () => draftModel(other, { tree: optimalTree([0.5, 0.2, 0.1], { nodes: 20 }) }),
+  'the model itself, chain': () => draftModel(twin, { tree: 'chain' }),
+  'the model itself, growing tree': () => draftModel(twin),
+  'the first of several': () => firstOf(suffixLookup(), tokenRecycling()),
+  'a merged tree': () => merged(suffixLookup({ minMatch: 1 }), draftModel(other), tokenRecycling()),
+};
+
+describe.each(Object.entries(drafters))('speculation with %s', (_name, make) => {
+  it.each([
+    ['greedy', {}],
+    ['greedy with penalties', { repetitionPenalty: 1.3, frequencyPenalty: 0.5 }],
+    ['sampled', { temperature: 0.9, topP: 0.95, seed: 11 }],
+    ['sampled with penalties', { temperature: 1.1, topK: 20, presencePenalty: 0.6, seed: 12 }],
+  ] as [string, GenerateOptions][])('does not change the output: %s', async (_kind, sampling) => {
+    using drafter = make();
+    const plain = await run({ ...sampling, speculate: 'off' });
+    for (const adaptive of [false, true]) {
+      for (let again = 0; again < 2; again++) {
+        const { speculation, ...result } = await run({ ...sampling, speculate: drafter, adaptive });
+        expect(result).toEqual({ tokens: plain.tokens, text: plain.text });
+        const { passes = 0, plainSteps = 0, accepted = 0, drafted = 0 } = speculation ?? {};
+        expect(passes + plainSteps + accepted).toBeGreaterThanOrEqual(options.maxTokens - 1);
+        if (!adaptive) expect(drafted).toBeGreaterThan(0);
+      }
+    }
+    for (const used of [model, other, twin]) expect(used.cacheStatistics.used).toBe(0);
+  });
+});
+
+describe('a draft model', () => {
+  it('that is the target is always right', async () => {
+    using chain = draftModel(twin, { tree: 'chain', maxDraft: 4 });
+    const { speculation } = await run({ speculate: chain, adaptive: false });
+    expect(speculation?.acceptanceRate).toBe(1);
+    expect(speculation?.meanEmittedLength).toBeGreaterThan(4.5);
+    using sampled = draftModel(twin, { tree: 'chain', sampled: true, maxDraft: 4 });
+    const hot = await run({ speculate: sampled, adaptive: false, temperature: 1, seed: 3 });
+    expect(hot.speculation?.acceptanceRate).toBe(1);
+  });
+
+  it('must have the same vocabulary, and for sampled drafts the same device', async () => {
+    const path = modelPath('demo', 'draft-Q4_0.gguf');
+    if (path) {
+      await using foreign = await load(path, { device, contextLength: 64 });
+      using drafter = draftModel(foreign);
+      await expect(run({ speculate: drafter })).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+    }
+    await using elsewhere = await load(join(folder, 'other.gguf'), { device: { threads: 1 } });
+    using drafter = draftModel(elsewhere, { sampled: true });
+    await expect(run({ speculate: drafter, temperature: 1 })).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+    const plain = await run({ speculate: 'off' });
+    expect((await run({ speculate: drafter })).tokens).toEqual(plain.tokens); // greedy ones are not sampled
+  });
+
+  it('drafts nothing where its context or its cache ends', async () => {
+    await using small = await load(join(folder, 'other.gguf'), { device, contextLength: 40, cacheTokens: 48 });
+    using drafter = draftModel(small);
+    const plain = await run({ speculate: 'off' });
+    const { tokens, speculation } = await run({ speculate: drafter, adaptive: false });
+    expect(tokens).toEqual(plain.tokens);
+    expect(speculation?.plainSteps).toBeGreaterThan(20);
+  });
+
+  it('checks its options', () => {
+    for (const bad of [{ maxDraft: 64 }, { width: 0 }, { confidence: 2 }, { tree: [0] }, { tree: 'bush' as never }]) {
+      expect(() => draftModel(other, bad)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }));
+    }
+  });
+});
+
+it('adaptive speculation is the default, and gives what plain decoding gives', async () => {
+  for (const sampling of [{}, { temperature: 0.8, seed: 5 }]) {
+    const plain = await run({ ...sampling, speculate: 'off' });
+    const automatic = await run(sampling);
+    expect(automatic.tokens).toEqual(plain.tokens);
+    expect(plain.speculation).toBeUndefined();
+    const { passes = 0, plainSteps = 0, accepted = 0 } = automatic.speculation ?? {};
+    expect(passes + plainSteps + accepted).toBeGreaterThanOrEqual(options.maxTokens - 1);
+    expect(automatic.speculation?.timeSaved).toBeTypeOf('number');
+  }
+  const { speculation } = await model.generate(prompt, { ...options, logprobs: 2 }).complete();
+  expect(speculation).toBeUndefined();
+});
+
+it('passes on a lossy rule, and refuses one that does not fit', async () => {
+  using drafter = draftModel(other, { tree: 'chain' });
+  const all = { kind: 'threshold', probability: 0 } as const;
+  const { speculation } = await run({ speculate: drafter, adaptive: false, verification: all });
+  expect(speculation?.acceptanceRate).toBe(1);
+  using tree = draftModel(other);
+  await expect(run({ speculate: tree, adaptive: false, verification: 'block' })).rejects.toMatchObject({
+    code: 'ERR_UNSUPPORTED',
+  });
+});
+
+describe('sampled drafts', () => {
+  it.each(['chain', 'dynamic', 'shape'] as const)('leave the distribution as it is: %s', async (kind) => {
+    const sampling = { temperature: 1.3, topK: 3 };
+    const trials = 1200;
+    const tree =
+      kind === 'shape'
+        ? treeOfPaths([
+            [0, 0],
+            [1, 0],
+          ])
+        : kind;
+    const ids = model.tokenize(prompt);
+    // Tokens 1 to 3; the first is a plain draw, the others come from drafts.
+    const chances = new Map<string, number>();
+    const visit = async (path: number[], chance: number): Promise<void> => {
+      if (path.length === 3) return void chances.set(path.join(), chance);
+      const logits = (await model.logits([...ids, ...path])).at(-1) as Float32Array;
+      const p = targetProbabilities(logits, sampling);
+      for (let token = 0; token < tinyVocabulary; token++) {
+        if ((p[token] as number) > 0) await visit([...path, token], chance * (p[token] as number));
+      }
+    };
+    await visit([], 1);
+    const counts = new Map<string, number>();
+    using drafter = draftModel(other, { tree, sampled: true, depth: 3, maxDraft: 10, width: 2 });
+    let drafted = 0;
+    for (let seed = 0; seed < trials; seed++) {
+      const { tokens, speculation } = await model
+        .generate(ids, { ...sampling, seed, maxTokens: 4, ignoreEnd: true, speculate: drafter, adaptive: false })
+        .complete();
+      const key = tokens.slice(0, 3).join();
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+      drafted += speculation?.drafted ?? 0;
+    }
+    expect(drafted).toBeGreaterThan(trials);
+    expect([...counts.keys()].every((key) => chances.has(key))).toBe(true);
+    const keys = [...chances.keys()];
+    const p = chiSquaredPValue(
+      keys.map((key) => counts.get(key) ?? 0),
+      keys.map((key) => chances.get(key) as number),
+    );
+    expect(p).toBeGreaterThan(1e-6);
+  });
+});
+
+describe('real models', () => {
+  const withDrafts: [name: string, target: () => string | undefined, draft: () => string | undefined][] = [
+    ...goldenModels().map(({ name, file }): [string, () => string | undefined, () => string | undefined] => [
+      name,
+      () => file('F32'),
+      () => (name === 'stories260K' ? modelPath('stories260K-draft', 'draft41K-F32.gguf') : undefined),
+    ]),
+    ['the demo pair', () => fromFolder('target-hf'), () => fromFolder('draft-hf')],
+  ];
+  const fromFolder = (name: string): string | undefined => {
+    const source = modelPath('demo', name);
+    if (!source) return undefined;
+    const path = join(folder, `${name}.gguf`);
+    ggufFromFolder(source).write(path);
+    return path;
+  };
+
+  it.each(withDrafts)('%s: greedy tokens with every drafter', async (_name, target, draft) => {
+    const path = target();
+    if (!path) return;
+    await using real = await load(path, { device, cacheDType: 'f32' });
+    const draftPath = draft();
+    await using small = draftPath ? await load(draftPath, { device, cacheDType: 'f32' }) : undefined;
+    const generate = async (speculate: Drafter | 'off'): Promise<number[]> => {
+      const result = await real
+        .generate('Once upon a time', { maxTokens: 64, ignoreEnd: true, speculate, adaptive: false })
+        .complete();
+      return result.tokens;
+    };
+    const plain = await generate('off');
+    const { layers } = real.config;
+    const makers: (() => Drafter)[] = [
+      () => suffixLookup({ minMatch: 1 }),
+      () => tokenRecycling(),
+      () => adaptiveNgrams(),
+      () => lookahead(),
+      () => selfSpeculation({ skipLayers: [layers >> 1] }),
+      ...(small
+        ? [
+            () => draftModel(small, { tree: 'chain' }),
+            () => draftModel(small),
+            () => draftModel(small, { width: 8, maxDraft: 63 }),
+          ]
+        : []),
+    ];
+    for (const make of makers) {
+      using drafter = make();
+      expect(await generate(drafter)).toEqual(plain);
+    }
+  });
+});
