@@ -170,7 +170,7 @@ it('passes on a lossy rule, and refuses one that does not fit', async () => {
 describe('sampled drafts', () => {
   it.each(['chain', 'dynamic', 'shape'] as const)('leave the distribution as it is: %s', async (kind) => {
     const sampling = { temperature: 1.3, topK: 3 };
-    const trials = 1200;
+    const trials = 400;
     const tree =
       kind === 'shape'
         ? treeOfPaths([
