@@ -212,8 +212,8 @@ void GpuExecutor::rmsNorm(const pw_rmsnorm_args& args) { gpu::rmsNorm(*context_,
 void GpuExecutor::ropeTable(const pw_rope_table_args& args) { gpu::ropeTable(*context_, args); }
 void GpuExecutor::rope(const pw_rope_args& args) { gpu::rope(*context_, args); }
 void GpuExecutor::gated(const pw_gated_args& args) { gpu::gated(*context_, args); }
-void GpuExecutor::argmax(const pw_argmax_args&) { unavailable("argmax"); }
-void GpuExecutor::sample(const pw_sample_args&) { unavailable("sample"); }
+void GpuExecutor::argmax(const pw_argmax_args& args) { gpu::argmax(*context_, args); }
+void GpuExecutor::sample(const pw_sample_args& args) { gpu::sample(*context_, args); }
 void GpuExecutor::verify(const pw_verify_args&) { unavailable("verify"); }
 void GpuExecutor::drawCandidates(const pw_candidates_args&) { unavailable("drawCandidates"); }
 

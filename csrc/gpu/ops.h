@@ -11,6 +11,7 @@
 #include "pagewarp/linear.h"
 #include "pagewarp/norm.h"
 #include "pagewarp/rope.h"
+#include "pagewarp/sample.h"
 #include "pagewarp/tensor.h"
 
 namespace pw::gpu {
@@ -28,6 +29,8 @@ void rmsNorm(Context& context, const pw_rmsnorm_args& args);
 void ropeTable(Context& context, const pw_rope_table_args& args);
 void rope(Context& context, const pw_rope_args& args);
 void gated(Context& context, const pw_gated_args& args);
+void sample(Context& context, const pw_sample_args& args);
+void argmax(Context& context, const pw_argmax_args& args);
 
 void attention(Context& context, const pw_attention_args& args);
 void mergeStates(Context& context, const pw_merge_states_args& args);

@@ -40,7 +40,7 @@ struct Share {
 /// Ends the slices of a block: sum[token][half] of the four lanes of a feature are added, then the slices.
 template <int kTokens>
 __device__ void finish(const pw_gpu_linear_params& p, const Share& share, const float (&sum)[kTokens][2]) {
-  __shared__ float partial[kWarps][kTokens][kStrip + 1];
+  __shared__ float partial[kWarps][kTokens][kStrip];
 #pragma unroll
   for (int j = 0; j < kTokens; ++j) {
 #pragma unroll

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file One request's sampling parameters, its random numbers, and its penalties.
+#pragma once
+#include "sample/logits.cuh"
+
+namespace pw {
+namespace sampling {
+
+/// One request's row of pw_sampling.
+struct Request {
+  float temperature, topP, minP, repetition, presence, frequency;
+  int topK;  ///< 0: off
+  uint64_t seed;
+  int64_t offset;
+  const int32_t* history;
+  int historyLength;
+  int64_t promptLength;
+
+  __device__ bool isPenalized() const { return repetition != 1.0f || presence != 0.0f || frequency != 0.0f; }
+};
+
+/// The filters and penalties of another parameter row, everything else unchanged.
+__device__ inline void setParameters(Request& request, const float* p, int vocabulary) {
+  request.temperature = p[PW_TEMPERATURE];
+  const float topK = p[PW_TOP_K];
+  request.topK = topK >= 1.0f && topK < static_cast<float>(vocabulary) ? static_cast<int>(topK) : 0;
+  request.topP = p[PW_TOP_P];
+  request.minP = p[PW_MIN_P];
+  request.repetition = p[PW_REPETITION_PENALTY];
+  request.presence = p[PW_PRESENCE_PENALTY];
+  request.frequency = p[PW_FREQUENCY_PENALTY];
+}
+
+__device__ inline Request loadRequest(const pw_gpu_sampling& s, int index, int vocabulary) {
+  Request request{};
+  setParameters(request, s.parameters + index * s.parameterStride, vocabulary);
+  request.seed = static_cast<uint64_t>(readInteger(s.seeds, index));
+  request.offset = readInteger(s.offsets, index);
+  if (s.history) {
+    const int64_t first = readInteger(s.historyBegin, index), last = readInteger(s.historyBegin, index + 1);
+    const int64_t begin = first < 0 ? 0 : first > s.historySize ? s.historySize : first;
+    const int64_t end = last < begin ? begin : last > s.historySize ? s.historySize : last;
+    request.history = s.history + begin;
+    request.historyLength = static_cast<int>(end - begin);
+    if (s.promptLengths.data) request.promptLength = readInteger(s.promptLengths, index);
+  }
+  return request;
+}
+
+/// The request's uniform number in (0, 1) for one use at one offset.
+__device__ inline double uniformOf(const Request& request, pw_draw use, int64_t offset) {
+  const pw_philox4 words = pw_philox(request.seed, use, static_cast<uint64_t>(offset));
+  return pw_uniform_f64(words.x, words.y);
+}
+
+/// Copies a row to `to` as f32, and adjusts the logits of the request's history followed by `extra` further output
+/// tokens. Called by the whole block; ends with a barrier.
+/// @param counts scratch, one per token of the vocabulary
+/// @returns for all threads: -1, or a token id that is not below the vocabulary size, and then no penalty is applied
+__device__ __noinline__ inline int penalize(const LogitsRow& row, float* to, const Request& request,
+                                            const int32_t* extra, int extraLength, int32_t* counts) {
+  constexpr int32_t kInPrompt = 1 << 30;  // above any count of output tokens
+  __shared__ int wrong;
+  const int total = request.historyLength + extraLength, threads = static_cast<int>(blockDim.x);
+  const int first = static_cast<int>(threadIdx.x);
+  const auto tokenAt = [&](int i) {
+    return i < request.historyLength ? request.history[i] : extra[i - request.historyLength];
+  };
+  if (first == 0) wrong = -1;
+  __syncthreads();
+  for (int i = first; i < row.size; i += threads) to[i] = row[i];
+  for (int i = first; i < total; i += threads) {
+    const int token = tokenAt(i);
+    if (token >= row.size)
+      atomicMax(&wrong, token);
+    else if (token >= 0)
+      counts[token] = 0;
+  }
+  __syncthreads();
+  if (wrong >= 0) return wrong;
+  for (int i = first; i < total; i += threads) {
+    const int token = tokenAt(i);
+    if (token < 0) continue;
+    if (i < request.historyLength && i < request.promptLength)
+      atomicOr(&counts[token], kInPrompt);
+    else
+      atomicAdd(&counts[token], 1);
+  }
+  __syncthreads();
+  for (int i = first; i < total; i += threads) {
+    const int token = tokenAt(i);
+    if (token < 0) continue;
+    const int32_t count = atomicExch(&counts[token], 0);  // whoever comes first takes it all
+    if (count == 0) continue;
+    const int32_t drawn = count & ~kInPrompt;
+    float logit = to[token];
+    logit = logit > 0.0f ? __fdiv_rn(logit, request.repetition) : __fmul_rn(logit, request.repetition);
+    // Rounded step by step, as on the CPU.
+    if (drawn > 0)
+      logit = __fsub_rn(logit, __fadd_rn(__fmul_rn(request.frequency, static_cast<float>(drawn)), request.presence));
+    to[token] = logit;
+  }
+  __syncthreads();
+  return -1;
+}
+
+}  // namespace sampling
+}  // namespace pw
