@@ -87,7 +87,11 @@ export function checkSampling(parameters: { [K in keyof SamplingParameters]?: nu
 }
 
 function checkField({ name, allowed, test }: Field, value: unknown): void {
-  if (typeof value !== 'number' || !Number.isFinite(value) || !test(value)) throw invalidArgument(name, value, allowed);
+  if (typeof value !== 'number') throw invalidArgument(name, value, allowed);
+  if (!Number.isFinite(value) || !test(value)) throw invalidArgument(name, value, allowed);
+  if (name === 'topK') return; // the others travel as f32
+  const rounded = Math.fround(value);
+  if (!Number.isFinite(rounded) || !test(rounded)) throw invalidArgument(name, value, `${allowed} as an f32`);
 }
 
 /**

@@ -47,8 +47,7 @@ void sampleRow(const pw_sample_args& a, int64_t r, char* memory, Context& contex
       &d);
   if (error != RowError::kNone) {
     writeNothing(a, r);
-    if (error == RowError::kLogits) return failInvalidLogits(context, "sample", r);
-    return failInvalidToken(context, "sample", r, "history", size);
+    return failRow(error, context, "sample", r, size);
   }
   const int64_t token = draw(d, uniform(request, PW_DRAW_SAMPLE, request.offset));
   writeInteger(a.ids, r, token);

@@ -38,6 +38,10 @@ void sample(const pw_sample_args& a, Context& context) {
     const Request request = loadRequest(a.sampling, r, size);
     std::vector<float> logits = readLogits(a.logits, r);
     writeNothing(a, r);
+    if (!request.valid) {
+      failInvalidParameters(context, "sample", r);
+      continue;
+    }
     if (!validLogits(logits)) {
       failInvalidLogits(context, "sample", r);
       continue;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "cpu/rows.h"
@@ -64,6 +65,13 @@ Request withParameters(Request request, const pw_tensor& parameters, int64_t ind
   request.repetitionPenalty = p[PW_REPETITION_PENALTY];
   request.presencePenalty = p[PW_PRESENCE_PENALTY];
   request.frequencyPenalty = p[PW_FREQUENCY_PENALTY];
+  const auto within = [](float x, float least, float most) { return x >= least && x <= most; };  // false for NaN
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  request.valid = request.valid && within(request.temperature, 0.0f, kLargest) && topK >= 0.0f &&
+                  within(request.topP, 0.0f, 1.0f) && within(request.minP, 0.0f, 1.0f) &&
+                  request.repetitionPenalty > 0.0f && within(request.repetitionPenalty, 0.0f, kLargest) &&
+                  within(request.presencePenalty, -kLargest, kLargest) &&
+                  within(request.frequencyPenalty, -kLargest, kLargest);
   return request;
 }
 
@@ -101,6 +109,11 @@ bool applyPenalties(float* logits, int64_t vocabulary, const Request& request, c
 void failInvalidLogits(Context& context, const char* op, int64_t row) {
   context.fail(PW_INVALID_LOGITS, std::string(op) + ": row " + std::to_string(row) +
                                       " of the logits has a NaN or +inf, or no finite value");
+}
+
+void failInvalidParameters(Context& context, const char* op, int64_t request) {
+  context.fail(PW_INVALID_ARGUMENT, std::string(op) + ": the sampling parameters of request " +
+                                        std::to_string(request) + " are outside of what packSampling allows");
 }
 
 void failInvalidToken(Context& context, const char* op, int64_t request, const char* where, int64_t vocabulary) {

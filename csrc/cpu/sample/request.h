@@ -19,6 +19,7 @@ struct Request {
   const int32_t* history = nullptr;
   int64_t historyLength = 0;
   int64_t promptLength = 0;
+  bool valid = true;  ///< are the parameters within the ranges of pw_sampling_field?
 };
 
 static inline bool isPenalized(const Request& r) {
@@ -43,6 +44,7 @@ bool applyPenalties(float* logits, int64_t vocabulary, const Request& request, c
                     int64_t extraLength, int32_t* counts);
 
 void failInvalidLogits(Context& context, const char* op, int64_t row);
+void failInvalidParameters(Context& context, const char* op, int64_t request);
 void failInvalidToken(Context& context, const char* op, int64_t request, const char* where, int64_t vocabulary);
 
 }  // namespace pw::cpu

@@ -45,7 +45,7 @@ inline Workspace carveWorkspace(char*& memory, int64_t size) {
 }
 
 /// Why a row has no distribution.
-enum class RowError { kNone, kLogits, kToken };
+enum class RowError { kNone, kParameters, kLogits, kToken };
 
 /// The distribution of one row, after the request's history and `extra` further output tokens.
 /// @param inspect called with the valid row before penalties, for log-probabilities: inspect(row, range)
@@ -53,6 +53,7 @@ template <class Inspect>
 RowError distributionOfRow(const pw_tensor& logits, int64_t index, const Request& request, const int32_t* extra,
                            int64_t extraLength, const RowMemory& memory, const Workspace& workspace, Inspect&& inspect,
                            TargetDistribution* out) {
+  if (!request.valid) return RowError::kParameters;
   const int64_t size = rowLength(logits);
   const bool penalized = isPenalized(request) && request.historyLength + extraLength > 0;
   const float* row = rowAsFloat(logits, index, penalized, memory.row);
@@ -66,6 +67,12 @@ RowError distributionOfRow(const pw_tensor& logits, int64_t index, const Request
   }
   *out = makeDistribution(row, size, range, request, memory.sums, workspace);
   return RowError::kNone;
+}
+
+void failRow(RowError error, Context& context, const char* op, int64_t index, int64_t vocabulary) {
+  if (error == RowError::kParameters) failInvalidParameters(context, op, index);
+  if (error == RowError::kLogits) failInvalidLogits(context, op, index);
+  if (error == RowError::kToken) failInvalidToken(context, op, index, "history", vocabulary);
 }
 
 }  // namespace

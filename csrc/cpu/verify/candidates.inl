@@ -62,8 +62,7 @@ void drawCandidates(const pw_candidates_args& a, Context& context) {
       TargetDistribution d;
       const RowError error = distributionOfRow(
           a.logits, row, request, nullptr, 0, rowMemory, workspace, [](const float*, RowRange) {}, &d);
-      if (error == RowError::kLogits) failInvalidLogits(context, "drawCandidates", row);
-      if (error == RowError::kToken) failInvalidToken(context, "drawCandidates", row, "history", size);
+      failRow(error, context, "drawCandidates", row, size);
       if (error == RowError::kNone) drawCandidatesOfRow(a, row, request, d, sums, workspace.candidates);
     }
   });

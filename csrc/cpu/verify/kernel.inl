@@ -34,8 +34,7 @@ void verifyRequest(const pw_verify_args& a, int64_t index, const VerifyMemory& m
   if (!loadDraft(a, index, &tree, context)) return;
   const RowError error = verifyTree(a, tree, memory);
   if (error != RowError::kNone) clearOutputs(a, index);
-  if (error == RowError::kLogits) failInvalidLogits(context, "verify", index);
-  if (error == RowError::kToken) failInvalidToken(context, "verify", index, "history", rowLength(a.target_logits));
+  failRow(error, context, "verify", index, rowLength(a.target_logits));
 }
 
 }  // namespace

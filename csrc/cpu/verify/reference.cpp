@@ -15,11 +15,18 @@ namespace {
 
 using Probabilities = std::vector<double>;
 
-enum class Failure { kLogits, kToken };
+enum class Failure { kParameters, kLogits, kToken };
+
+void report(Failure failure, Context& context, const char* op, int64_t index, int64_t vocabulary) {
+  if (failure == Failure::kParameters) failInvalidParameters(context, op, index);
+  if (failure == Failure::kLogits) failInvalidLogits(context, op, index);
+  if (failure == Failure::kToken) failInvalidToken(context, op, index, "history", vocabulary);
+}
 
 /// A row's probabilities after a request's history and further tokens; `raw` receives the logits before penalties.
 Probabilities probabilitiesOfRow(const pw_tensor& logits, int64_t row, const Request& request, const int32_t* tokens,
                                  int64_t length, std::vector<float>* raw = nullptr) {
+  if (!request.valid) throw Failure::kParameters;
   std::vector<float> values = readLogits(logits, row);
   if (!validLogits(values)) throw Failure::kLogits;
   if (raw) *raw = values;
@@ -249,10 +256,7 @@ void verify(const pw_verify_args& a, Context& context) {
       Verification(a, tree).run();
     } catch (Failure failure) {
       clearOutputs(a, b);
-      if (failure == Failure::kLogits)
-        failInvalidLogits(context, "verify", b);
-      else
-        failInvalidToken(context, "verify", b, "history", rowLength(a.target_logits));
+      report(failure, context, "verify", b, rowLength(a.target_logits));
     }
   }
 }
@@ -276,10 +280,7 @@ void drawCandidates(const pw_candidates_args& a, Context& context) {
         if (a.kind != PW_CANDIDATES_INDEPENDENT) left[static_cast<size_t>(token)] = 0;
       }
     } catch (Failure failure) {
-      if (failure == Failure::kLogits)
-        failInvalidLogits(context, "drawCandidates", row);
-      else
-        failInvalidToken(context, "drawCandidates", row, "history", vocabulary);
+      report(failure, context, "drawCandidates", row, vocabulary);
     }
   }
 }

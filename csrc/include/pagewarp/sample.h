@@ -15,20 +15,21 @@
 ///   one token; p >= 1 keeps all (Holtzman et al., 2019). Min-p keeps tokens with logit >= max + T ln(m), that is, p >=
 ///   m p_max (Nguyen et al., 2024). Each keeps a prefix of the order, so the result is described by its last member and
 ///   its mass.
-/// - A row is invalid (PW_INVALID_LOGITS, token -1) when it has a NaN or +inf, or no finite value.
+/// - A row is invalid (PW_INVALID_LOGITS, token -1) when it has a NaN or +inf, or no finite value, and so is one whose
+///   parameters are not within their ranges (PW_INVALID_ARGUMENT).
 #pragma once
 #include "pagewarp/philox.h"
 #include "pagewarp/tensor.h"
 
 #define PW_GREEDY_TEMPERATURE 1e-5f
 
-/// Columns of pw_sampling.parameters.
+/// Columns of pw_sampling.parameters, all finite, with the values that they may have.
 typedef enum pw_sampling_field {
-  PW_TEMPERATURE = 0,
-  PW_TOP_K = 1,
-  PW_TOP_P = 2,
-  PW_MIN_P = 3,
-  PW_REPETITION_PENALTY = 4,  ///< 1 is off
+  PW_TEMPERATURE = 0,         ///< at least 0
+  PW_TOP_K = 1,               ///< at least 0
+  PW_TOP_P = 2,               ///< 0 to 1
+  PW_MIN_P = 3,               ///< 0 to 1
+  PW_REPETITION_PENALTY = 4,  ///< above 0; 1 is off
   PW_PRESENCE_PENALTY = 5,    ///< 0 is off
   PW_FREQUENCY_PENALTY = 6,   ///< 0 is off
   PW_SAMPLING_FIELDS = 8,     ///< row length; the last column is reserved
