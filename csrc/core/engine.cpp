@@ -152,7 +152,10 @@ void runNamed(const Command& command, Executor& executor) {
     status = PW_INTERNAL;
     message = error.what();
   }
-  if (status != PW_OK) throw Error(status, std::string(command.name) + ": " + message);
+  if (status == PW_OK) return;
+  std::string second;  // of a command that reported an error and threw one; not the next command's
+  executor.takeError(&second);
+  throw Error(status, std::string(command.name) + ": " + message);
 }
 
 void Engine::execute(Item item) {

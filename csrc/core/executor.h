@@ -97,18 +97,21 @@ class Executor {
       if (from.get() == captured.get()) return static_cast<const T&>(*to);
     return *captured;
   }
-  /// While it lives, resolve() answers with these substitutions.
+  /// While it lives, resolve() answers with these substitutions, then with those of the list that this one is part of.
   class Substituted {
    public:
-    Substituted(Executor& executor, Substitutions substitutions) : executor_(executor) {
+    Substituted(Executor& executor, Substitutions substitutions)
+        : executor_(executor), outer_(executor.substitutions_) {
+      substitutions.insert(substitutions.end(), outer_.begin(), outer_.end());
       executor_.substitutions_.swap(substitutions);
     }
-    ~Substituted() { executor_.substitutions_.clear(); }
+    ~Substituted() { executor_.substitutions_.swap(outer_); }
     Substituted(const Substituted&) = delete;
     Substituted& operator=(const Substituted&) = delete;
 
    private:
     Executor& executor_;
+    Substitutions outer_;
   };
 
  protected:

@@ -20,6 +20,8 @@ constexpr uint64_t kMaxKeyLength = 65535;
 constexpr uint64_t kMaxTensorNameLength = 1023;
 constexpr uint32_t kMaxRank = 4;
 constexpr int kMaxNesting = 4;
+/// Of an array's elements: many times the largest vocabulary, and a small part of what a sparse file could claim.
+constexpr uint64_t kMaxElements = 1u << 26;
 constexpr uint64_t kMaxAlignment = 1u << 20;
 constexpr uint64_t kDefaultAlignment = 32;
 
@@ -111,6 +113,9 @@ class Cursor {
     v.count = scalar<uint64_t>("an array's length");
     v.payload = p_;
     const uint64_t least = minimumSize(v.element);
+    if (v.count > kMaxElements)
+      fail("an array has " + std::to_string(v.count) + " elements; at most " + std::to_string(kMaxElements) +
+           " are allowed");
     if (v.count > remaining() / least)
       fail("an array of " + std::to_string(v.count) + " " + valueTypeName(v.element) +
            " values is longer than the rest of the file");

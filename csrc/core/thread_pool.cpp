@@ -2,6 +2,11 @@
 #include "core/thread_pool.h"
 
 #include <chrono>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "core/error.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
@@ -31,10 +36,18 @@ std::chrono::microseconds spinTime(int threads) {
 
 ThreadPool::ThreadPool(int threads) : size_(threads < 1 ? 1 : threads) {
   threads_.reserve(static_cast<size_t>(size_) - 1);
-  for (int i = 1; i < size_; ++i) threads_.emplace_back([this, i] { loop(i); });
+  try {
+    for (int i = 1; i < size_; ++i) threads_.emplace_back([this, i] { loop(i); });
+  } catch (const std::system_error& error) {
+    stop();
+    throw Error(PW_OUT_OF_MEMORY, "could not start thread " + std::to_string(threads_.size() + 1) + " of " +
+                                      std::to_string(size_) + ": " + error.what());
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stop_.store(true, std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_seq_cst);
   generation_.notify_all();
@@ -50,7 +63,12 @@ void ThreadPool::work(int worker) {
     if (task >= tasks_.load(std::memory_order_acquire)) return;
     if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire))
       continue;
-    fn(self, task, worker);
+    try {
+      fn(self, task, worker);
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(errorMutex_);
+      if (!error_) error_ = std::current_exception();
+    }
     finished_.fetch_add(1, std::memory_order_release);
     ticket = ticket_.load(std::memory_order_acquire);
   }
@@ -79,6 +97,7 @@ void ThreadPool::dispatch(int64_t tasks, Function fn, void* self) {
     else
       std::this_thread::yield();
   }
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
 void ThreadPool::loop(int worker) {

@@ -2,6 +2,8 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <exception>
+#include <mutex>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -11,11 +13,12 @@ namespace pw {
 /// A fork-join pool. The calling thread is worker 0 and works too; the others spin for some microseconds between jobs,
 /// then sleep, so that a decode step of microseconds finds them awake and an idle process burns nothing.
 ///
-/// One job at a time, from one thread at a time (the engine thread). Functions must not throw; they report through
-/// cpu::Context::fail.
+/// One job at a time, from one thread at a time (the engine thread). What a function throws, such as for want of
+/// scratch memory, is thrown by run() when no task runs any more; data errors are reported through cpu::Context::fail.
 class ThreadPool {
  public:
   /// @param threads workers in total, the caller included; at least 1
+  /// @throws Error(PW_OUT_OF_MEMORY) when the system refuses a thread
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -52,6 +55,7 @@ class ThreadPool {
   void dispatch(int64_t tasks, Function fn, void* self);
   void work(int worker);
   void loop(int worker);
+  void stop();
 
   const int size_;
   std::vector<std::thread> threads_;
@@ -66,6 +70,8 @@ class ThreadPool {
   alignas(64) std::atomic<uint32_t> generation_{0};  // changes when a job starts or the pool stops
   std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};
+  std::mutex errorMutex_;
+  std::exception_ptr error_;  // what the first failed task of the current job threw
 };
 
 }  // namespace pw

@@ -51,10 +51,8 @@ Napi::Value enqueueWithPromise(Napi::Env env, StreamObject& object, Command comm
   if (value.IsObject()) *kept = Napi::Reference<Napi::Value>::New(value, 1);
 
   Ref<Stream> stream = object.stream;
-  auto settle = [deferred, kept, stream, &environment](Napi::Env settleEnv) {
+  auto settle = [deferred, kept, &environment](Napi::Env settleEnv, pw_status status, const std::string& message) {
     environment.promiseSettled();
-    std::string message;
-    const pw_status status = stream->takeError(&message);
     Napi::Value result = kept->IsEmpty() ? settleEnv.Undefined() : kept->Value();
     kept->Reset();
     if (status == PW_OK)
@@ -63,8 +61,13 @@ Napi::Value enqueueWithPromise(Napi::Env env, StreamObject& object, Command comm
       deferred.Reject(makeError(settleEnv, status, message).Value());
   };
   // Posted from the destructor of the last copy, not from inside run(): the settling happens whether the command ran,
-  // threw or was dropped with the queue.
-  auto completion = std::shared_ptr<void>(nullptr, [settle, &environment](void*) { environment.post(settle); });
+  // threw or was dropped with the queue. The error is taken here and not by the JavaScript thread, before which later
+  // commands of the stream may have failed, too.
+  auto completion = std::shared_ptr<void>(nullptr, [settle, stream, &environment](void*) {
+    std::string message;
+    const pw_status status = stream->takeError(&message);
+    environment.post([settle, status, message](Napi::Env settleEnv) { settle(settleEnv, status, message); });
+  });
   Command marked{command.name, std::move(command.holds), nullptr, true};
   marked.run = [run = std::move(command.run), completion](Executor& executor) {
     if (run) run(executor);

@@ -58,7 +58,7 @@ Napi::Value scalar(Napi::Env env, const Value& value) {
 template <class T>
 Napi::Value typedArray(Napi::Env env, const Value& value) {
   const size_t count = static_cast<size_t>(value.count);
-  Napi::TypedArrayOf<T> out = Napi::TypedArrayOf<T>::New(env, count);
+  Napi::TypedArrayOf<T> out = Napi::TypedArrayOf<T>::New(env, count, newArrayBuffer(env, count * sizeof(T)), 0);
   if (count != 0) std::memcpy(out.Data(), value.payload, count * sizeof(T));
   return out;
 }
@@ -184,7 +184,7 @@ Napi::Value ggufBytes(const Napi::CallbackInfo& info) {
   const double offset = info[1].As<Napi::Number>().DoubleValue(), length = info[2].As<Napi::Number>().DoubleValue();
   if (!(offset >= 0 && length >= 0 && offset + length <= static_cast<double>(file.size())))
     throw Error(PW_INVALID_ARGUMENT, "a stretch outside the file");
-  Napi::ArrayBuffer out = Napi::ArrayBuffer::New(info.Env(), static_cast<size_t>(length));
+  Napi::ArrayBuffer out = newArrayBuffer(info.Env(), static_cast<size_t>(length));
   if (length > 0) std::memcpy(out.Data(), file.data() + static_cast<size_t>(offset), static_cast<size_t>(length));
   return out;
 }

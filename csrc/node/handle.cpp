@@ -60,4 +60,13 @@ Napi::Error makeError(Napi::Env env, pw_status status, const std::string& messag
   return error;
 }
 
+Napi::ArrayBuffer newArrayBuffer(Napi::Env env, size_t bytes) {
+  const Napi::Function constructor = env.Global().Get("ArrayBuffer").As<Napi::Function>();
+  try {
+    return constructor.New({Napi::Number::New(env, static_cast<double>(bytes))}).As<Napi::ArrayBuffer>();
+  } catch (const Napi::Error&) {
+    throw Error(PW_OUT_OF_MEMORY, "could not allocate an ArrayBuffer of " + std::to_string(bytes) + " bytes");
+  }
+}
+
 }  // namespace pw::node

@@ -30,6 +30,10 @@ void disposeHandle(const Napi::Value& value);
 /// A JavaScript Error with the stable `code` of `status`.
 Napi::Error makeError(Napi::Env env, pw_status status, const std::string& message);
 
+/// A zeroed ArrayBuffer. V8's own native constructor ends the process when there is no memory for it.
+/// @throws Error(PW_OUT_OF_MEMORY)
+Napi::ArrayBuffer newArrayBuffer(Napi::Env env, size_t bytes);
+
 /// Wraps a binding function so that native exceptions arrive in JavaScript with their code.
 template <Napi::Value (*function)(const Napi::CallbackInfo&)>
 Napi::Value guarded(const Napi::CallbackInfo& info) {
@@ -39,6 +43,10 @@ Napi::Value guarded(const Napi::CallbackInfo& info) {
     throw makeError(info.Env(), error.status(), error.what());
   } catch (const std::bad_alloc&) {
     throw makeError(info.Env(), PW_OUT_OF_MEMORY, "out of host memory");
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw makeError(info.Env(), PW_INTERNAL, error.what());
   }
 }
 

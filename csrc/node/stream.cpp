@@ -45,6 +45,7 @@ Napi::Value createEvent(const Napi::CallbackInfo& info) { return wrapObject(info
 Napi::Value recordEvent(const Napi::CallbackInfo& info) {
   Call call(info);
   Ref<Event> event = call.object<Event>(1);
+  call.stream().device->engine().requireOpen("recordEvent");  // nobody shall wait for what cannot come
   const uint64_t recording = event->begin(&call.stream().device->engine());
   return call.enqueue("recordEvent",
                       [event, recording](Executor& executor) { executor.recordEvent(event, recording); });

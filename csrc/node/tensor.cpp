@@ -50,7 +50,7 @@ Napi::Value readTensor(const Napi::CallbackInfo& info) {
   const pw_tensor from = tensor->view();
   const size_t bytes = static_cast<size_t>(elementCount(from) * pw_dtype_size(from.dtype));
   // Nobody else sees the buffer before the promise resolves, so the engine thread may write into it.
-  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(info.Env(), bytes);
+  Napi::ArrayBuffer buffer = newArrayBuffer(info.Env(), bytes);
   void* to = buffer.Data();
   Command command{
       "read", {Ref<RefCounted>(tensor->storage())}, [from, to](Executor& executor) { executor.download(from, to); }};

@@ -24,7 +24,7 @@ template <class F>
 void gather(const pw_tensor& indices, int64_t limit, const pw_tensor& out, pw_status status, const char* what,
             Context& context, F&& copy) {
   const int64_t length = rowLength(out);
-  context.pool().forRange(indices.shape[0], 1 + 16384 / length, [&](int64_t begin, int64_t end, int worker) {
+  context.pool().forRange(indices.shape[0], 1 + 16384 / (length + 1), [&](int64_t begin, int64_t end, int worker) {
     for (int64_t i = begin; i < end; ++i) {
       const int32_t index = indexAt(indices, i);
       void* to = rowPointer(out, i);
