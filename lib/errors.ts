@@ -76,9 +76,26 @@ export function fromNative(error: unknown): unknown {
   return new PagewarpError(code as ErrorCode, error.message, {}, { cause: error });
 }
 
+/** `signal` has what is used of an AbortSignal. @throws PagewarpError ERR_INVALID_ARGUMENT */
+export function checkSignal(signal: AbortSignal | null | undefined): void {
+  if (signal === undefined || signal === null) return;
+  if (typeof signal.throwIfAborted !== 'function' || typeof signal.addEventListener !== 'function') {
+    throw invalidArgument('signal', signal, 'an AbortSignal');
+  }
+}
+
+/** `value` is an instance of `type`. Guards what callers without types get wrong. */
+export function checkInstance<T>(
+  name: string,
+  value: unknown,
+  type: { readonly name: string; readonly prototype: T; [Symbol.hasInstance](value: unknown): boolean },
+): asserts value is T {
+  if (!type[Symbol.hasInstance](value)) throw invalidArgument(name, value, `a ${type.name} of this copy of pagewarp`);
+}
+
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
   if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object';
-  return String(value);
+  return typeof value === 'bigint' ? `${value}n` : String(value);
 }

@@ -13,8 +13,8 @@ const stored = ['f32', 'f16', 'bf16', 'i8'] as const;
 export type StoredCacheDType = (typeof stored)[number];
 
 /** @throws PagewarpError ERR_INVALID_ARGUMENT for no cache type at all, ERR_UNSUPPORTED for one that no backend stores yet */
-export function checkCacheDType(dtype: CacheDType): StoredCacheDType {
-  if (!(dtype in codes)) throw invalidArgument('dtype', dtype, `one of ${Object.keys(codes).join(', ')}`);
+export function checkCacheDType(dtype: CacheDType, name = 'dtype'): StoredCacheDType {
+  if (!Object.hasOwn(codes, dtype)) throw invalidArgument(name, dtype, `one of ${Object.keys(codes).join(', ')}`);
   if (!(stored as readonly string[]).includes(dtype)) throw unsupported(`a KV cache of ${dtype}`, stored.join(', '));
   return dtype as StoredCacheDType;
 }

@@ -4,25 +4,32 @@ import { PagewarpError } from '../errors.js';
 /** Pages of a fixed pool: a free list and a reference count per page. Knows nothing of sequences or of memory. */
 export class PagePool {
   readonly pages: number;
-  readonly #free: Int32Array;
+  /** Pages that were given back; the last one is taken first. */
+  readonly #returned: Int32Array;
   readonly #references: Int32Array;
-  #freeCount: number;
+  #returnedCount = 0;
+  /** Pages below this one have been taken before. */
+  #fresh = 0;
   #shared = 0;
 
+  /** @throws PagewarpError ERR_OUT_OF_MEMORY */
   constructor(pages: number) {
     this.pages = pages;
-    // Taken from the end: page 0 first.
-    this.#free = Int32Array.from({ length: pages }, (_, i) => pages - 1 - i);
-    this.#references = new Int32Array(pages);
-    this.#freeCount = pages;
+    try {
+      this.#returned = new Int32Array(pages);
+      this.#references = new Int32Array(pages);
+    } catch (error) {
+      const message = `could not allocate the reference counts of ${pages} pages`;
+      throw new PagewarpError('ERR_OUT_OF_MEMORY', message, { pages }, { cause: error });
+    }
   }
 
   get free(): number {
-    return this.#freeCount;
+    return this.#returnedCount + this.pages - this.#fresh;
   }
 
   get used(): number {
-    return this.pages - this.#freeCount;
+    return this.#fresh - this.#returnedCount;
   }
 
   /** Pages that more than one sequence refers to. */
@@ -40,19 +47,18 @@ export class PagePool {
 
   /** @throws PagewarpError ERR_CACHE_EXHAUSTED unless `count` pages are free */
   require(count: number): void {
-    if (count <= this.#freeCount) return;
+    if (count <= this.free) return;
     throw new PagewarpError(
       'ERR_CACHE_EXHAUSTED',
-      `the KV cache needs ${count} more ${count === 1 ? 'page' : 'pages'}, but only ${this.#freeCount} of its ${this.pages} are free`,
-      { needed: count, free: this.#freeCount, pages: this.pages },
+      `the KV cache needs ${count} more ${count === 1 ? 'page' : 'pages'}, but only ${this.free} of its ${this.pages} are free`,
+      { needed: count, free: this.free, pages: this.pages },
     );
   }
 
   /** A free page, with one reference. */
   take(): number {
     this.require(1);
-    this.#freeCount--;
-    const page = this.#free[this.#freeCount] as number;
+    const page = this.#returnedCount > 0 ? (this.#returned[--this.#returnedCount] as number) : this.#fresh++;
     this.#references[page] = 1;
     return page;
   }
@@ -68,7 +74,6 @@ export class PagePool {
     this.#references[page] = references;
     if (references === 1) this.#shared--;
     if (references > 0) return;
-    this.#free[this.#freeCount] = page;
-    this.#freeCount++;
+    this.#returned[this.#returnedCount++] = page;
   }
 }

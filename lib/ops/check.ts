@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Argument checks that ops share. Each throws a PagewarpError that names the argument. */
-import { invalidArgument, PagewarpError, shapeMismatch, unsupported } from '../errors.js';
+import { checkInstance, invalidArgument, PagewarpError, shapeMismatch, unsupported } from '../errors.js';
 import type { PackedMatrix } from '../quant/matrix.js';
 import type { DType } from '../tensor/dtype.js';
-import type { Stream } from '../tensor/stream.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { Resource } from '../tensor/resource.js';
+import { Stream } from '../tensor/stream.js';
+import { Tensor } from '../tensor/tensor.js';
 
 const floatDTypes = ['f32', 'f16', 'bf16'] as const;
 
 /** `resource` lives on the stream's device. */
 function checkDevice(name: string, resource: Tensor | PackedMatrix, stream: Stream): void {
+  checkInstance('stream', stream, Stream);
   if (resource.device === stream.device) return;
   throw new PagewarpError(
     'ERR_INVALID_ARGUMENT',
@@ -20,12 +22,14 @@ function checkDevice(name: string, resource: Tensor | PackedMatrix, stream: Stre
 
 /** `tensor` lives on the stream's device and has one of `allowed` dtypes. */
 export function checkTensor(name: string, tensor: Tensor, stream: Stream, allowed: readonly DType[]): void {
+  checkInstance(name, tensor, Tensor);
   checkDevice(name, tensor, stream);
   if (!allowed.includes(tensor.dtype)) throw unsupported(`${name} of dtype ${tensor.dtype}`, allowed.join(', '));
 }
 
 /** `matrix` lives on the stream's device. */
 export function checkMatrix(name: string, matrix: PackedMatrix, stream: Stream): void {
+  if (!(matrix instanceof Resource)) throw invalidArgument(name, matrix, 'a PackedMatrix');
   checkDevice(name, matrix, stream);
 }
 

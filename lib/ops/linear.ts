@@ -33,8 +33,8 @@ export interface LinearOptions {
  */
 export function linear(stream: Stream, options: LinearOptions): Tensor<FloatDType> {
   const { x, weight, bias, residual } = options;
-  const [n, k] = weight.shape;
   checkMatrix('weight', weight, stream);
+  const [n, k] = weight.shape;
   checkFloat('x', x, stream);
   if (x.shape.at(-1) !== k) {
     throw shapeMismatch('x', x.shape, [...x.shape.slice(0, -1), k], `weight has shape [${n}, ${k}]`);

@@ -99,7 +99,7 @@ export class Device extends Resource<NativeDevice> {
     if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
       throw invalidArgument('threads', threads, 'an integer from 1 to 1024');
     }
-    const isa = options.isa ?? (process.env['PAGEWARP_CPU_ISA'] as CpuIsa | undefined) ?? info.isa;
+    const isa = options.isa ?? ((process.env['PAGEWARP_CPU_ISA'] || info.isa) as CpuIsa);
     if (!isas.includes(isa)) {
       throw invalidArgument(options.isa ? 'isa' : 'PAGEWARP_CPU_ISA', isa, `one of ${isas.join(', ')}`);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, PagewarpError } from '../errors.js';
+import { checkInstance, invalidArgument, PagewarpError } from '../errors.js';
 import { type Handle, type NativeCommandList, type NativeEvent, type NativeStream, native } from '../native.js';
 import type { Device } from './device.js';
 import { Resource } from './resource.js';
@@ -70,25 +70,33 @@ export class Stream extends Resource<NativeStream> {
 
   /** Marks this point of the stream. */
   record(event: Event = new Event()): Event {
+    checkInstance('event', event, Event);
     native().recordEvent(this.native, event.native);
     return event;
   }
 
   /** Commands enqueued from now on run after `event` has been reached. */
   wait(event: Event): void {
+    checkInstance('event', event, Event);
     native().waitEvent(this.native, event.native);
   }
 
   /**
    * Records the commands that `enqueue` issues on this stream, without running them. Tensors that ops allocate meanwhile
    * belong to the list: a replay writes into the same memory again.
+   * @param enqueue enqueues before it returns; not an async function
    * @throws PagewarpError ERR_INVALID_ARGUMENT when a capture is open already, or whatever `enqueue` throws
    */
   capture(enqueue: () => void): CommandList {
+    if (typeof enqueue !== 'function') throw invalidArgument('enqueue', enqueue, 'a function');
     native().beginCapture(this.native);
     this.#capturing = true;
     try {
-      enqueue();
+      const returned: unknown = enqueue();
+      if (returned instanceof Promise) {
+        returned.catch(() => {}); // what it goes on to do is in no capture, and no news
+        throw invalidArgument('enqueue', 'an async function', 'a function that enqueues before it returns');
+      }
     } catch (error) {
       native().dispose(native().endCapture(this.native));
       throw error;
@@ -104,6 +112,7 @@ export class Stream extends Resource<NativeStream> {
    * @throws PagewarpError ERR_STALE_PLAN when a plan cannot stand in for the captured one
    */
   replay(list: CommandList, options: { plans?: readonly (readonly [Replaceable, Replaceable])[] } = {}): void {
+    checkInstance('list', list, CommandList);
     if (list.device !== this.device) {
       throw new PagewarpError('ERR_INVALID_ARGUMENT', 'the command list was captured on another device');
     }

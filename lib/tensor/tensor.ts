@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, shapeMismatch } from '../errors.js';
+import { checkInstance, invalidArgument, PagewarpError, shapeMismatch } from '../errors.js';
 import { type NativeTensor, native } from '../native.js';
-import type { Device } from './device.js';
+import { Device } from './device.js';
 import { type AnyTypedArray, type DType, dtypeCode, dtypes, holds, type TypedArrayOf, typedArray } from './dtype.js';
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './float16.js';
 import { Resource } from './resource.js';
-import type { Stream } from './stream.js';
+import { Stream } from './stream.js';
 
 const maxRank = 6;
 
@@ -44,6 +44,7 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
    * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY
    */
   static empty<D extends DType>(device: Device, shape: readonly number[], dtype: D): Tensor<D> {
+    checkInstance('device', device, Device);
     checkShape(shape);
     const handle = native().createTensor(device.native, dtypeCode(dtype), shape);
     return new Tensor(device, dtype, [...shape], contiguousStrides(shape), 0, handle);
@@ -62,7 +63,7 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
 
   /**
    * A tensor with the elements of `data` in row-major order. A typed array must be of the dtype (`Uint16Array` bit patterns
-   * for f16 and bf16); plain numbers are converted.
+   * for f16 and bf16); plain numbers are converted as typed arrays convert them.
    * @param shape default: one dimension
    */
   static from<D extends DType>(
@@ -71,6 +72,7 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
     shape: readonly number[] | undefined,
     dtype: D,
   ): Tensor<D> {
+    checkData(data);
     const tensor = Tensor.empty(device, shape ?? [data.length], dtype);
     tensor.write(data);
     return tensor;
@@ -100,6 +102,8 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
    * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH
    */
   write(data: TypedArrayOf<D> | readonly number[], stream: Stream = this.device.defaultStream): void {
+    this.#checkStream(stream);
+    checkData(data);
     if (data.length !== this.size) {
       throw shapeMismatch('data', [data.length], [this.size], `the tensor's shape is [${this.shape.join(', ')}]`);
     }
@@ -110,6 +114,7 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
         throw invalidArgument('data', given, `the typed array of ${this.dtype}`);
       }
       array = data as AnyTypedArray;
+      if (!(array.buffer instanceof ArrayBuffer)) array = array.slice(); // shared memory, which Node-API does not take
     } else {
       array = encode(data, this.dtype);
     }
@@ -121,6 +126,7 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
    * {@link Tensor.readNumbers}.
    */
   async read(stream: Stream = this.device.defaultStream): Promise<TypedArrayOf<D>> {
+    this.#checkStream(stream);
     return typedArray(this.dtype, await native().readTensor(stream.native, this.native));
   }
 
@@ -129,12 +135,21 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
     return decode(await this.read(stream), this.dtype);
   }
 
+  /** Sets every element to `value`: for integers rounded towards zero, into the range of the dtype; NaN becomes 0. */
   fill(value: number, stream: Stream = this.device.defaultStream): void {
+    this.#checkStream(stream);
+    if (typeof value !== 'number') throw invalidArgument('value', value, 'a number');
     native().fillTensor(stream.native, this.native, value);
   }
 
-  /** Copies `source` here, converting between dtypes. @throws PagewarpError ERR_SHAPE_MISMATCH */
+  /**
+   * Copies `source`, a tensor of the same device, here; converts between dtypes, to integers as {@link Tensor.fill} does.
+   * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_INVALID_ARGUMENT, ERR_DISPOSED
+   */
   copyFrom(source: Tensor, stream: Stream = this.device.defaultStream): void {
+    this.#checkStream(stream);
+    checkInstance('source', source, Tensor);
+    if (source.device !== this.device) throw otherDevice('source', source.device, this.device);
     if (!sameShape(source.shape, this.shape)) {
       throw shapeMismatch('source', source.shape, this.shape, 'copies keep the shape');
     }
@@ -196,16 +211,22 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
   /** A view with any shape and strides over the same memory. @throws PagewarpError ERR_INVALID_ARGUMENT when out of it */
   asStrided(shape: readonly number[], strides: readonly number[], offset = 0): Tensor<D> {
     checkShape(shape);
-    if (strides.length !== shape.length || !strides.every(Number.isSafeInteger)) {
-      throw invalidArgument('strides', [...strides], `${shape.length} integers`);
+    if (!Array.isArray(strides) || strides.length !== shape.length || !strides.every(Number.isSafeInteger)) {
+      throw invalidArgument('strides', strides, `${shape.length} integers`);
     }
+    if (!Number.isSafeInteger(offset)) throw invalidArgument('offset', offset, 'an integer');
     return this.#view(shape, strides, this.#offset + offset);
   }
 
   #dimension(dim: number): number {
-    const length = this.shape[dim];
+    const length = Number.isInteger(dim) ? this.shape[dim] : undefined;
     if (length === undefined) throw invalidArgument('dim', dim, `from 0 to ${this.rank - 1}`);
     return length;
+  }
+
+  #checkStream(stream: Stream): void {
+    checkInstance('stream', stream, Stream);
+    if (stream.device !== this.device) throw otherDevice('the stream', stream.device, this.device);
   }
 
   #view(shape: readonly number[], strides: readonly number[], offset: number): Tensor<D> {
@@ -233,13 +254,29 @@ function contiguousStrides(shape: readonly number[]): number[] {
 }
 
 function checkShape(shape: readonly number[]): void {
-  if (shape.length < 1 || shape.length > maxRank || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
-    throw invalidArgument('shape', [...shape], `1 to ${maxRank} non-negative integers`);
+  const fits = Array.isArray(shape) && shape.length >= 1 && shape.length <= maxRank;
+  if (!fits || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
+    throw invalidArgument('shape', shape, `1 to ${maxRank} non-negative integers`);
   }
   if (elementCount(shape) > 2 ** 46) throw invalidArgument('shape', [...shape], 'at most 2^46 elements');
 }
 
+function checkData(data: unknown): void {
+  if (Array.isArray(data) || (ArrayBuffer.isView(data) && 'length' in data)) return;
+  throw invalidArgument('data', data, 'a typed array or an array of numbers');
+}
+
+function otherDevice(name: string, given: Device, own: Device): PagewarpError {
+  return new PagewarpError(
+    'ERR_INVALID_ARGUMENT',
+    `${name} belongs to another device (${given.name}) than the tensor (${own.name})`,
+    { name },
+  );
+}
+
 function encode(data: readonly number[], dtype: DType): AnyTypedArray {
+  const wrong = data.findIndex((x) => typeof x !== 'number' || (dtype === 'i64' && !Number.isSafeInteger(x)));
+  if (wrong >= 0) throw invalidArgument(`data[${wrong}]`, data[wrong], dtype === 'i64' ? 'a safe integer' : 'a number');
   switch (dtype) {
     case 'f32':
       return Float32Array.from(data);
