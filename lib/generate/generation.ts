@@ -36,7 +36,7 @@ export class Generation implements AsyncIterable<GenerateChunk> {
   /** @internal Use {@link LanguageModel.generate}. */
   constructor(
     context: GenerationContext,
-    prompt: readonly number[],
+    prompt: () => readonly number[],
     options: ResolvedOptions,
     sequence: TokenSequence | undefined,
   ) {
@@ -54,7 +54,10 @@ export class Generation implements AsyncIterable<GenerateChunk> {
       throw new PagewarpError('ERR_INVALID_ARGUMENT', 'a generation can be iterated only once; call generate() again');
     }
     this.#started = true;
-    return this.#run();
+    const steps = this.#run();
+    // To its first yield, which is nobody's: a generator that is ended before it began runs nothing, not even `finally`.
+    void steps.next();
+    return steps;
   }
 
   /** Runs to the end, for callers who do not want it piece by piece. */
@@ -66,7 +69,7 @@ export class Generation implements AsyncIterable<GenerateChunk> {
 
 async function* run(
   context: GenerationContext,
-  prompt: readonly number[],
+  prompt: () => readonly number[],
   options: ResolvedOptions,
   given: TokenSequence | undefined,
   settle: { resolve: (result: GenerateResult) => void; reject: (error: unknown) => void },
@@ -76,6 +79,7 @@ async function* run(
   let sequence: TokenSequence | undefined;
   let lengthBefore = 0;
   try {
+    yield { text: '', tokens: [] };
     const interrupt = new Interrupt(options.signal);
     resources.push(interrupt);
     const target = given ?? new TokenSequence(context.runner.cache.sequence());
@@ -84,7 +88,7 @@ async function* run(
     lengthBefore = sequence.length;
     const decoder = new Decoder(context, sequence, options, recorder, interrupt);
     resources.push(decoder);
-    yield* decoder.run(prompt);
+    yield* decoder.run(prompt());
   } catch (error) {
     if (options.signal?.aborted && error === options.signal.reason) throw error;
     settle.reject(error);

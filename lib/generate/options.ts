@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from 'node:crypto';
-import { invalidArgument, unsupported } from '../errors.js';
+import { checkSignal, invalidArgument, unsupported } from '../errors.js';
 import type { TokenSequence } from '../model/sequence.js';
 import { checkSampling } from '../ops/sampling.js';
 import type { VerifyRule } from '../ops/verify.js';
@@ -94,6 +94,7 @@ export function resolveOptions(
   if (maxTokens !== Number.POSITIVE_INFINITY) range('maxTokens', maxTokens, 1, 2 ** 31 - 1);
   if (logprobs !== undefined) range('logprobs', logprobs, 0, 1024);
   range('maxDraft', maxDraft, 1, longestDraft);
+  checkSignal(options.signal);
   if (typeof adaptive !== 'boolean') throw invalidArgument('adaptive', adaptive, 'true or false');
   const given = typeof speculate === 'object' && speculate !== null;
   if (given ? typeof speculate.draft !== 'function' : speculate !== 'off' && speculate !== 'auto') {

@@ -145,9 +145,12 @@ function scalingOf(file: GgufFile, read: Reader, rotaryDim: number): RopeScaling
   const magnitude = read.optional('rope.scaling.attn_factor', 1e-3, 1e3);
   if (file.tensors.has('rope_freqs.weight')) {
     checkTensorShape(file, 'rope_freqs.weight', [rotaryDim / 2]);
+    const factors = file.values('rope_freqs.weight');
+    const wrong = factors.find((factor) => !(factor > 0 && Number.isFinite(factor)));
+    if (wrong !== undefined) throw invalid(file, `tensor "rope_freqs.weight" has the factor ${wrong}`);
     return {
       type: 'factors',
-      factors: file.values('rope_freqs.weight'),
+      factors,
       ...(magnitude === undefined ? {} : { magnitude }),
     };
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PagewarpError, unsupported } from '../errors.js';
+import { invalidArgument, PagewarpError, unsupported } from '../errors.js';
 import { type NativeGguf, type NativeGgufEntry, type NativeGgufTensor, native } from '../native.js';
 import { bf16ToNumber, f16ToNumber } from '../tensor/float16.js';
 import { Resource } from '../tensor/resource.js';
@@ -47,6 +47,9 @@ export class GgufFile extends Resource<NativeGguf> {
 
   /** @throws PagewarpError ERR_IO when the file cannot be opened, ERR_INVALID_MODEL when it is not a valid GGUF file */
   static open(path: string): GgufFile {
+    if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+      throw invalidArgument('path', path, 'the path of a GGUF file');
+    }
     return new GgufFile(path);
   }
 

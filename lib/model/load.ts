@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { stat } from 'node:fs/promises';
-import { invalidArgument, PagewarpError, unsupported } from '../errors.js';
+import { checkSignal, invalidArgument, PagewarpError, unsupported } from '../errors.js';
 import { PagedKvCache } from '../kv/cache.js';
-import type { StoredCacheDType } from '../kv/layer.js';
+import { checkCacheDType, type StoredCacheDType } from '../kv/layer.js';
 import type { Device } from '../tensor/device.js';
 import { tokenizerFromGguf } from '../tokenizer/gguf.js';
 import { configFromGguf, type LlamaConfig } from './config.js';
@@ -49,6 +49,11 @@ const pageSize = 16;
  *   Face), ERR_OUT_OF_MEMORY, ERR_DEVICE_UNAVAILABLE, ERR_INVALID_ARGUMENT; the signal's reason when aborted
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  checkSignal(options.signal);
+  const progress = options.onProgress ?? undefined;
+  if (progress !== undefined && typeof progress !== 'function') {
+    throw invalidArgument('onProgress', progress, 'a function');
+  }
   options.signal?.throwIfAborted();
   using file = await open(path);
   const config = configFromGguf(file);
@@ -64,8 +69,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
   const stream = device.stream();
   const owned: Disposable[] = deviceOwned ? [device, stream] : [stream];
   try {
-    const { onProgress, signal } = options;
-    const loaded = await loadWeights(file, config, stream, { onProgress, signal });
+    const loaded = await loadWeights(file, config, stream, { onProgress: progress, signal: options.signal });
     owned.push(...loaded.owned);
     const cache = new PagedKvCache(device, {
       layers: config.layers,
@@ -125,7 +129,6 @@ export async function estimateMemory(path: string, options: MemoryOptions = {}):
 }
 
 async function open(path: string): Promise<GgufFile> {
-  if (typeof path !== 'string' || path === '') throw invalidArgument('path', path, 'the path of a GGUF file');
   const isFolder = await stat(path).then(
     (stats) => stats.isDirectory(),
     () => false, // opening it will say why
@@ -138,7 +141,8 @@ function resolveShape(
   config: LlamaConfig,
   options: MemoryOptions,
 ): { contextLength: number; cacheTokens: number; cacheDType: StoredCacheDType; limits: StepLimits } {
-  const { cacheDType = 'f16', chunk = 512 } = options;
+  const { chunk = 512 } = options;
+  const cacheDType = checkCacheDType(options.cacheDType ?? 'f16', 'cacheDType');
   const contextLength = options.contextLength ?? Math.min(config.contextLength, 4096);
   checkCount('contextLength', contextLength, config.contextLength);
   const cacheTokens = options.cacheTokens ?? 2 * contextLength;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { disposed, invalidArgument } from '../errors.js';
+import { checkInstance, disposed, invalidArgument } from '../errors.js';
 import { Generation } from '../generate/generation.js';
 import { type GenerateOptions, resolveOptions } from '../generate/options.js';
 import type { CacheStatistics } from '../kv/cache.js';
@@ -70,9 +70,11 @@ export class LanguageModel implements AsyncDisposable, Disposable {
    */
   generate(prompt: string | readonly number[], options: GenerateOptions = {}): Generation {
     this.#requireAlive();
-    const addSpecial = (options.sequence?.length ?? 0) === 0;
-    const ids = typeof prompt === 'string' ? this.tokenizer.encode(prompt, { addSpecial }) : this.#checkIds(prompt);
-    return this.#start(ids, options);
+    if (typeof prompt === 'string') {
+      return this.#start((addSpecial) => this.tokenizer.encode(prompt, { addSpecial }), options);
+    }
+    const ids = this.#checkIds(prompt);
+    return this.#start(() => ids, options);
   }
 
   /**
@@ -85,9 +87,8 @@ export class LanguageModel implements AsyncDisposable, Disposable {
     const text = renderChat(this.tokenizer, messages, variables);
     const { bosToken } = this.tokenizer;
     const begin = bosToken === undefined ? undefined : this.tokenizer.tokenName(bosToken);
-    // Most templates write the begin token themselves.
-    const addSpecial = (options.sequence?.length ?? 0) === 0 && !(begin !== undefined && text.startsWith(begin));
-    return this.#start(this.tokenizer.encode(text, { addSpecial }), generate);
+    const begun = begin !== undefined && text.startsWith(begin); // most templates write the begin token themselves
+    return this.#start((first) => this.tokenizer.encode(text, { addSpecial: first && !begun }), generate);
   }
 
   tokenize(text: string, options?: EncodeOptions): number[] {
@@ -111,6 +112,7 @@ export class LanguageModel implements AsyncDisposable, Disposable {
   async logits(ids: readonly number[]): Promise<Float32Array[]> {
     this.#requireAlive();
     const { runner } = this.#parts;
+    if (!Array.isArray(ids)) throw invalidArgument('ids', ids, 'token ids');
     if (ids.length < 1 || ids.length > 65) throw invalidArgument('ids', `${ids.length} tokens`, '1 to 65 tokens');
     const tokens = Int32Array.from(this.#checkIds(ids));
     using sequence = runner.cache.sequence();
@@ -156,14 +158,23 @@ export class LanguageModel implements AsyncDisposable, Disposable {
     await idle.catch(() => {}); // an error of an abandoned step concerns nobody any more
   }
 
-  #start(ids: readonly number[], options: GenerateOptions): Generation {
+  /** @param encode the prompt's tokens, given whether they are the first of their sequence */
+  #start(encode: (first: boolean) => readonly number[], options: GenerateOptions): Generation {
     const { runner, tokenizer } = this.#parts;
     const resolved = resolveOptions(options, tokenizer.endTokens, () => this.#automaticDrafter());
     const { sequence } = options;
-    if (sequence && sequence.kv.cache !== runner.cache) {
-      throw invalidArgument('sequence', 'of another model', 'made by createSequence() of this model');
+    if (sequence !== undefined) {
+      checkInstance('sequence', sequence, TokenSequence);
+      if (sequence.kv.cache !== runner.cache) {
+        throw invalidArgument('sequence', 'of another model', 'made by createSequence() of this model');
+      }
     }
-    return new Generation({ runner, tokenizer, contextLength: this.contextLength }, ids, resolved, sequence);
+    // Encoded now, so that errors come at once; again if another generation has begun the sequence in the meantime.
+    const isFirst = (): boolean => (sequence?.length ?? 0) === 0;
+    const first = isFirst();
+    const ids = encode(first);
+    const prompt = (): readonly number[] => (isFirst() === first ? ids : encode(!first));
+    return new Generation({ runner, tokenizer, contextLength: this.contextLength }, prompt, resolved, sequence);
   }
 
   /** What `speculate: 'auto'` drafts with: long repetitions first, they are nearly free and mostly right. */

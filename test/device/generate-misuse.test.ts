@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  type Drafter,
+  estimateMemory,
+  type GenerateOptions,
+  GgufFile,
+  type LoadOptions,
+  load,
+  PagewarpError,
+} from '../../lib/index.js';
+import { temporaryFolder } from '../support/folder.js';
+import { tinyModel, tinyVocabulary } from '../support/tiny-model.js';
+
+const path = join(temporaryFolder(), 'tiny.gguf');
+const nonsense: unknown[] = [null, Number.NaN, -1, 1.5, 'a', '', 1n, {}, [], () => 1, true];
+
+beforeAll(() => tinyModel().writer.write(path));
+
+/** Resolves if `run` gives a result or a typed error. */
+async function typed(name: string, run: () => Promise<unknown>): Promise<void> {
+  await run().catch((error: unknown) => {
+    if (!(error instanceof PagewarpError)) throw new Error(`${name}: ${(error as Error).stack}`);
+    expect(error.code, name).not.toBe('ERR_INTERNAL');
+  });
+}
+
+describe('options of the wrong type', () => {
+  it('give typed errors from generate()', async () => {
+    await using model = await load(path, { device: { threads: 1 } });
+    const names: (keyof GenerateOptions)[] = ['maxTokens', 'temperature', 'seed', 'stop', 'logprobs', 'speculate'];
+    for (const name of [...names, 'maxDraft', 'sequence', 'signal'] as const) {
+      for (const value of nonsense) {
+        await typed(name, async () => model.generate('ab', { maxTokens: 2, [name]: value } as never).complete());
+      }
+    }
+    for (const value of nonsense) {
+      await typed('prompt', async () => model.generate(value as never, { maxTokens: 2 }).complete());
+      await typed('logits', () => model.logits(value as never));
+    }
+    expect(model.cacheStatistics.used).toBe(0);
+  });
+
+  it('give typed errors from load(), before anything is loaded', async () => {
+    const names: (keyof LoadOptions)[] = ['contextLength', 'cacheTokens', 'cacheDType', 'chunk', 'device', 'signal'];
+    for (const name of [...names, 'onProgress'] as const) {
+      for (const value of nonsense) {
+        await typed(name, async () => (await load(path, { [name]: value } as never)).dispose());
+      }
+    }
+    const cacheDType = 'f17' as never;
+    await expect(estimateMemory(path, { cacheDType })).rejects.toThrow(/cacheDType is "f17", but must be one of f32/);
+    for (const value of [...nonsense, `${path}\0.gguf`]) {
+      expect(() => GgufFile.open(value as string)).toThrow(PagewarpError);
+    }
+  });
+});
+
+it('a file with impossible rotary factors is the one to blame', async () => {
+  const bad = join(temporaryFolder(), 'bad.gguf');
+  for (const factor of [Number.NaN, 0, -1, Number.POSITIVE_INFINITY]) {
+    tinyModel({ ropeFactors: [1, factor, 1, 1] }).writer.write(bad);
+    await expect(load(bad)).rejects.toMatchObject({ code: 'ERR_INVALID_MODEL' });
+  }
+});
+
+describe('a generation', () => {
+  it.each(['return', 'throw'] as const)('whose iterator gets %s() before next() settles its result', async (end) => {
+    await using model = await load(path, { device: { threads: 1 } });
+    const generation = model.generate('ab', { maxTokens: 4 });
+    const steps = generation[Symbol.asyncIterator]();
+    if (end === 'return') {
+      await steps.return();
+      expect((await generation.result).finishReason).toBe('cancelled');
+    } else {
+      await expect(steps.throw(new Error('enough'))).rejects.toThrow('enough');
+      await expect(generation.result).rejects.toThrow('enough');
+    }
+    expect(model.cacheStatistics.used).toBe(0);
+    expect(await steps.next()).toEqual({ value: undefined, done: true });
+  });
+
+  it('of a sequence that another has begun meanwhile does not begin it again', async () => {
+    await using model = await load(path, { device: { threads: 1 } });
+    const sequence = model.createSequence();
+    const first = model.generate('ab', { maxTokens: 2, ignoreEnd: true, sequence });
+    const second = model.generate('cd', { maxTokens: 2, ignoreEnd: true, sequence });
+    await first.complete();
+    await second.complete();
+    const { bosToken } = model.tokenizer;
+    expect(sequence.tokens.filter((token) => token === bosToken)).toHaveLength(1);
+    expect(sequence.tokens[0]).toBe(bosToken);
+  });
+
+  it('does not suffer from what another one does wrong', async () => {
+    await using model = await load(path, { device: { threads: 1 } });
+    const wrong: Drafter = {
+      draft: () => ({ tokens: [tinyVocabulary + 5] }),
+      observe() {},
+      reset() {},
+      dispose() {},
+      [Symbol.dispose]() {},
+    };
+    const options = { maxTokens: 40, ignoreEnd: true };
+    const expected = (await model.generate('ab', options).complete()).tokens;
+    for (let i = 0; i < 20; i++) {
+      const outcomes = await Promise.allSettled([
+        model.generate('ab', options).complete(),
+        model.generate('cd', { ...options, speculate: wrong }).complete(),
+        model.generate('ab', options).complete(),
+      ]);
+      expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+      for (const outcome of [outcomes[0], outcomes[2]]) {
+        expect(outcome?.status === 'fulfilled' && outcome.value.tokens).toEqual(expected);
+      }
+    }
+  });
+});
