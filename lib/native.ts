@@ -298,8 +298,9 @@ let cached: Native | undefined;
 let loadedFrom = '';
 
 /**
- * The addon, loaded on first use: `PAGEWARP_ADDON_PATH`, then a local build, then the prebuilt binary of this platform.
- * @throws PagewarpError ERR_NATIVE_NOT_FOUND with every attempt in `cause`
+ * The addon, loaded on first use: the one that `PAGEWARP_ADDON_PATH` names, else a local build, else the prebuilt binary of
+ * this platform.
+ * @throws PagewarpError ERR_NATIVE_NOT_FOUND with the attempt in `cause`
  */
 export function native(): Native {
   cached ??= wrapErrors(loadAddon());
@@ -317,30 +318,27 @@ function loadAddon(): Native {
   const root = fileURLToPath(new URL('..', import.meta.url));
   const nodeGypBuild = require('node-gyp-build') as ((dir: string) => Native) & { resolve(dir: string): string };
   const override = process.env['PAGEWARP_ADDON_PATH'];
-  const attempts: [where: string, find: () => string][] = [
-    ...(override ? [[`PAGEWARP_ADDON_PATH=${override}`, () => override] as [string, () => string]] : []),
-    ['build/ or prebuilds/', () => nodeGypBuild.resolve(root)],
-  ];
-  const failures: unknown[] = [];
-  for (const [where, find] of attempts) {
-    try {
-      loadedFrom = find();
-      const addon = require(loadedFrom) as Native;
-      debug('loaded the native addon from %s', loadedFrom);
-      return addon;
-    } catch (error) {
-      debug('no native addon from %s: %s', where, (error as Error).message);
-      failures.push(error);
-    }
+  const where = override ? `PAGEWARP_ADDON_PATH=${override}` : 'build/ or prebuilds/';
+  try {
+    loadedFrom = override || nodeGypBuild.resolve(root);
+    const addon = require(loadedFrom) as Native;
+    if (typeof addon?.cpuInfo !== 'function') throw new Error(`${loadedFrom} is no binary of pagewarp`);
+    debug('loaded the native addon from %s', loadedFrom);
+    return addon;
+  } catch (error) {
+    debug('no native addon from %s: %s', where, (error as Error).message);
+    const platform = `${process.platform}-${process.arch}`;
+    throw new PagewarpError(
+      'ERR_NATIVE_NOT_FOUND',
+      override
+        ? `pagewarp cannot load the binary that PAGEWARP_ADDON_PATH names: ${(error as Error).message}`
+        : `pagewarp has no native binary for ${platform} (Node ${process.versions.node}). ` +
+            'Prebuilt binaries exist for linux-x64, linux-arm64, darwin-arm64 and win32-x64; elsewhere build it with ' +
+            '"npm run build:native" (a C++20 compiler and cmake are needed).',
+      { platform: process.platform, arch: process.arch },
+      { cause: new AggregateError([error]) },
+    );
   }
-  throw new PagewarpError(
-    'ERR_NATIVE_NOT_FOUND',
-    `pagewarp has no native binary for ${process.platform}-${process.arch} (Node ${process.versions.node}). ` +
-      'Prebuilt binaries exist for linux-x64, linux-arm64, darwin-arm64 and win32-x64; elsewhere build it with ' +
-      '"npm run build:native" (a C++20 compiler and cmake are needed).',
-    { platform: process.platform, arch: process.arch },
-    { cause: new AggregateError(failures) },
-  );
 }
 
 /** Gives every function of the addon typed errors, thrown or rejected. */

@@ -53,14 +53,23 @@ export class Arguments {
   readonly positionals: readonly string[];
   readonly #values: Readonly<Record<string, unknown>>;
 
-  /** @throws UsageError for options that the command does not have */
-  constructor(args: readonly string[], options: Options) {
+  /**
+   * @param mostPositionals arguments that are no options
+   * @throws UsageError for options that the command does not have, and for more arguments than it takes
+   */
+  constructor(args: readonly string[], options: Options, mostPositionals = 0) {
     try {
       const parsed = parseArgs({ args: [...args], options: { ...common, ...options }, allowPositionals: true });
       this.positionals = parsed.positionals;
       this.#values = parsed.values;
     } catch (error) {
       throw new UsageError((error as Error).message);
+    }
+    const unexpected = this.positionals[mostPositionals];
+    if (unexpected !== undefined) {
+      throw new UsageError(
+        `unexpected argument ${JSON.stringify(unexpected)} (a text of several words goes in quotes)`,
+      );
     }
   }
 
@@ -90,7 +99,7 @@ const demo = fileURLToPath(new URL('../../models/demo/target-Q4_0.gguf', import.
 
 /** `--model`, else `PAGEWARP_MODEL`, else the demo model where the repository has it. */
 export function modelPath(args: Arguments): string {
-  const path = args.text('model') ?? process.env['PAGEWARP_MODEL'] ?? (existsSync(demo) ? demo : undefined);
+  const path = args.text('model') ?? (process.env['PAGEWARP_MODEL'] || (existsSync(demo) ? demo : undefined));
   if (path === undefined) throw new UsageError('no model: name a GGUF file with --model, or set PAGEWARP_MODEL');
   return path;
 }

@@ -8,7 +8,6 @@ import {
   modelOptions,
   modelPath,
   samplingOptions,
-  UsageError,
 } from './arguments.js';
 import { loadWithProgress, onInterrupt, statistics } from './terminal.js';
 
@@ -36,12 +35,11 @@ Writes text that continues the prompt (from standard input when it is "-").
 /** @returns the exit code */
 export async function generate(args: readonly string[]): Promise<number> {
   const options = { ...modelOptions, ...deviceOptions, ...samplingOptions, json: { type: 'boolean' as const } };
-  const parsed = new Arguments(args, options);
+  const parsed = new Arguments(args, options, 1);
   if (parsed.flag('help')) {
     process.stdout.write(generateUsage);
     return 0;
   }
-  if (parsed.positionals.length > 1) throw new UsageError('more than one prompt: put it in quotes');
   const given = parsed.positionals[0] ?? '';
   const controller = new AbortController();
   const release = onInterrupt(() => controller.abort());

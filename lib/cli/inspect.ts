@@ -5,7 +5,7 @@ import { GgufFile } from '../model/gguf.js';
 import { estimateMemory } from '../model/load.js';
 import type { MemoryEstimate } from '../model/memory.js';
 import { Arguments, loadOptions, modelOptions, modelPath } from './arguments.js';
-import { bytes } from './terminal.js';
+import { bytes, printable } from './terminal.js';
 
 export const inspectUsage = `pagewarp inspect [options] [file]
 
@@ -34,14 +34,14 @@ interface Report {
 /** @returns the exit code */
 export async function inspect(args: readonly string[]): Promise<number> {
   const flags = { json: { type: 'boolean' as const }, tensors: { type: 'boolean' as const } };
-  const parsed = new Arguments(args, { ...modelOptions, ...flags });
+  const parsed = new Arguments(args, { ...modelOptions, ...flags }, 1);
   if (parsed.flag('help')) {
     process.stdout.write(inspectUsage);
     return 0;
   }
   const report = await makeReport(parsed.positionals[0] ?? modelPath(parsed), parsed);
   if (parsed.flag('json')) process.stdout.write(`${JSON.stringify(report, jsonValue, 2)}\n`);
-  else process.stdout.write(describe(report, parsed.flag('tensors')));
+  else process.stdout.write(printable(describe(report, parsed.flag('tensors'))));
   return 0;
 }
 

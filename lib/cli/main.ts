@@ -7,6 +7,7 @@ import { chat } from './chat.js';
 import { doctor } from './doctor.js';
 import { generate } from './generate.js';
 import { inspect } from './inspect.js';
+import { printable } from './terminal.js';
 
 const usage = `pagewarp: LLM inference in Node.js
 
@@ -45,15 +46,17 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
 function report(error: unknown, debug: boolean): number {
   const code = error instanceof PagewarpError ? ` [${error.code}]` : '';
   const text = error instanceof Error ? (debug ? (error.stack ?? error.message) : error.message) : String(error);
-  process.stderr.write(`pagewarp: ${text}${code}\n`);
+  process.stderr.write(printable(`pagewarp: ${text}${code}\n`));
   return isUsage(error) ? 2 : 1;
 }
 
 // A reader that goes away, as in `pagewarp generate | head`, is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.stderr.write(`pagewarp: cannot write the output: ${error.message}\n`);
+  process.exit(1);
 });
+process.stderr.on('error', () => {}); // nobody reads it, and there is nowhere else to say so
 
 const args = process.argv.slice(2);
 main(args)

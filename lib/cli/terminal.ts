@@ -22,6 +22,11 @@ export async function loadWithProgress(path: string, options: LoadOptions): Prom
   }
 }
 
+/** Text from a file, without control characters that a terminal would obey. */
+export function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, '\ufffd');
+}
+
 /** "1.2 GB" */
 export function bytes(count: number): string {
   const units = ['B', 'KB', 'MB', 'GB', 'TB'];

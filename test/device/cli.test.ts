@@ -100,8 +100,9 @@ describe('pagewarp', () => {
     const diagnosis = JSON.parse(stdout);
     expect(diagnosis.binary).toMatchObject({ path: nativePath(), reason: 'PAGEWARP_ADDON_PATH names it' });
     expect(diagnosis.devices.some((device: { kind: string }) => device.kind === 'cpu')).toBe(true);
-    const broken = await run(['doctor'], { env: { PAGEWARP_ADDON_PATH: model, PREBUILDS_ONLY: '1' } });
-    expect([0, 1]).toContain(broken.code);
+    const broken = await run(['doctor'], { env: { PAGEWARP_ADDON_PATH: model } });
+    expect(broken.code).toBe(1);
+    expect(broken.stdout).toMatch(/cannot load the binary that PAGEWARP_ADDON_PATH names: .*\[ERR_NATIVE_NOT_FOUND\]/);
   });
 
   it('prints message and code of an error, the stack only with --debug', async () => {
@@ -111,10 +112,27 @@ describe('pagewarp', () => {
     expect((await run(['generate', '-m', main, '--debug', 'abc'])).stderr).toMatch(/\n {4}at /);
   });
 
+  it('takes empty environment variables for unset ones', async () => {
+    const env = { PAGEWARP_CPU_ISA: '', PAGEWARP_MODEL: '' };
+    expect(await run(['generate', '-m', model, '-n', '1', 'a'], { env })).toMatchObject({ code: 0 });
+    expect((await run(['generate', '-n', '1', 'a'], { env })).stderr).not.toMatch(/path is/);
+  });
+
+  it('prints no control characters of a file', async () => {
+    const hostile = join(folder, 'hostile.gguf');
+    tinyModel({ architecture: 'llama' }).writer.value('general.name', 'string', '\u001b[31mred').write(hostile);
+    const { stdout, code } = await run(['inspect', hostile]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^\ufffd\[31mred: llama/m);
+    expect(stdout).not.toContain('\u001b');
+  });
+
   it('answers mistakes with exit code 2', async () => {
     expect(await run(['generate', '-m', model, '--top-p', '3', 'a'])).toMatchObject({ code: 2, stdout: '' });
     expect(await run(['generate', '--wat'])).toMatchObject({ code: 2, stdout: '' });
     expect(await run(['generate', '-n', 'many', '-m', model])).toMatchObject({ code: 2 });
+    expect(await run(['doctor', 'now'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/argument "now"/) });
+    expect(await run(['inspect', '--cache-type', 'f17', model])).toMatchObject({ code: 2, stdout: '' });
     expect(await run(['fly'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/no command "fly"/) });
     expect(await run([])).toMatchObject({ code: 2 });
     expect(await run(['--help'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/pagewarp generate/) });
