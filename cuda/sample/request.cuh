@@ -9,7 +9,8 @@ namespace sampling {
 /// One request's row of pw_sampling.
 struct Request {
   float temperature, topP, minP, repetition, presence, frequency;
-  int topK;  ///< 0: off
+  int topK;   ///< 0: off
+  int valid;  ///< are the parameters within the ranges of pw_sampling_field?
   uint64_t seed;
   int64_t offset;
   const int32_t* history;
@@ -29,10 +30,17 @@ __device__ inline void setParameters(Request& request, const float* p, int vocab
   request.repetition = p[PW_REPETITION_PENALTY];
   request.presence = p[PW_PRESENCE_PENALTY];
   request.frequency = p[PW_FREQUENCY_PENALTY];
+  const auto within = [](float x, float least, float most) { return x >= least && x <= most; };  // false for NaN
+  constexpr float kLargest = 3.402823466e38f;
+  request.valid = request.valid && within(request.temperature, 0.0f, kLargest) && topK >= 0.0f &&
+                  within(request.topP, 0.0f, 1.0f) && within(request.minP, 0.0f, 1.0f) && request.repetition > 0.0f &&
+                  within(request.repetition, 0.0f, kLargest) && within(request.presence, -kLargest, kLargest) &&
+                  within(request.frequency, -kLargest, kLargest);
 }
 
 __device__ inline Request loadRequest(const pw_gpu_sampling& s, int index, int vocabulary) {
   Request request{};
+  request.valid = 1;
   setParameters(request, s.parameters + index * s.parameterStride, vocabulary);
   request.seed = static_cast<uint64_t>(readInteger(s.seeds, index));
   request.offset = readInteger(s.offsets, index);

@@ -41,6 +41,10 @@ __device__ void sampleRow(const pw_gpu_sample_params& p, int row, Shared& shared
   auto* sums = reinterpret_cast<float*>(memory);
   const LogitsRow given = rowOf(p.logits, row);
   const Request request = loadRequest(p.sampling, row, given.size);
+  if (!request.valid) {
+    if (threadIdx.x == 0) pw_gpu_report(p.error, PW_INVALID_ARGUMENT, row, 0);
+    return writeNothing(p, row);
+  }
   RowRange range = scanRow(given, shared);
   LogitsRow logits = given;
   double denominator = 0;
