@@ -4,9 +4,9 @@
  * taking turns. The target is a small real model inflated to the shape of TinyLlama 1.1B (inflate.ts), so that text and
  * acceptance are real and so are the costs.
  *
- *     npm run bench:speculate -- --source small-F32.gguf --draft draft-F32.gguf [--threads 1] [--repeats 3] [--only plain,auto]
+ *     npm run bench:speculate -- --source small-F32.gguf --draft draft-F32.gguf [--threads 1] [--repeats 3] [--only 'plain;auto']
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -56,7 +56,8 @@ const targetPath = join(root, 'build', 'bench', `${basename(options.source, '.gg
 if (!existsSync(targetPath)) {
   console.log(`writing ${targetPath}`);
   mkdirSync(dirname(targetPath), { recursive: true });
-  inflate(options.source, targetPath, tinyLlamaBody);
+  inflate(options.source, `${targetPath}.partial`, tinyLlamaBody);
+  renameSync(`${targetPath}.partial`, targetPath);
 }
 const device = Device.cpu({ threads });
 const target = await load(targetPath, { device, contextLength: context, draft: resolve(options.draft) });
@@ -121,7 +122,7 @@ if (existsSync(join(peers, 'node_modules', 'node-llama-cpp'))) {
   console.log('node-llama-cpp is not installed (npm run bench:peers:install): this library alone');
 }
 
-const wanted = options.only.split(',').filter(Boolean);
+const wanted = options.only.split(';').filter(Boolean);
 const chosen = Object.entries(methods).filter(([name]) => wanted.length === 0 || wanted.includes(name));
 const machine = probe(threads);
 const limits = machine.limits.at(-1);

@@ -86,6 +86,7 @@ export class SpeculationControl {
   readonly #draftPerLevel = new Running();
   /** Milliseconds that each further row adds to a pass. */
   readonly #perRow = new Running();
+  #hasRead = false;
   #all = new Goodput();
   #withDraft = new Goodput();
   #enough = trial;
@@ -128,16 +129,19 @@ export class SpeculationControl {
 
   pass({ drafted, depth, accepted, draftTime, verifyTime }: Pass): void {
     const plain = this.#plain.value as number;
-    const time = draftTime + verifyTime;
-    this.#saved += (accepted + 1) * plain - time;
+    this.#saved += (accepted + 1) * plain - draftTime - verifyTime;
+    // The first draft also reads the prompt, which says nothing of those to come.
+    const drafting = this.#hasRead ? draftTime : 0;
+    const time = drafting + verifyTime;
     this.#all.add(time, accepted + 1);
     if (drafted > 0) {
       this.#withDraft.add(time, accepted + 1);
       for (let level = 0; level < Math.min(depth, accepted + 1); level++)
         this.#acceptance.add(level < accepted ? 1 : 0);
-      this.#draftPerLevel.add(draftTime / depth);
+      if (this.#hasRead) this.#draftPerLevel.add(draftTime / depth);
       this.#perRow.add(Math.max(0, verifyTime - plain) / drafted);
     }
+    this.#hasRead = true;
     this.#sinceMeasured++;
     if (this.#isLosing(plain)) {
       this.#giveUp();

@@ -141,13 +141,10 @@ class Decoder implements Disposable {
 
   async *run(prompt: readonly number[]): AsyncGenerator<GenerateChunk, void, void> {
     this.#begin(prompt);
-    let { first } = (await this.#prefill()) as { first: Promise<Drawn> | undefined };
-    const { drafter } = this.#options;
-    if (!drafter) return yield* this.#decode(first as Promise<Drawn>, Number.POSITIVE_INFINITY);
-    const { runner } = this.#context;
-    const speculation = new Speculation(runner, this.#sequence, this.#options, drafter, this.#sampler, this.#interrupt);
-    this.#recorder.speculation = speculation;
-    yield this.#emit([await this.#interrupt.wait(first as Promise<Drawn>)]);
+    const speculation = this.#beginSpeculation();
+    const { first } = await this.#prefill();
+    if (!speculation) return yield* this.#decode(first, Number.POSITIVE_INFINITY);
+    yield this.#emit([await this.#interrupt.wait(first)]);
     while (!this.#finished) {
       const rest = speculation.rest;
       if (rest === 0) {
@@ -155,8 +152,7 @@ class Decoder implements Disposable {
         continue;
       }
       const pace = new Pace();
-      first = this.#step();
-      yield* this.#decode(first, rest, pace);
+      yield* this.#decode(this.#step(), rest, pace);
       speculation.rested(pace);
     }
   }
@@ -193,6 +189,15 @@ class Decoder implements Disposable {
     this.#remaining = Math.min(this.#options.maxTokens, room);
     this.#sampler = new Sampler(runner.stream, this.#options, tokens, tokens.length + this.#remaining);
     this.#detokenizer = tokenizer.detokenizer({ previous: tokens.at(-1) as number });
+  }
+
+  #beginSpeculation(): Speculation | undefined {
+    const { drafter } = this.#options;
+    if (!drafter) return undefined;
+    const { runner } = this.#context;
+    const speculation = new Speculation(runner, this.#sequence, this.#options, drafter, this.#sampler, this.#interrupt);
+    this.#recorder.speculation = speculation;
+    return speculation;
   }
 
   /** Computes what of the sequence is not cached, chunk by chunk, and draws the first token. */

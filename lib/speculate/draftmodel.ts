@@ -28,7 +28,10 @@ export interface DraftModelOptions {
    * models must be on one device.
    */
   sampled?: boolean;
-  /** A node is drafted when its chance is above this, at least. Default 0: what its generation finds worthwhile. */
+  /**
+   * A node is drafted when its chance is above this, at least: the fallback of BiLD (Kim et al., 2023). Default 0: what its
+   * generation finds worthwhile.
+   */
   confidence?: number;
 }
 

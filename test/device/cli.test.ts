@@ -56,6 +56,20 @@ describe('pagewarp', () => {
       input: 'abc',
     });
     expect(speculated).toEqual({ code: 0, stdout: plain.stdout, stderr: '' });
+    const drafted = await run([
+      'generate',
+      '-m',
+      model,
+      '-n',
+      '20',
+      '--ignore-end',
+      '--draft',
+      model,
+      '--stats',
+      'abc',
+    ]);
+    expect(drafted).toMatchObject({ code: 0, stdout: plain.stdout });
+    expect(drafted.stderr).toMatch(/drafts {3}\d+ of \d+ tokens accepted/);
   });
 
   it('generate --json prints one object', async () => {

@@ -156,6 +156,20 @@ it('adaptive speculation is the default, and gives what plain decoding gives', a
   expect(speculation).toBeUndefined();
 });
 
+it('drafts with the model that was loaded for it', async () => {
+  const draft = join(folder, 'other.gguf');
+  await using pair = await load(join(folder, 'target.gguf'), { device, cacheDType: 'f32', draft });
+  const plain = await run({ speculate: 'off' });
+  const result = await pair.generate(prompt, { ...options, adaptive: false }).complete();
+  expect(result.tokens).toEqual(plain.tokens);
+  expect(result.speculation?.passes).toBeGreaterThan(10);
+  expect(pair.cacheStatistics.used).toBe(0);
+  const foreign = modelPath('demo', 'draft-Q4_0.gguf');
+  if (!foreign) return;
+  const mismatched = load(join(folder, 'target.gguf'), { device, draft: foreign });
+  await expect(mismatched).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+});
+
 it('passes on a lossy rule, and refuses one that does not fit', async () => {
   using drafter = draftModel(other, { tree: 'chain' });
   const all = { kind: 'threshold', probability: 0 } as const;
