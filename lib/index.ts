@@ -31,6 +31,7 @@ export {
   type AttentionSegment,
   attentionWorkspaceBytes,
   planAttention,
+  type SharedPrefix,
 } from './ops/attentionplan.js';
 export { type CandidateOptions, type CandidateResult, drawCandidates } from './ops/candidates.js';
 export { type EmbeddingOptions, embedding, type GatherRowsOptions, gatherRows } from './ops/embedding.js';

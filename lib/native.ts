@@ -33,6 +33,8 @@ export interface NativePlanInputs {
   pages: Int32Array;
   /** Triples of sequence, begin, end. */
   segments: Int32Array;
+  /** Triples of first sequence, end of the sequences, keys. */
+  prefixes: Int32Array;
   treeMasks?: BigUint64Array;
   treeLengths?: Int32Array;
   customBits?: Uint8Array;

@@ -25,6 +25,7 @@ AttentionPlanInputs planInputs(const Napi::Object& o) {
   in.pageBegin = spanOf<Napi::Int32Array, int32_t>(o.Get("pageBegin"));
   in.pages = spanOf<Napi::Int32Array, int32_t>(o.Get("pages"));
   in.segments = spanOf<Napi::Int32Array, AttentionSegment>(o.Get("segments"));
+  in.prefixes = spanOf<Napi::Int32Array, AttentionPrefix>(o.Get("prefixes"));
   in.treeMasks = spanOf<Napi::BigUint64Array, uint64_t>(o.Get("treeMasks"));
   in.treeLengths = spanOf<Napi::Int32Array, int32_t>(o.Get("treeLengths"));
   in.customBits = spanOf<Napi::Uint8Array, uint8_t>(o.Get("customBits"));

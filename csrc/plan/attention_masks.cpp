@@ -63,6 +63,19 @@ void validateSegments(const AttentionPlanInputs& in) {
   }
 }
 
+void validatePrefixes(const AttentionPlanInputs& in) {
+  int32_t next = 0;
+  for (int64_t i = 0; i < in.prefixes.size; ++i) {
+    const AttentionPrefix& prefix = in.prefixes[i];
+    requireRange("a shared prefix's first sequence", prefix.sequenceBegin, next, in.queryLengths.size);
+    requireRange("the end of a shared prefix's sequences", prefix.sequenceEnd, prefix.sequenceBegin,
+                 in.queryLengths.size);
+    next = prefix.sequenceEnd;
+    for (int32_t s = prefix.sequenceBegin; s < prefix.sequenceEnd; ++s)
+      requireRange("the keys of a shared prefix", prefix.keys, 0, in.kvLengths[s] - treeLengthOf(in, s));
+  }
+}
+
 }  // namespace
 
 void validateAttentionInputs(const AttentionPlanInputs& in) {
@@ -89,6 +102,8 @@ void validateAttentionInputs(const AttentionPlanInputs& in) {
     reject("customBits has " + std::to_string(in.customBits.size) + " bytes, but " + std::to_string(bits) +
            " bits are needed");
   validateSegments(in);
+  if (in.prefixes.size > 0 && in.customBits.given()) reject("a shared prefix and custom bits exclude each other");
+  validatePrefixes(in);
 }
 
 std::vector<pw_row_mask> rowMasksOf(const AttentionPlanInputs& in) {

@@ -24,6 +24,13 @@ struct AttentionSegment {
   int32_t begin, end;
 };
 
+/// The first `keys` keys of all sequences in [sequenceBegin, sequenceEnd) are the same pages: they are read once for
+/// all of these sequences' rows (cascade inference; Ye et al., 2024, and ChunkAttention; Ye et al., 2024).
+struct AttentionPrefix {
+  int32_t sequenceBegin, sequenceEnd;
+  int32_t keys;
+};
+
 /// What a plan is made from.
 struct AttentionPlanInputs {
   Span<int32_t> queryLengths;  ///< rows of each sequence: its last tokens
@@ -39,6 +46,8 @@ struct AttentionPlanInputs {
   Span<uint64_t> treeMasks;   ///< [rows]: ancestors, itself included, among the sequence's last treeLength keys
   Span<int32_t> treeLengths;  ///< [sequences], 0 to 64; with treeMasks
   Span<uint8_t> customBits;   ///< packed, low bit first: sequence after sequence, queryLength x kvLength bits each
+
+  Span<AttentionPrefix> prefixes;  ///< in order, disjoint; not with custom bits
 
   bool gpu = false;     ///< row tiles and pieces for thread blocks, see attention_split.h; any plan runs on any device
   int32_t workers = 1;  ///< what runs items at the same time: threads or multiprocessors

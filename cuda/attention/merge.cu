@@ -16,10 +16,8 @@ struct PlanParts {
   const pw_attention_merge& merge;
   int row, head;  // row within the merge
 
-  __device__ int count() const { return merge.splits; }
-  __device__ int64_t partialRow(int part) const {
-    return merge.partial + static_cast<int64_t>(part) * merge.rows + row;
-  }
+  __device__ int count() const { return pw_attention_parts(&merge); }
+  __device__ int64_t partialRow(int part) const { return pw_attention_partial_row(&merge, part, row); }
   __device__ void state(int part, float& top, float& denominator) const {
     const float2 state = *reinterpret_cast<const float2*>(partials.state(partialRow(part), head));
     top = state.x;

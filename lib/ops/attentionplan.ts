@@ -14,6 +14,13 @@ export interface AttentionSegment {
   end: number;
 }
 
+/** Keys at the beginning of sequences `first` to `end` (exclusive) that lie in the same pages for all of these. */
+export interface SharedPrefix {
+  first: number;
+  end: number;
+  keys: number;
+}
+
 interface PlanOptions {
   /** Query heads; a multiple of the kv heads. */
   heads: number;
@@ -24,6 +31,12 @@ interface PlanOptions {
   /** First keys of a sequence that a window never hides (StreamingLLM; Xiao et al., 2024). Default 0. */
   sinkTokens?: number;
   segments?: readonly AttentionSegment[];
+  /**
+   * A prefix of so many keys that all sequences share, or several with the sequences that share each, in their order. It is
+   * read once for the rows of all its sequences, and joined with the rest of each (cascade inference; Ye et al., 2024). The
+   * sequences' page tables must begin with the same pages. Not with a custom mask.
+   */
+  sharedPrefix?: number | readonly SharedPrefix[];
   /**
    * How keys are split among workers. `auto` fills the workers; `none` and a number of keys make each row's result
    * independent of the rest of the batch, bit for bit. Default `auto`.
@@ -120,7 +133,7 @@ function pageTableOf(options: AttentionPlanOptions): PageTable {
 }
 
 function planInputs(options: AttentionPlanOptions): NativePlanInputs {
-  const { heads, mask = 'causal', window, sinkTokens = 0, segments = [], split = 'auto' } = options;
+  const { heads, mask = 'causal', window, sinkTokens = 0, segments = [], sharedPrefix = [], split = 'auto' } = options;
   if ('batch' in options) options.batch.requireFresh();
   const table = pageTableOf(options);
   const queryLengths = integers('queryLengths', 'batch' in options ? options.batch.queryLengths : options.queryLengths);
@@ -150,6 +163,13 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
     segments: integers(
       'segments',
       segments.flatMap(({ sequence, begin, end }) => [sequence, begin, end]),
+    ),
+    prefixes: integers(
+      'sharedPrefix',
+      (typeof sharedPrefix === 'number'
+        ? [{ first: 0, end: queryLengths.length, keys: sharedPrefix }]
+        : sharedPrefix
+      ).flatMap(({ first, end, keys }) => [first, end, keys]),
     ),
     ...maskInputs(mask, queryLengths),
   };

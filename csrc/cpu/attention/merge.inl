@@ -51,9 +51,9 @@ void mergePartials(const pw_attention_args& a, Context& context) {
     for (int32_t i = 0; i < merge.rows; ++i)
       for (int32_t head = firstHead; head < firstHead + group; ++head) {
         const JoinedState joined = joinParts<float>(
-            merge.splits,
+            pw_attention_parts(&merge),
             [&](int64_t part, float* top, float* denominator) -> const float* {
-              const int64_t row = merge.partial + part * merge.rows + i;
+              const int64_t row = pw_attention_partial_row(&merge, static_cast<int32_t>(part), i);
               const float* state = partialState(a, row, head);
               *top = state[0];
               *denominator = state[1];

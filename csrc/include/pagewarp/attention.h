@@ -19,7 +19,8 @@ typedef struct pw_row_mask {
 } pw_row_mask;
 
 /// A unit of work, to be done for each kv head: some rows of a sequence against a range of its keys. No row of the item
-/// sees a key in [skipBegin, skipEnd), and no page there is touched.
+/// sees a key in [skipBegin, skipEnd), and no page there is touched. Over a shared prefix, rows are of several
+/// sequences and `sequence` is the first of them, in whose pages the prefix is found.
 typedef struct pw_attention_item {
   int32_t sequence;
   int32_t rowBegin;  ///< global index of the first row
@@ -32,20 +33,36 @@ typedef struct pw_attention_item {
   int32_t pageBegin;           ///< of the sequence, in the plan's pages
 } pw_attention_item;
 
-/// Rows whose keys were split: row r joins partial rows partial + s * rows + (r - rowBegin), s = 0 .. splits - 1.
+/// Rows with several partial results. Row r joins partial rows partial + s * rows + (r - rowBegin), s = 0 .. splits -
+/// 1, and, where it shares a prefix with other sequences, those over the prefix before them: sharedPartial + s *
+/// sharedRows
+/// + (r - sharedRowBegin), s = 0 .. sharedSplits - 1.
 typedef struct pw_attention_merge {
   int32_t rowBegin;
   int32_t rows;
   int32_t partial;
   int32_t splits;
+  int32_t sharedPartial;
+  int32_t sharedSplits;
+  int32_t sharedRows;
+  int32_t sharedRowBegin;
 } pw_attention_merge;
+
+/// Parts of a merge, and the partial row of part `part` for row `i` of the merge.
+PW_HOST_DEVICE static inline int32_t pw_attention_parts(const pw_attention_merge* merge) {
+  return merge->sharedSplits + merge->splits;
+}
+PW_HOST_DEVICE static inline int64_t pw_attention_partial_row(const pw_attention_merge* merge, int32_t part,
+                                                              int32_t i) {
+  if (part < merge->sharedSplits)
+    return merge->sharedPartial + (int64_t)part * merge->sharedRows + (merge->rowBegin - merge->sharedRowBegin + i);
+  return merge->partial + (int64_t)(part - merge->sharedSplits) * merge->rows + i;
+}
 
 /// Items come in the order of their row tiles: packed rows (query rows times the heads that share a kv head) up to 16
 /// first, then up to 32, 64, and the rest.
 #define PW_ATTENTION_TILES 4
-PW_HOST_DEVICE static inline PW_CONSTEXPR int32_t pw_attention_tile_rows(int32_t tile) {
-  return 16 << tile;
-}
+PW_HOST_DEVICE static inline PW_CONSTEXPR int32_t pw_attention_tile_rows(int32_t tile) { return 16 << tile; }
 
 /// A plan in one block of bytes, which may be copied to a device and means the same there: this header, the items right
 /// behind it, then arrays at offsets in bytes from the header, 0 for those that the plan does not have.
