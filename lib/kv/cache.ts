@@ -164,7 +164,9 @@ export class PagedKvCache implements Disposable {
     const { layers, pages, pageSize, kvHeads, headDim, layout } = this;
     const inner = layout === 'HND' ? [kvHeads, pageSize] : [pageSize, kvHeads];
     const pool = <D extends StoredCacheDType>(dtype: D, tail: number[]): Tensor<D> => {
-      const made = this.#own(Tensor.empty(this.device, [layers, pages, ...inner, ...tail], dtype));
+      // A page that is copied when a fork writes to it may not be full. On a CPU untouched memory stays untaken.
+      const make = this.device.kind === 'cuda' ? Tensor.zeros : Tensor.empty;
+      const made = this.#own(make(this.device, [layers, pages, ...inner, ...tail], dtype));
       return layout === 'HND' ? this.#own(made.transpose(2, 3)) : made;
     };
     const scale = (): Tensor<'f32'> | undefined => (this.dtype === 'i8' ? pool('f32', []) : undefined);

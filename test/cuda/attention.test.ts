@@ -2,6 +2,7 @@
 import { describe } from 'vitest';
 import { attentionEdges } from '../bodies/attention-edges.js';
 import { attentionPlanTests } from '../bodies/attention-plan.js';
+import { quantisedTests } from '../bodies/attention-quantised.js';
 import { cascadeTests } from '../bodies/cascade.js';
 import { kvCacheTests } from '../bodies/kvcache.js';
 import { sequenceHistories, sequenceTests } from '../bodies/kvcache-sequences.js';
@@ -19,5 +20,6 @@ describe.skipIf(!hasCuda())('the KV cache and what attention promises, on the GP
   mergeStatesTests(devices, referenceCpu());
   attentionEdges(devices, referenceCpu());
   attentionPlanTests(devices);
+  quantisedTests(devices, referenceCpu(), runsFull ? Number.POSITIVE_INFINITY : 2e6);
   cascadeTests(devices, runsFull ? Number.POSITIVE_INFINITY : 4e6);
 });
