@@ -14,7 +14,14 @@ import {
   Tensor,
 } from '../../lib/index.js';
 import type { NamedDevice } from '../support/devices.js';
-import { describeCombination, type GridRecord, generator, readCases, selectCombinations } from '../support/grid.js';
+import {
+  type Combination,
+  describeCombination,
+  type GridRecord,
+  generator,
+  readCases,
+  selectCombinations,
+} from '../support/grid.js';
 import { randomNumbers } from '../support/random.js';
 
 interface AppendCase {
@@ -98,11 +105,17 @@ async function appendAndGather(device: Device, c: AppendCase, seed: number): Pro
   }
 }
 
-export function kvCacheTests(devices: readonly NamedDevice[]): void {
+/** @param most elements of a case's keys; larger cases are left out */
+export function kvCacheTests(devices: readonly NamedDevice[], most = Number.POSITIVE_INFINITY): void {
   for (const record of readCases<GridRecord>('kvcache')) {
     describe(`KV cache ${record.group}: ${record.name}`, () => {
-      const cost = (): number => 1;
-      for (const combination of selectCombinations(record, cost)) {
+      const cost = (c: Combination): number =>
+        (c['rows'] as number) * (c['kvHeads'] as number) * (c['headDim'] as number);
+      for (const combination of selectCombinations(
+        record,
+        () => 1,
+        (c) => cost(c) <= most,
+      )) {
         it(describeCombination(combination), async () => {
           for (const { device } of devices)
             await appendAndGather(device, combination as unknown as AppendCase, record.seed);

@@ -12,13 +12,13 @@ import { readCases } from '../support/grid.js';
 describe.skipIf(!hasCuda())('attention on the GPU', () => {
   const options = { devices: [{ name: 'cuda', device: cudaDevice() }], reference: referenceCpu(), referenceWork: 1e6 };
   for (const record of readCases<AttentionRecord>('attention')) {
-    describeAttentionRecord(record, options, { mostWork: 2e6 });
+    describeAttentionRecord(record, options, { mostWork: 1e6 });
     const leavesTypesOpen = !('dtype' in record.grid) && !('cache' in record.grid);
     if (!leavesTypesOpen) continue;
     for (const type of ['f16', 'bf16'] as const) {
       describe(`with ${type}`, () => {
         describeAttentionRecord(record, options, {
-          mostWork: 8e6,
+          mostWork: 4e6,
           change: (c) => ({ ...c, dtype: type, cache: type }),
         });
       });
