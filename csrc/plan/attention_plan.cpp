@@ -58,6 +58,15 @@ std::vector<int32_t> usedPages(const AttentionPlanInputs& in, const std::vector<
          item.skipBegin < item.skipEnd ? std::min(item.kvEnd, item.skipBegin) : item.kvEnd);
     if (item.skipBegin < item.skipEnd) take(item.sequence, std::max(item.kvBegin, item.skipEnd), item.kvEnd);
   }
+  // A prefix is visited through its first sequence; what was reached there is everybody's.
+  for (int64_t i = 0; i < in.prefixes.size; ++i) {
+    const AttentionPrefix& prefix = in.prefixes[i];
+    for (int32_t s = prefix.sequenceBegin; s < prefix.sequenceEnd; ++s)
+      for (int32_t page = 0; page < (prefix.keys + in.pageSize - 1) / in.pageSize; ++page) {
+        int32_t& entry = pages[static_cast<size_t>(in.pageBegin[s] + page)];
+        if (entry == 0) entry = pages[static_cast<size_t>(in.pageBegin[prefix.sequenceBegin] + page)];
+      }
+  }
   return pages;
 }
 
