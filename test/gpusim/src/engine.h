@@ -41,6 +41,7 @@ struct DeviceState {
   uint64_t stackLimit = 1024;                     ///< CU_LIMIT_STACK_SIZE: bytes of local stack for recursive calls
   std::function<void(const std::string&)> print;  ///< receives device printf output; default: stdout
   std::atomic<uint64_t> launches{0};
+  std::atomic<int> running{0};  ///< launches under way
   GlobalMemory memory;
 
   struct Heap;  ///< device-side malloc/free
@@ -126,6 +127,9 @@ struct LaunchConfig {
   bool cooperative = false;
   uint32_t maxDynamicShared = 0;  ///< the function's CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES; 0: default limit
   std::vector<uint8_t> parameters;  ///< the parameter buffer, laid out by Kernel::parameters
+  /// Called at most once, from any thread, when the kernel polls memory that does not change: what it waits for may be
+  /// up to the caller to start.
+  std::function<void()> stalled;
 };
 
 struct LaunchResult {

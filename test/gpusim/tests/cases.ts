@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Table-driven instruction tests: one kernel per case, thousands of inputs per launch, all launches of a file in one process.
+import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { assemble, hasTool, type Launch, type Outcome, runBatch } from './runner.js';
 import { type Kind, samples, widthOf } from './samples.js';
 
-export type Target = 'sm_80' | 'sm_89';
+export type Target = 'sm_80' | 'sm_89' | 'sm_90';
 
 /** One instruction on one element per thread. */
 export interface Case {
@@ -115,8 +116,13 @@ interface Prepared {
 }
 
 const ptxas = hasTool('ptxas');
-const targets: readonly Target[] = ['sm_80', 'sm_89'];
-export const deviceOf = (target: Target): string => (target === 'sm_80' ? 'small' : 'small89');
+const targets: readonly Target[] = ['sm_80', 'sm_89', 'sm_90'];
+const devices: Readonly<Record<Target, string>> = {
+  sm_80: 'small',
+  sm_89: 'small89',
+  sm_90: fileURLToPath(new URL('devices/small90.txt', import.meta.url)),
+};
+export const deviceOf = (target: Target): string => devices[target];
 
 /** Registers a vitest suite that runs every case in one launch each. */
 export function suite(title: string, cases: readonly Case[]): void {

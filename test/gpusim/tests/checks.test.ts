@@ -73,6 +73,7 @@ const planted: readonly Planted[] = [
   race('counter', /race/i),
   race('global_write', /race/i),
   race('global_read', /race/i),
+  race('volatile_read', /race/i),
   race('copied_by_another', /race|in flight|uninitiali[sz]ed|cp\.async/i),
   barrier('divergent', /barrier/i),
   barrier('counts', /barrier/i),
@@ -82,6 +83,7 @@ const planted: readonly Planted[] = [
   barrier('vote', /lane|mask|vote/i),
   barrier('warp_barrier', /lane|mask|bar\.warp/i),
   barrier('matrix', /lane|mask|mma/i, 32),
+  barrier('matrix_read', /race/i, 32),
 ];
 
 /** Lines that carry the marker `// BUG name`. */

@@ -178,6 +178,40 @@ describe('counters', () => {
     rmSync(folder, { recursive: true });
   }, 120_000);
 
+  it('the whole record is a function of the seed, however many threads run the blocks', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'gpusim-counters-'));
+    const spinning = `atom.global.add.u32 %r2, [%d0], 1; wait: ld.relaxed.gpu.global.u32 %r3, [%d0]; setp.lt.u32 %p0, %r3, 128; @%p0 bra wait;`;
+    const bodies = [
+      ...everything.map((test) => ({ ...test, seed: 3 })),
+      { body: spinning, grid: 4, block: 32, seed: 3 },
+    ];
+    const profileOf = async (threads: number): Promise<unknown> => {
+      const file = join(folder, `profile${threads}.json`);
+      const launches = bodies.map(
+        (test): Launch => ({
+          code: module(test.body),
+          kernel: 'test',
+          grid: String((test.grid ?? 1) * 4),
+          block: String(test.block ?? 32),
+          seed: test.seed,
+          args: ['zero:65536'],
+        }),
+      );
+      const environment = {
+        GPUSIM_PROFILE: file,
+        GPUSIM_CHECK: 'memcheck',
+        GPUSIM_THREADS: String(threads),
+      };
+      await runBatch(launches, { environment });
+      return JSON.parse(readFileSync(file, 'utf8'));
+    };
+    const [first, second, third] = [await profileOf(1), await profileOf(1), await profileOf(3)];
+    expect(first).toHaveLength(bodies.length);
+    expect(second).toEqual(first);
+    expect(third).toEqual(first);
+    rmSync(folder, { recursive: true });
+  });
+
   const read = (record: Record | undefined, path: string): unknown =>
     path.split('.').reduce<unknown>((value, key) => (value as Record | undefined)?.[key], record);
 

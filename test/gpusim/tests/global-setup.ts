@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds the simulator and, where nvcc is, the CUDA programs: incrementally, and quietly unless the build fails.
+// Builds the simulator and, where nvcc is, the CUDA programs, incrementally. It runs before any test and its limit of time.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildFolder, hasTool, programsBuild, programsFolder } from './runner.js';
 
+/** The progress of a build goes to the terminal: the first one takes minutes. */
 function cmake(args: readonly string[]): void {
-  try {
-    execFileSync('cmake', args, { stdio: 'pipe', maxBuffer: 1 << 28 });
-  } catch (problem) {
-    const { stdout, stderr } = problem as { stdout?: Buffer; stderr?: Buffer };
-    throw new Error(`cmake ${args.join(' ')} failed:\n${stdout ?? ''}${stderr ?? problem}`);
-  }
+  execFileSync('cmake', args, { stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
 function build(source: string, folder: string, options: readonly string[] = []): void {
-  if (!existsSync(join(folder, 'CMakeCache.txt'))) {
+  if (!['build.ninja', 'Makefile'].some((file) => existsSync(join(folder, file)))) {
     const generator = hasTool('ninja') ? ['-G', 'Ninja'] : [];
+    console.log(`gpusim tests: building ${folder}, which takes some minutes the first time`);
     cmake(['-S', source, '-B', folder, '-DCMAKE_BUILD_TYPE=Release', ...generator, ...options]);
   }
   cmake(['--build', folder, '--parallel', '2']);

@@ -12,11 +12,24 @@ export interface Element {
   readonly decode: (bits: bigint) => number;
 }
 
+/** Matrices hold few different values, and exact conversion is slow. */
+function remembered<Key, Value>(convert: (key: Key) => Value): (key: Key) => Value {
+  const known = new Map<Key, Value>();
+  return (key) => {
+    if (Object.is(key, -0)) return convert(key); // the same key as 0 for a map
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const value = convert(key);
+    known.set(key, value);
+    return value;
+  };
+}
+
 const float = (fmt: Format): Element => ({
   name: fmt.name,
   bits: fmt.bits,
-  encode: (value) => bitsOf(fmt, value),
-  decode: (bits) => numberOf(fmt, bits),
+  encode: remembered((value) => bitsOf(fmt, value)),
+  decode: remembered((bits) => numberOf(fmt, bits)),
 });
 const integer = (name: string): Element => {
   const bits = Number(name.slice(1));

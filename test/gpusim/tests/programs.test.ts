@@ -19,6 +19,13 @@ describe.skipIf(!hasTool('nvcc'))('programs', () => {
     }
   });
 
+  it.each(['legacy', 'per-thread'])('a program on the runtime API runs, its stream 0 being %s', async (variant) => {
+    const { status, output } = await runProgram(`runtime_api_${variant}`, [], { GPUSIM_DEVICE: 'small' });
+    expect(output).toMatch(/^all right$/m);
+    expect(output).toContain('gpusim: cudaMallocArray is not supported');
+    expect(status).toBe(0);
+  });
+
   it('a program for sm_80 runs on the later device too', async () => {
     const { status, output } = await runProgram('mma_gemm', [], { GPUSIM_DEVICE: 'small89' });
     expect(`${status} ${output}`).toBe('0 ');

@@ -120,3 +120,25 @@ extern "C" __global__ void matrix_ok(int* out) {
   product(d, 0x3c003c00);
   out[threadIdx.x] = int(d[0]);
 }
+
+// ldmatrix reads rows that other lanes wrote, which takes a __syncwarp; what follows it comes after it for all lanes.
+__device__ void loadRows(const int* rows, int* out) {
+  int a, b;
+  const unsigned row = static_cast<unsigned>(__cvta_generic_to_shared(rows + threadIdx.x % 16 * 4));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+               : "=r"(a), "=r"(b)
+               : "r"(row));  // BUG matrix_read
+  out[threadIdx.x] = a + b;
+}
+extern "C" __global__ void matrix_read_bug(int* out) {
+  __shared__ alignas(16) int rows[64];
+  rows[threadIdx.x] = rows[threadIdx.x + 32] = 1;
+  loadRows(rows, out);
+}
+extern "C" __global__ void matrix_read_ok(int* out) {
+  __shared__ alignas(16) int rows[64];
+  rows[threadIdx.x] = rows[threadIdx.x + 32] = 1;
+  __syncwarp();
+  loadRows(rows, out);
+  rows[threadIdx.x] = 2;
+}

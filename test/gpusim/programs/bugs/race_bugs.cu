@@ -86,6 +86,29 @@ extern "C" __global__ void counter_ok(int* out) {
   out[blockIdx.x * 64 + threadIdx.x] = count > 0;
 }
 
+// A volatile read does not wait for the plain write of another warp; two volatile accesses are a legal handshake.
+extern "C" __global__ void volatile_read_bug(int* out) {
+  __shared__ int value;
+  if (threadIdx.x == 0) value = 1;                                  // BUG volatile_read
+  if (threadIdx.x == 32) out[blockIdx.x] = *(volatile int*)&value;  // BUG volatile_read
+}
+extern "C" __global__ void volatile_read_ok(int* out) {
+  __shared__ int value, flag;
+  if (threadIdx.x == 0) flag = 0;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    value = 1;
+    __threadfence_block();
+    *(volatile int*)&flag = 1;
+  }
+  if (threadIdx.x == 32) {
+    while (*(volatile int*)&flag == 0) {
+    }
+    __threadfence_block();
+    out[blockIdx.x] = value;
+  }
+}
+
 // Every thread waits for its own copies, but reads what another warp copied: that takes a barrier too.
 extern "C" __global__ void copied_by_another_bug(int* out) {
   __shared__ int cells[64];

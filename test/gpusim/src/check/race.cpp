@@ -42,7 +42,7 @@ RaceHit SharedRaceShadow::read(uint32_t warp, uint32_t lane, uint32_t offset, ui
 }
 
 RaceHit SharedRaceShadow::write(uint32_t warp, uint32_t lane, uint32_t offset, uint32_t bytes, uint32_t pc,
-                                bool sameValue) {
+                                bool sameValue, bool strong) {
   RaceHit hit;
   const uint32_t now = stamp(clocks_[warp][warp], warp, lane);
   for (uint32_t g = offset >> shift_, end = (offset + bytes - 1) >> shift_; g <= end; ++g) {
@@ -50,12 +50,12 @@ RaceHit SharedRaceShadow::write(uint32_t warp, uint32_t lane, uint32_t offset, u
     if (!hit.found) {
       if (c.write && !sameValue && c.write != now && concurrent(c.write, warp, lane))
         hit = {true, true, c.write & 1023, c.writePc, 0};
-      else if (c.read && c.read != now && concurrent(c.read, warp, lane))
+      else if (!strong && c.read && c.read != now && concurrent(c.read, warp, lane))
         hit = {true, false, c.read & 1023, ~0u, 0};
-      else if (c.otherRead && concurrent(c.otherRead, warp, lane))
+      else if (!strong && c.otherRead && concurrent(c.otherRead, warp, lane))
         hit = {true, false, c.otherRead & 1023, ~0u, 0};
     }
-    c = {now, 0, 0, pc};
+    if (!strong) c = {now, 0, 0, pc};
   }
   return hit;
 }

@@ -29,9 +29,11 @@ class SharedRaceShadow {
   bool enabled() const { return granule_ != 0; }
 
   /// Notes an access by a lane and looks for a conflicting one that is not ordered before it. `sameValue`: a write
-  /// that changes nothing, which does not conflict with another write.
+  /// that changes nothing, which does not conflict with another write. `strong`: a volatile write, which conflicts with
+  /// earlier writes that are not, and is not noted itself.
   RaceHit read(uint32_t warp, uint32_t lane, uint32_t offset, uint32_t bytes);
-  RaceHit write(uint32_t warp, uint32_t lane, uint32_t offset, uint32_t bytes, uint32_t pc, bool sameValue);
+  RaceHit write(uint32_t warp, uint32_t lane, uint32_t offset, uint32_t bytes, uint32_t pc, bool sameValue,
+                bool strong);
 
   void barrier(uint32_t warps);  ///< everything before it in these warps is ordered before everything after
   void warpSync(uint32_t warp);  ///< the same between the lanes of a warp

@@ -55,7 +55,9 @@ CUresult cuProfilerStop() {
 CUresult cuGetExportTable(const void** ppExportTable, const CUuuid*) {
   if (ppExportTable) *ppExportTable = nullptr;
   logOnce(
-      "cuGetExportTable: the runtime API (cudart) needs undocumented tables of the driver, which the simulator does "
-      "not have; use the driver API");
+      "cuGetExportTable: NVIDIA's runtime library (cudart) needs undocumented tables of the driver, which the "
+      "simulator "
+      "does not have; link the program with -cudart shared, so that it finds the simulator's libcudart.so beside this "
+      "library (or set NVCC_APPEND_FLAGS='-cudart shared' while building)");
   return CUDA_ERROR_NOT_FOUND;
 }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <random>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -140,30 +139,6 @@ CUresult ExecutableGraph::build(const Graph& graph, std::shared_ptr<ExecutableGr
   }
   if (built->nodes.size() != graph.nodes().size()) return CUDA_ERROR_INVALID_VALUE;
   executable = std::move(built);
-  return CUDA_SUCCESS;
-}
-
-CUresult ExecutableGraph::run(Context& context, uint64_t salt) const {
-  std::mt19937_64 random(context.device.state.seed * 0x9e3779b97f4a7c15u + salt);
-  std::vector<size_t> open(nodes.size());
-  std::vector<std::vector<size_t>> dependents(nodes.size());
-  std::vector<size_t> ready;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    open[i] = nodes[i].dependencies.size();
-    for (const size_t dependency : nodes[i].dependencies) dependents[dependency].push_back(i);
-    if (open[i] == 0) ready.push_back(i);
-  }
-  while (!ready.empty()) {
-    std::swap(ready[random() % ready.size()], ready.back());
-    const size_t index = ready.back();
-    ready.pop_back();
-    if (nodes[index].enabled) {
-      const CUresult status = perform(nodes[index].work, context);
-      if (status != CUDA_SUCCESS) return status;
-    }
-    for (const size_t dependent : dependents[index])
-      if (--open[dependent] == 0) ready.push_back(dependent);
-  }
   return CUDA_SUCCESS;
 }
 

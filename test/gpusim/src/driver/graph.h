@@ -62,8 +62,9 @@ class ExecutableGraph {
   static CUresult build(const Graph& graph, std::shared_ptr<ExecutableGraph>& executable);
 
   /// Performs the nodes one after another in an order that respects the edges and is otherwise drawn from the seed and
-  /// `salt`, so that a missing edge shows on some seed.
-  CUresult run(Context& context, uint64_t salt) const;
+  /// `salt`, so that a missing edge shows on some seed. While a kernel waits for something, other nodes start beside
+  /// it; when none is ready, `stalled` is called.
+  CUresult run(Context& context, uint64_t salt, const std::function<void()>& stalled) const;
 
   /// The graph as one launch uses it: event record nodes are recorded as pending now.
   static std::shared_ptr<const ExecutableGraph> forLaunch(const std::shared_ptr<const ExecutableGraph>& graph);

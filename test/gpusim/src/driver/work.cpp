@@ -49,12 +49,15 @@ bool satisfied(const WaitValueWork& wait, uint64_t current) {
 
 struct Performer {
   Context& context;
+  const std::function<void()>& stalled;
 
   CUresult operator()(const EmptyWork&) const { return CUDA_SUCCESS; }
 
   CUresult operator()(const KernelWork& work) const {
-    const LaunchResult result =
-        launch(work.function->module->context->device.state, *work.function->kernel, work.config);
+    DeviceState& device = work.function->module->context->device.state;
+    LaunchConfig watched;
+    if (stalled) watched = work.config, watched.stalled = stalled;
+    const LaunchResult result = launch(device, *work.function->kernel, stalled ? watched : work.config);
     std::string text;
     for (const Report& report : result.reports)
       if (result.status != Status::Success || isNews(report)) text += report.format();
@@ -116,12 +119,14 @@ struct Performer {
     return static_cast<CUresult>(context.device.state.memory.free(work.address));
   }
 
-  CUresult operator()(const GraphWork& work) const { return work.graph->run(context, work.salt); }
+  CUresult operator()(const GraphWork& work) const { return work.graph->run(context, work.salt, stalled); }
 };
 
 }  // namespace
 
-CUresult perform(const Work& work, Context& context) { return std::visit(Performer{context}, work); }
+CUresult perform(const Work& work, Context& context, const std::function<void()>& stalled) {
+  return std::visit(Performer{context, stalled}, work);
+}
 
 bool inHostFunction() { return hostFunctionRuns; }
 

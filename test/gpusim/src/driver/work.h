@@ -113,7 +113,8 @@ using Work = std::variant<EmptyWork, KernelWork, CopyWork, FillWork, HostWork, C
                           EventWaitWork, WriteValueWork, WaitValueWork, FreeWork, GraphWork>;
 
 /// Carries the work out on the calling thread, to its end. The result is what a later synchronising call reports.
-CUresult perform(const Work& work, Context& context);
+/// Kernels call `stalled` when they wait for something (LaunchConfig::stalled).
+CUresult perform(const Work& work, Context& context, const std::function<void()>& stalled = {});
 
 /// True on a thread that is running a host function or stream callback, where calling the API is not permitted.
 bool inHostFunction();

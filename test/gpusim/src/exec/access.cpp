@@ -12,7 +12,10 @@ using ptx::Space;
 
 namespace {
 
-constexpr uint64_t kPollLimit = 4'000'000;
+// A launch hangs when that many polls and that much time went by while nothing in memory changed. What it waits for may
+// come from the host, or from another launch, so that more patience is due while one is under way.
+constexpr uint64_t kPollLimit = 4'000'000, kStallPolls = 50'000;
+constexpr std::chrono::seconds kPatience{10}, kPatienceForOthers{60};
 
 Space windowOf(uint64_t address) {
   if (address - kSharedWindow < kWindowBytes) return Space::Shared;
@@ -228,8 +231,10 @@ bool resolveShared(Context& c, const Instruction& in, const Access& a, Lanes& la
     lanes.pointer[lane] = p;
     if (checks.race && (!a.synchronises || a.isVolatile)) {
       const bool same = a.stored && std::memcmp(p, a.stored + size_t(lane) * a.bytes, a.bytes) == 0;
-      const RaceHit hit = a.write ? b.race.write(c.warp->index, lane, uint32_t(offset), a.bytes, c.pc - 1, same)
-                                  : b.race.read(c.warp->index, lane, uint32_t(offset), a.bytes);
+      // volatile accesses are relaxed ones in PTX's memory model: they do not race with each other
+      const RaceHit hit =
+          a.write ? b.race.write(c.warp->index, lane, uint32_t(offset), a.bytes, c.pc - 1, same, a.isVolatile)
+                  : b.race.read(c.warp->index, lane, uint32_t(offset), a.bytes);
       // old warp-synchronous code relies on volatile between the lanes of a warp
       const bool tolerated = a.isVolatile && hit.thread / kLanes == c.warp->index;
       if (hit.found && !tolerated && !agrees(c, a, lanes, mask, lane, hit))
@@ -449,10 +454,17 @@ void polled(Context& c, const Instruction& in) {
     c.event = Event::Yield;
     c.block->polled = true;
   }
-  if (++c.worker->idlePolls > kPollLimit)
-    raise(c, in, ReportKind::Timeout, lowestLane(c.mask ? c.mask : 1),
-          "the launch hangs: " + std::to_string(kPollLimit) +
-              " polls while nothing in memory changed (waiting for a block that is not resident, or a lost signal)");
+  Worker& w = *c.worker;
+  if (++w.idlePolls == kStallPolls) {
+    w.idleSince = std::chrono::steady_clock::now();
+    if (c.launch->config->stalled && !c.launch->stalled.exchange(true)) c.launch->config->stalled();
+  }
+  if (w.idlePolls % kPollLimit) return;
+  const bool others = c.launch->device->running > 1;
+  if (std::chrono::steady_clock::now() - w.idleSince < (others ? kPatienceForOthers : kPatience)) return;
+  raise(c, in, ReportKind::Timeout, lowestLane(c.mask ? c.mask : 1),
+        "the launch hangs: " + std::to_string(w.idlePolls) +
+            " polls while nothing in memory changed (waiting for a block that is not resident, or a lost signal)");
 }
 
 }  // namespace gpusim

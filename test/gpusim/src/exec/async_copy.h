@@ -27,4 +27,10 @@ struct AsyncCopies {
   }
 };
 
+struct Context;
+struct Instruction;
+
+/// Lands everything that the active lanes have issued.
+void landCopies(Context& c, const Instruction& in);
+
 }  // namespace gpusim

@@ -103,7 +103,7 @@ void landGroups(Context& c, const Instruction& in, int pending) {
       if (!lands) continue;
       const uint32_t at = e.destination[lane];
       if (b.race.enabled()) {
-        const RaceHit hit = b.race.write(c.warp->index, lane, at, e.bytes, e.pc, false);
+        const RaceHit hit = b.race.write(c.warp->index, lane, at, e.bytes, e.pc, false, false);
         if (hit.found) c.launch->reporter->sharedRace(c, in, lane, hit, true, at);
       }
       std::memcpy(b.shared.data() + at, e.data[lane].data(), e.bytes);
@@ -116,7 +116,6 @@ void landGroups(Context& c, const Instruction& in, int pending) {
 }
 
 void waitGroup(Context& c, const Instruction& in) { landGroups(c, in, int(in.imm)); }
-void waitAll(Context& c, const Instruction& in) { landGroups(c, in, -1); }
 
 bool decodeCopy(Decoder& d, const Statement& s, Instruction& in) {
   Modifiers m(s);
@@ -157,6 +156,8 @@ bool decodeCopy(Decoder& d, const Statement& s, Instruction& in) {
 
 }  // namespace
 
+void landCopies(Context& c, const Instruction& in) { landGroups(c, in, -1); }
+
 bool decodeAsyncCopy(Decoder& d, const Statement& s, Instruction& in) {
   if (s.op[0] != "cp" || s.op.size() < 3 || s.op[1] != "async") return false;
   in.kind = InstructionClass::AsyncCopy;
@@ -164,7 +165,7 @@ bool decodeAsyncCopy(Decoder& d, const Statement& s, Instruction& in) {
   if (what == "commit_group")
     in.run = commitGroup;
   else if (what == "wait_all")
-    in.run = waitAll;
+    in.run = landCopies;
   else if (what == "wait_group") {
     if (s.operands.at(0).kind != Operand::Kind::Integer) throw Unsupported{"group count is not a constant"};
     in.imm = s.operands[0].value;

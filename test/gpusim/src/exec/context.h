@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -227,7 +228,8 @@ struct Worker {
   GlobalRaceShadow race;
   SectorSet touched;
   std::vector<std::unique_ptr<Block>> freeBlocks;
-  uint64_t idlePolls = 0;  ///< communicating accesses since anything in memory changed
+  uint64_t idlePolls = 0;                           ///< communicating accesses since anything in memory changed
+  std::chrono::steady_clock::time_point idleSince;  ///< valid from Worker::idlePolls == kStallPolls on
   uint64_t matrixOperations = 0, atomics = 0;
 };
 
@@ -251,6 +253,7 @@ struct LaunchState {
   class Reporter* reporter = nullptr;
   uint64_t time = 0;  ///< global race check: release clock (interleaved launches only)
   ReleaseTimes releases;
+  std::atomic<bool> stalled{false};  ///< LaunchConfig::stalled has been called
 
   bool stopped(uint64_t position) const { return position >= failedAt.load(std::memory_order_relaxed); }
   bool failed() const { return failedAt.load() != ~0ull; }

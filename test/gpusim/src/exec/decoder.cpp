@@ -195,6 +195,7 @@ Ref Decoder::predicateDestination(const Operand& o) {
 
 Ref Decoder::address(const Operand& o, unsigned& baseBytes, int64_t& offset, const Symbol** sym) {
   if (o.kind != Operand::Kind::Address) throw Unsupported{"operand is not an address"};
+  if (o.elements.size() > 1) throw Unsupported{"address with coordinates"};
   const Operand& base = o.elements[0];
   offset = o.offset;
   *sym = nullptr;

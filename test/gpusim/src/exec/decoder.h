@@ -117,6 +117,7 @@ bool decodeAtomic(Decoder& d, const ptx::Statement& s, Instruction& in);
 bool decodeSynchronisation(Decoder& d, const ptx::Statement& s, Instruction& in);
 bool decodeWarp(Decoder& d, const ptx::Statement& s, Instruction& in);
 bool decodeAsyncCopy(Decoder& d, const ptx::Statement& s, Instruction& in);
+bool decodeMbarrier(Decoder& d, const ptx::Statement& s, Instruction& in);
 bool decodeMatrix(Decoder& d, const ptx::Statement& s, Instruction& in);
 bool decodeMisc(Decoder& d, const ptx::Statement& s, Instruction& in);
 /// Arithmetic is compiled for several instruction sets of the host; this picks the best that the host has.

@@ -176,8 +176,8 @@ void ModuleBuilder::decodeStatement(Decoder& d, const Statement& s, std::vector<
     const bool known = decodeControl(d, s, in, fixups) || [&] {
       in.kind = InstructionClass::Integer;
       return arithmeticDecoder()(d, s, in) || decodeMemory(d, s, in) || decodeAtomic(d, s, in) ||
-             decodeSynchronisation(d, s, in) || decodeWarp(d, s, in) || decodeAsyncCopy(d, s, in) ||
-             decodeMatrix(d, s, in) || decodeMisc(d, s, in);
+             decodeSynchronisation(d, s, in) || decodeWarp(d, s, in) || decodeMbarrier(d, s, in) ||
+             decodeAsyncCopy(d, s, in) || decodeMatrix(d, s, in) || decodeMisc(d, s, in);
     }();
     if (!known) throw Unsupported{"unknown instruction"};
   } catch (const Unsupported& e) {

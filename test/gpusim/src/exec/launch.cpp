@@ -250,6 +250,11 @@ LaunchResult launch(DeviceState& device, const Kernel& kernel, const LaunchConfi
     device.memory.fill(l.workspace, 0, 4, 16);
   }
 
+  struct Running {
+    std::atomic<int>& count;
+    explicit Running(std::atomic<int>& count) : count(count) { ++count; }
+    ~Running() { --count; }
+  } running(device.running);
   const uint64_t blocks = config.grid.count();
   const uint64_t resident =
       uint64_t(residentBlocksPerSm(device.model, kernel, uint32_t(config.block.count()), config.dynamicShared)) *

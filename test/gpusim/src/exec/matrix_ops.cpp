@@ -79,7 +79,7 @@ void moveMatrices(Context& c, const Instruction& in) {
       d[lane] = uint32_t(half[1]) << 16 | half[0];
     }
   }
-  if (op.store) progressed(c);
+  afterCollective(c, op.store);
 }
 
 void transposeMatrix(Context& c, const Instruction& in) {

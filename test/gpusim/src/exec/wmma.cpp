@@ -116,7 +116,7 @@ void moveFragment(Context& c, const Instruction& in) {
       }
     }
   }
-  if (op.store) progressed(c);
+  afterCollective(c, op.store);
 }
 
 std::vector<Ref> fragment(Decoder& d, const Operand& o, Type t, bool destination) {

@@ -63,7 +63,7 @@ struct Operand {
   uint64_t value = 0;             ///< Integer, or the bits of Float32/Float64
   std::string name;               ///< Symbol, Special ("%tid.x")
   int64_t offset = 0;             ///< Address: added to elements[0]; Symbol: name+offset
-  std::vector<Operand> elements;  ///< Vector; Address (base); Pair (d|p)
+  std::vector<Operand> elements;  ///< Vector; Address (base, coordinates of a texture); Pair (d|p)
 };
 
 /// A place in a source file: its number in ModuleAst::files and its line.

@@ -244,6 +244,7 @@ Operand FunctionParser::address() {
   else if (p_.accept("-"))
     o.offset -= int64_t(p_.integer());
   o.elements.push_back(base);
+  if (p_.accept(",")) o.elements.push_back(operand());
   p_.expect("]");
   return o;
 }

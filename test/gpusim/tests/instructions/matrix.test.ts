@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// ldmatrix and movmatrix by the manual's layout, and wmma end to end (load, multiply, store) in every shape, type and layout.
+// ldmatrix, stmatrix and movmatrix by the manual's layout, and wmma end to end (load, multiply, store) in every shape, type and layout.
 import { type KernelCase, kernelSuite, pack, unpack } from '../cases.js';
 import { type Element, elements, matrix8x8 } from '../layouts.js';
 import { Random } from '../random.js';
+
+/** The row of 16 bytes in shared memory that a lane's address names. */
+const rowOf = (lane: number): number => (lane * 37 + 11) % 64;
 
 /** Rows of 16 bytes lie in shared memory in a scattered order, so that every lane's address matters. */
 function load(count: 1 | 2 | 4, transposed: boolean): KernelCase {
   const halves = Array.from({ length: 512 }, (_, i) => BigInt(i + 1));
   const list = Array.from({ length: count }, (_, i) => `%r${i}`).join(', ');
-  const rowOf = (lane: number): number => (lane * 37 + 11) % 64;
   return {
     name: `ldmatrix.sync.aligned.m8n8.x${count}${transposed ? '.trans' : ''}.shared.b16`,
     ptx: `.visible .entry test(.param .u64 in, .param .u64 out)
@@ -35,6 +37,36 @@ function load(count: 1 | 2 | 4, transposed: boolean): KernelCase {
   };
 }
 
+/** Every lane's registers go to rows of 16 bytes that lie in a scattered order; the rest of the tile stays zero. */
+function store(count: 1 | 2 | 4, transposed: boolean): KernelCase {
+  const halves = Array.from({ length: 64 * count }, (_, i) => BigInt(i + 1));
+  const list = Array.from({ length: count }, (_, i) => `%r${i}`);
+  return {
+    name: `stmatrix.sync.aligned.m8n8.x${count}${transposed ? '.trans' : ''}.shared.b16`,
+    target: 'sm_90',
+    ptx: `.visible .entry test(.param .u64 in, .param .u64 out)
+{ .reg .u32 %r<12>; .reg .u64 %d<8>; .shared .align 128 .b8 tile[1024]; ld.param.u64 %d0, [in]; ld.param.u64 %d1, [out]; mov.u32 %r8, %tid.x; mul.wide.u32 %d2, %r8, 32; mov.u64 %d3, tile; add.u64 %d4, %d3, %d2;
+  mov.u32 %r9, 0; st.shared.v4.u32 [%d4], {%r9, %r9, %r9, %r9}; st.shared.v4.u32 [%d4+16], {%r9, %r9, %r9, %r9}; bar.sync 0;
+  mul.wide.u32 %d5, %r8, ${count * 4}; add.u64 %d0, %d0, %d5; ${list.map((r, i) => `ld.global.u32 ${r}, [%d0+${4 * i}];`).join(' ')}
+  mad.lo.u32 %r9, %r8, 37, 11; and.b32 %r9, %r9, 63; mul.wide.u32 %d5, %r9, 16; add.u64 %d5, %d3, %d5;
+  stmatrix.sync.aligned.m8n8.x${count}${transposed ? '.trans' : ''}.shared.b16 [%d5], {${list.join(', ')}}; bar.sync 0;
+  add.u64 %d1, %d1, %d2; ld.shared.v4.u32 {%r0, %r1, %r2, %r3}, [%d4]; st.global.v4.u32 [%d1], {%r0, %r1, %r2, %r3}; ld.shared.v4.u32 {%r0, %r1, %r2, %r3}, [%d4+16]; st.global.v4.u32 [%d1+16], {%r0, %r1, %r2, %r3}; ret; }`,
+    launch: { args: [{ input: pack(halves, 16) }, { output: 1024 }] },
+    judge: ([bytes]) => {
+      const wanted = new Array<bigint>(512).fill(0n);
+      halves.forEach((value, at) => {
+        const [lane, register, i] = [Math.floor(at / (2 * count)), Math.floor(at / 2) % count, at % 2];
+        const [row, column] = matrix8x8(transposed)(lane, i);
+        wanted[rowOf(register * 8 + row) * 8 + column] = value;
+      });
+      return unpack(bytes as Uint8Array, 16)
+        .flatMap((value, at) => (value === wanted[at] ? [] : [`half ${at} is ${value}, expected ${wanted[at]}`]))
+        .slice(0, 4);
+    },
+  };
+}
+
+const stores: KernelCase[] = ([1, 2, 4] as const).flatMap((count) => [store(count, false), store(count, true)]);
 const loads: KernelCase[] = ([1, 2, 4] as const).flatMap((count) => [load(count, false), load(count, true)]);
 
 const move: KernelCase = {
@@ -218,5 +250,5 @@ const products: Wmma[] = [
   ]),
 ];
 
-kernelSuite('ldmatrix and movmatrix', [...loads, move]);
+kernelSuite('ldmatrix, stmatrix and movmatrix', [...loads, ...stores, move]);
 kernelSuite('wmma', products.map(wmma));
