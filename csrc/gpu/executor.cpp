@@ -214,7 +214,7 @@ void GpuExecutor::rope(const pw_rope_args& args) { gpu::rope(*context_, args); }
 void GpuExecutor::gated(const pw_gated_args& args) { gpu::gated(*context_, args); }
 void GpuExecutor::argmax(const pw_argmax_args& args) { gpu::argmax(*context_, args); }
 void GpuExecutor::sample(const pw_sample_args& args) { gpu::sample(*context_, args); }
-void GpuExecutor::verify(const pw_verify_args&) { unavailable("verify"); }
-void GpuExecutor::drawCandidates(const pw_candidates_args&) { unavailable("drawCandidates"); }
+void GpuExecutor::verify(const pw_verify_args& args) { gpu::verify(*context_, args); }
+void GpuExecutor::drawCandidates(const pw_candidates_args& args) { gpu::drawCandidates(*context_, args); }
 
 }  // namespace pw::gpu

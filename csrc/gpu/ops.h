@@ -13,6 +13,7 @@
 #include "pagewarp/rope.h"
 #include "pagewarp/sample.h"
 #include "pagewarp/tensor.h"
+#include "pagewarp/verify.h"
 
 namespace pw::gpu {
 
@@ -31,6 +32,8 @@ void rope(Context& context, const pw_rope_args& args);
 void gated(Context& context, const pw_gated_args& args);
 void sample(Context& context, const pw_sample_args& args);
 void argmax(Context& context, const pw_argmax_args& args);
+void verify(Context& context, const pw_verify_args& args);
+void drawCandidates(Context& context, const pw_candidates_args& args);
 
 void attention(Context& context, const pw_attention_args& args);
 void mergeStates(Context& context, const pw_merge_states_args& args);

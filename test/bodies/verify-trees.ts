@@ -275,10 +275,12 @@ export function verifyTreesTests(name: string, open: (threads: number) => Device
   });
 }
 
-/** What `drawCandidates` does, on any device. */
-export function drawCandidatesTests(name: string, open: (threads: number) => Device): void {
+/**
+ * What `drawCandidates` does, on any device.
+ * @param rows drawn at once, and how often, to see the distribution
+ */
+export function drawCandidatesTests(name: string, open: (threads: number) => Device, rows = 500, repeats = 20): void {
   describe(`drawCandidates (${name})`, () => {
-    const rows = 500;
     const size = 12;
     const row = randomNumbers(size, { seed: 8 });
     const options = { temperature: 0.9, topK: 8, topP: 0.95 };
@@ -309,7 +311,7 @@ export function drawCandidatesTests(name: string, open: (threads: number) => Dev
           if (x !== y) expected[x * size + y] = ((q[x] as number) * (q[y] as number)) / (1 - (q[x] as number));
         }
       }
-      for (let branch = 0; branch < 20; branch++) {
+      for (let branch = 0; branch < repeats; branch++) {
         const branches = Tensor.full(device, [rows], 'i32', branch);
         const { ids, logprobs, keys } = await draw(device, { branches, keys: true });
         for (let r = 0; r < rows; r++) {

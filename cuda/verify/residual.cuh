@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file What is left of the target's distribution when drafted tokens were rejected; as on the CPU
+/// (csrc/cpu/verify/residual.inl), never materialised. Called by whole thread blocks, like the distributions.
+#pragma once
+#include "pagewarp/gpu/verify.h"
+#include "sample/distribution.cuh"
+
+namespace pw {
+namespace sampling {
+
+/// The request's uniform number for one use at one offset, and there for one of several rounds.
+__device__ inline double uniformOf(const Request& request, pw_draw use, int64_t offset, int64_t round) {
+  const uint64_t stream = static_cast<uint64_t>(round) << 32 | static_cast<uint64_t>(use);
+  const pw_philox4 words = pw_philox(request.seed, stream, static_cast<uint64_t>(offset));
+  return pw_uniform_f64(words.x, words.y);
+}
+
+/// Weights keep p(x) - take min(q(x), cap p(x)), where that is positive, but 0 for some tokens.
+struct Residual {
+  const TargetDistribution* p;
+  const TargetDistribution* q;  ///< null: only tokens are taken away
+  float keep, take, cap;        ///< cap +inf: q alone
+  const int32_t* rejected;
+  int rejectedCount;
+
+  __device__ void weigh(int block, float (&w)[kPerLane]) const {
+    p->weigh(block, w);
+    if (q && take > 0.0f) {
+      float other[kPerLane];
+      q->weigh(block, other);
+      const float a = static_cast<float>(1.0 / p->total), b = static_cast<float>(1.0 / q->total);
+#pragma unroll
+      for (int j = 0; j < kPerLane; ++j) {
+        const float mine = w[j] * a;
+        float taken = other[j] * b;
+        if (cap < CUDART_INF_F) taken = fminf(taken, mine * cap);
+        w[j] = fmaxf(keep * mine - take * taken, 0.0f);
+      }
+    }
+    for (int n = 0; n < rejectedCount; ++n) {
+      const int place = rejected[n] - block * kBlock;
+#pragma unroll
+      for (int j = 0; j < kPerLane; ++j)
+        if (place == placeInBlock(j)) w[j] = 0.0f;
+    }
+  }
+};
+
+/// Sum of the weights; by blocks in `sums`.
+__device__ __noinline__ inline double sumResidual(const Residual& r, float* sums, Shared& shared) {
+  return sumBlocks(
+      r.p->row.blocks(), sums, [&](int block, float(&w)[kPerLane]) { r.weigh(block, w); }, shared);
+}
+
+/// Draws a token from the residual whose sums these are; from p when it is empty, which means p = q up to rounding.
+__device__ __noinline__ inline int drawResidual(const Residual& r, const float* sums, double total, double uniform,
+                                                Shared& shared) {
+  if (!(total > 0)) return draw(*r.p, uniform, shared);
+  return drawFromBlocks(
+      r.p->row.blocks(), sums, uniform * total, [&](int block, float(&w)[kPerLane]) { r.weigh(block, w); }, shared);
+}
+
+/// Sum over tokens of min(q(x), cap p(x)).
+__device__ __noinline__ inline double sumOfMinima(const TargetDistribution& p, const TargetDistribution& q, float cap,
+                                                  float* sums, Shared& shared) {
+  const float a = static_cast<float>(1.0 / p.total) * cap, b = static_cast<float>(1.0 / q.total);
+  const auto weigh = [&](int block, float(&w)[kPerLane]) {
+    float other[kPerLane];
+    p.weigh(block, w);
+    q.weigh(block, other);
+#pragma unroll
+    for (int j = 0; j < kPerLane; ++j) w[j] = fminf(w[j] * a, other[j] * b);
+  };
+  return sumBlocks(p.row.blocks(), sums, weigh, shared);
+}
+
+/// Entropy in nats.
+__device__ __noinline__ inline double entropyOf(const TargetDistribution& d, float* sums, Shared& shared) {
+  if (d.only >= 0) return 0.0;
+  const auto weigh = [&](int block, float(&w)[kPerLane]) {
+    float x[kPerLane];
+    d.weigh(block, w);
+    d.row.load(block, x);
+#pragma unroll
+    for (int j = 0; j < kPerLane; ++j) w[j] = w[j] > 0.0f ? w[j] * (x[j] - d.range.max) : 0.0f;
+  };
+  return log(d.total) - sumBlocks(d.row.blocks(), sums, weigh, shared) * d.scale / d.total;
+}
+
+}  // namespace sampling
+}  // namespace pw
