@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Group Q on draft trees: what `verify` emits is distributed as plain sampling. About a second a case; PAGEWARP_FULL=1 runs ten
- * times as many trials.
+ * Group Q on draft trees: what `verify` emits is distributed as plain sampling. About half a second a case; PAGEWARP_FULL=1 runs
+ * twenty times as many trials.
  */
 import { describe, expect, it } from 'vitest';
 import { Device } from '../../lib/index.js';
