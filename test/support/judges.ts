@@ -13,11 +13,11 @@ export interface Judged {
 export interface Judges {
   /** Devices for a case; few or none for large ones. */
   devices(large?: boolean): Judged[];
-  /** The cases that this backend runs. */
-  select<T>(cases: T[], what: string): T[];
+  /** The cases that this backend runs; `affordable` are those of a simulated one. */
+  select<T>(cases: T[], what: string, affordable?: (cases: T[]) => T[]): T[];
 }
 
-function cpu(options: Parameters<typeof Device.cpu>[0]): Judged {
+export function cpu(options: Parameters<typeof Device.cpu>[0]): Judged {
   return {
     name: JSON.stringify(options),
     run: async (body) => {
@@ -48,11 +48,11 @@ export function cudaJudges(device: Device, stride = 1): Judges {
   const isReal = process.env['PAGEWARP_REAL_GPU'] === '1';
   return {
     devices: () => [{ name: device.name, run: (body) => body(device) }],
-    select(cases, what) {
+    select(cases, what, affordable) {
       if (isReal) return cases;
-      const kept = cases
-        .filter((one) => (one as { large?: boolean }).large !== true)
-        .filter((_, i) => i % stride === 0);
+      const usual = (all: typeof cases): typeof cases =>
+        all.filter((one) => (one as { large?: boolean }).large !== true).filter((_, i) => i % stride === 0);
+      const kept = (affordable ?? usual)(cases);
       const left = cases.length - kept.length;
       if (left > 0) announceSkip(`${what} on the simulated GPU: ${left} of ${cases.length} cases`);
       return kept;
