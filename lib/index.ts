@@ -67,6 +67,15 @@ export {
 } from './ops/verify.js';
 export { formatOfGgufType, type MatrixFormat, matrixFormats, type RoundingFormat } from './quant/format.js';
 export { type BlockOptions, type MatrixBlocks, PackedMatrix, type PackOptions } from './quant/matrix.js';
+export { type PerplexityOptions, type PerplexityResult, perplexity } from './quant/perplexity.js';
+export {
+  type QuantizeOptions,
+  type QuantizeProgress,
+  type QuantizeResult,
+  quantize,
+  type TensorReport,
+} from './quant/quantize.js';
+export { type QuantizedType, quantizedTypes } from './quant/weights.js';
 export { type AdaptiveNgramOptions, adaptiveNgrams } from './speculate/adaptivengrams.js';
 export { firstOf, merged } from './speculate/compose.js';
 export type { Draft, Drafter, DraftOutcome, DraftTarget } from './speculate/drafter.js';

@@ -53,16 +53,39 @@ export interface NativePlanInputs {
 }
 
 export type NativeGguf = Handle<'gguf'>;
+/** A mapped file of any kind. */
+export type NativeFile = Handle<'file'>;
 export type NativeMatrix = Handle<'matrix'>;
 
 /** Rows of a weight matrix in the block format of their file. */
-export type NativeMatrixSource = [from: NativeGguf | NativeTensor, byteOffset: number, rows: number];
+export type NativeMatrixSource = [from: NativeGguf | NativeFile | NativeTensor, byteOffset: number, rows: number];
+
+export type NativeFilePart = [file: NativeFile, byteOffset: number, bytes: number];
+
+/** A 4-bit matrix in tensors of a checkpoint; see csrc/core/matrix/checkpoint.h. */
+export interface NativeInt4 {
+  /** pw::Int4Packing. */
+  packing: number;
+  rows: number;
+  columns: number;
+  groupSize: number;
+  /** pw::ScaleType. */
+  scaleType: number;
+  zeroShift: number;
+  codes: NativeFilePart;
+  scales: NativeFilePart;
+  zeros: NativeFilePart | null;
+  order: Int32Array | null;
+}
 
 /** A metadata entry of a GGUF file. Arrays have `element` and `length` and are read by `ggufArray`; others have `value`. */
 export interface NativeGgufEntry {
   key: string;
   type: string;
   value?: string | number | bigint | boolean;
+  /** Where the whole entry lies in the file. */
+  offset: number;
+  bytes: number;
   element?: string;
   length?: number;
 }
@@ -164,7 +187,8 @@ export interface Native {
 
   openGguf(path: string): NativeGgufTables;
   ggufArray(file: NativeGguf, index: number): unknown;
-  ggufBytes(file: NativeGguf, offset: number, length: number): ArrayBuffer;
+  openFile(path: string): { handle: NativeFile; bytes: number };
+  fileBytes(file: NativeGguf | NativeFile, offset: number, length: number): ArrayBuffer;
 
   planAttention(inputs: NativePlanInputs): {
     handle: NativeAttentionPlan;
@@ -208,8 +232,28 @@ export interface Native {
     levels: Float32Array | null,
     order: Int32Array | null,
   ): NativeMatrix;
+  packInt4(stream: NativeStream, sources: readonly NativeInt4[], symmetric: boolean, dropPages: boolean): NativeMatrix;
+  int4IsSymmetric(source: NativeInt4): boolean;
+  gram(stream: NativeStream, x: NativeTensor, sums: NativeTensor): void;
+  quantizeWeights(
+    stream: NativeStream,
+    weight: NativeTensor,
+    gram: NativeTensor | null,
+    grid: number,
+    compensate: boolean,
+    damping: number,
+    blocks: NativeTensor,
+    levels: NativeTensor | null,
+    error: NativeTensor,
+  ): void;
   quantizeMatrix(stream: NativeStream, x: NativeTensor, ggmlType: number): NativeMatrix;
-  viewMatrix(file: NativeGguf, ggmlType: number, byteOffset: number, rows: number, columns: number): NativeMatrix;
+  viewMatrix(
+    file: NativeGguf | NativeFile,
+    ggmlType: number,
+    byteOffset: number,
+    rows: number,
+    columns: number,
+  ): NativeMatrix;
   matrixInfo(matrix: NativeMatrix): { bytes: number; rowsDone: number };
   linear(
     stream: NativeStream,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Linear layers on one or more threads, beside the machine's own limits measured in the same minute.
 ///
-///     linear_bench [threads = 1] [repeats = 7] [kernel = best] [format = 2 (GGUF type number, Q4_0)]
+///     linear-bench [threads = 1] [repeats = 7] [kernel = best] [format = 2 (GGUF type number, Q4_0)]
 ///
 /// A chain of layers whose weights exceed the caches, so that they stream from memory, as in decoding. Each repeat runs
 /// every m once and both probes; medians over repeats are printed, and the ratios are medians of ratios within a
@@ -20,7 +20,7 @@
 #include "core/matrix/pack.h"
 #include "cpu/linear/linear.h"
 #include "pagewarp/matrix_layout.h"
-#include "probe.h"
+#include "work.h"
 
 using namespace pw;
 
@@ -79,9 +79,13 @@ int main(int argc, char** argv) {
   std::mt19937 random(1);
   for (uint8_t& byte : source) byte = static_cast<uint8_t>(random() >> 9 & 0xbf);  // finite scales
   std::vector<pw_matrix> layers;
+  const std::vector<float> levels(std::begin(kIq4NlLevels), std::end(kIq4NlLevels));
+  std::vector<float> tables(static_cast<size_t>(levelBytes(1)) / sizeof(float));
+  const bool table = format == PW_MATRIX_W4T;
   for (int l = 0; l < kLayers; ++l) {
-    layers.push_back({memory + static_cast<size_t>(l) * bytes, format, kN, kK, nullptr, 0, nullptr});
-    packMatrix({type, {{source.data(), kN}}, layers.back(), {}, {}, {}}, context.pool());
+    layers.push_back({memory + static_cast<size_t>(l) * bytes, format, kN, kK, table ? tables.data() : nullptr,
+                      table ? 1 : 0, nullptr});
+    packMatrix({type, {{source.data(), kN}}, layers.back(), {}, levels, {}}, context.pool());
   }
 
   std::vector<double> bandwidth, peak;

@@ -9,8 +9,6 @@
 /// add).
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -19,19 +17,11 @@
 
 #include "core/aligned.h"
 #include "cpu/isa.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "work.h"
 
 namespace {
 
 constexpr size_t kBuffer = size_t{512} << 20;
-constexpr int64_t kSteps = 4'000'000;
-
-volatile uint64_t sink;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Work per second of `threads` threads that all start together; body(thread) returns the work that it has done.
 template <class Body>
@@ -45,9 +35,9 @@ double rate(int threads, Body body) {
       ready.fetch_add(1);
       while (!go.load(std::memory_order_acquire)) std::this_thread::yield();
       const auto i = static_cast<size_t>(t);
-      begin[i] = now();
+      begin[i] = pw::bench::wallSeconds();
       work[i] = body(t);
-      end[i] = now();
+      end[i] = pw::bench::wallSeconds();
     });
   while (ready.load() < threads) std::this_thread::yield();
   go.store(true, std::memory_order_release);
@@ -57,101 +47,18 @@ double rate(int threads, Body body) {
   return total / (*std::max_element(end.begin(), end.end()) - *std::min_element(begin.begin(), begin.end()));
 }
 
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) double readBytes(const char* p, size_t bytes) {
-  __m256i sum[8] = {};
-  for (size_t i = 0; i < bytes; i += 256)
-    for (int j = 0; j < 8; ++j)
-      sum[j] = _mm256_xor_si256(sum[j], _mm256_load_si256(reinterpret_cast<const __m256i*>(p + i + 32 * j)));
-  for (int j = 1; j < 8; ++j) sum[0] = _mm256_xor_si256(sum[0], sum[j]);
-  sink = static_cast<uint64_t>(_mm256_extract_epi64(sum[0], 0));
-  return static_cast<double>(bytes);
-}
-
-__attribute__((target("avx512f,avx512vnni"))) double int8Vnni() {
-  __m512i a[12], x = _mm512_set1_epi32(0x01020304), y = _mm512_set1_epi32(0x7f010203);
-  for (auto& v : a) v = _mm512_setzero_si512();
-  for (int64_t i = 0; i < kSteps; ++i) {
-    for (auto& v : a) v = _mm512_dpbusd_epi32(v, x, y);
-    __asm__ volatile("" : "+v"(x), "+v"(y));
-  }
-  for (int j = 1; j < 12; ++j) a[0] = _mm512_add_epi32(a[0], a[j]);
-  sink = static_cast<uint64_t>(_mm512_reduce_add_epi32(a[0]));
-  return static_cast<double>(kSteps) * 12 * 64 * 2;
-}
-
-__attribute__((target("avx2"))) double int8Avx2() {
-  __m256i a[8], x = _mm256_set1_epi32(0x01020304), y = _mm256_set1_epi32(0x7f010203), one = _mm256_set1_epi16(1);
-  for (auto& v : a) v = _mm256_setzero_si256();
-  for (int64_t i = 0; i < kSteps; ++i) {
-    for (auto& v : a) v = _mm256_add_epi32(v, _mm256_madd_epi16(_mm256_maddubs_epi16(x, y), one));
-    __asm__ volatile("" : "+x"(x), "+x"(y));
-  }
-  for (int j = 1; j < 8; ++j) a[0] = _mm256_add_epi32(a[0], a[j]);
-  sink = static_cast<uint64_t>(_mm256_extract_epi64(a[0], 0));
-  return static_cast<double>(kSteps) * 8 * 32 * 2;
-}
-
-__attribute__((target("avx512f"))) double fma512() {
-  __m512 a[12], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f);
-  for (auto& v : a) v = _mm512_set1_ps(1.0f);
-  for (int64_t i = 0; i < kSteps; ++i) {
-    for (auto& v : a) v = _mm512_fmadd_ps(v, x, y);
-    __asm__ volatile("" : "+v"(x), "+v"(y));
-  }
-  for (int j = 1; j < 12; ++j) a[0] = _mm512_add_ps(a[0], a[j]);
-  sink = static_cast<uint64_t>(_mm512_reduce_add_ps(a[0]));
-  return static_cast<double>(kSteps) * 12 * 16 * 2;
-}
-
-__attribute__((target("avx2,fma"))) double fma256() {
-  __m256 a[12], x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(1e-3f);
-  for (auto& v : a) v = _mm256_set1_ps(1.0f);
-  for (int64_t i = 0; i < kSteps; ++i) {
-    for (auto& v : a) v = _mm256_fmadd_ps(v, x, y);
-    __asm__ volatile("" : "+x"(x), "+x"(y));
-  }
-  for (int j = 1; j < 12; ++j) a[0] = _mm256_add_ps(a[0], a[j]);
-  sink = static_cast<uint64_t>(_mm256_cvtss_f32(a[0]));
-  return static_cast<double>(kSteps) * 12 * 8 * 2;
-}
-#endif
-
 double readRate(const char* buffer, int threads) {
   const size_t share = kBuffer / static_cast<size_t>(threads) / 256 * 256;
-  return rate(threads, [&](int t) {
-    const char* p = buffer + share * static_cast<size_t>(t);
-#if defined(__x86_64__)
-    if (pw::cpu::detectIsa() >= pw::cpu::Isa::kAvx2) return readBytes(p, share);
-#endif
-    uint64_t sum[8] = {};
-    for (size_t i = 0; i < share; i += 64)
-      for (int j = 0; j < 8; ++j) {
-        uint64_t word;
-        std::memcpy(&word, p + i + 8 * static_cast<size_t>(j), 8);
-        sum[j] ^= word;
-      }
-    for (int j = 1; j < 8; ++j) sum[0] ^= sum[j];
-    sink = sum[0];
-    return static_cast<double>(share);
-  });
+  return rate(threads, [&](int t) { return pw::bench::read(buffer + share * static_cast<size_t>(t), share, false); });
 }
 
 /// 0 where there is no SIMD version to measure with.
 double int8Rate(int threads) {
-#if defined(__x86_64__)
-  if (pw::cpu::detectFeatures().vnni) return rate(threads, [](int) { return int8Vnni(); });
-  if (pw::cpu::detectIsa() >= pw::cpu::Isa::kAvx2) return rate(threads, [](int) { return int8Avx2(); });
-#endif
-  return 0.0 * threads;
+  return rate(threads, [](int) { return pw::bench::multiplyInt8(); });
 }
 
 double fmaRate(int threads) {
-#if defined(__x86_64__)
-  if (pw::cpu::detectIsa() == pw::cpu::Isa::kAvx512) return rate(threads, [](int) { return fma512(); });
-  if (pw::cpu::detectIsa() >= pw::cpu::Isa::kAvx2) return rate(threads, [](int) { return fma256(); });
-#endif
-  return 0.0 * threads;
+  return rate(threads, [](int) { return pw::bench::multiplyF32(); });
 }
 
 template <class F>

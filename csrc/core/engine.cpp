@@ -171,6 +171,12 @@ void Engine::execute(Item item) {
   executor_->end(std::move(item.stream), std::move(item.command), status, std::move(message));
 }
 
+void Executor::gram(const pw_gram_args&) { throw Error(PW_UNSUPPORTED, "sums for calibration are the CPU's work"); }
+
+void Executor::quantizeWeights(const pw_quantizer_args&) {
+  throw Error(PW_UNSUPPORTED, "quantising weights is the CPU's work");
+}
+
 void Executor::end(Ref<Stream> stream, Command, pw_status status, std::string message) {
   if (status != PW_OK) stream->report(status, std::move(message));
 }

@@ -15,6 +15,7 @@
 #include "pagewarp/linear.h"
 #include "pagewarp/norm.h"
 #include "pagewarp/quantize.h"
+#include "pagewarp/quantizer.h"
 #include "pagewarp/rope.h"
 #include "pagewarp/sample.h"
 #include "pagewarp/status.h"
@@ -61,6 +62,10 @@ class Executor {
   virtual void sample(const pw_sample_args& args) = 0;
   virtual void verify(const pw_verify_args& args) = 0;
   virtual void drawCandidates(const pw_candidates_args& args) = 0;
+
+  /// Making low-bit weights is the host's work: backends without these say so.
+  virtual void gram(const pw_gram_args& args);
+  virtual void quantizeWeights(const pw_quantizer_args& args);
 
   // --- what the engine tells its executor, on the engine thread ---------------------------------------------------
   /// Before the first command, and after the last one: when stop() returns, every command has ended.

@@ -22,6 +22,7 @@ class GgufFile final : public RefCounted {
   }
 
   const MappedFile& file() const noexcept { return *file_; }
+  const Ref<MappedFile>& mapping() const noexcept { return file_; }
   const gguf::File& tables() const noexcept { return tables_; }
   /// First byte of a tensor of `tables()`.
   const uint8_t* data(const gguf::Tensor& tensor) const noexcept { return file_->data() + tensor.offset; }
@@ -33,5 +34,11 @@ class GgufFile final : public RefCounted {
   const Ref<MappedFile> file_;
   const gguf::File tables_;
 };
+
+/// The mapping behind a handle of a GGUF file or of any mapped file; null for other objects.
+inline Ref<MappedFile> mappedFile(RefCounted* object) {
+  if (auto* gguf = dynamic_cast<GgufFile*>(object)) return gguf->mapping();
+  return Ref<MappedFile>(dynamic_cast<MappedFile*>(object));
+}
 
 }  // namespace pw

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/executor.h"
 
+#include "core/quantizer/quantizer.h"
 #include "cpu/activation/activation.h"
 #include "cpu/attention/attention.h"
 #include "cpu/copy/copy.h"
@@ -9,6 +10,7 @@
 #include "cpu/linear/linear.h"
 #include "cpu/matrix/matrix.h"
 #include "cpu/norm/norm.h"
+#include "cpu/quantizer/gram.h"
 #include "cpu/rope/rope.h"
 #include "cpu/sample/sample.h"
 #include "cpu/verify/verify.h"
@@ -27,6 +29,8 @@ void CpuExecutor::copyPages(const pw_copy_pages_args& args) { cpu::copyPages(arg
 void CpuExecutor::moveSlots(const pw_move_slots_args& args) { cpu::moveSlots(args, context_); }
 void CpuExecutor::packMatrix(const PackMatrix& args) { pw::packMatrix(args, context_.pool()); }
 void CpuExecutor::quantize(const pw_quantize_args& args) { cpu::quantize(args, context_); }
+void CpuExecutor::gram(const pw_gram_args& args) { cpu::gram(args, context_); }
+void CpuExecutor::quantizeWeights(const pw_quantizer_args& args) { pw::quantizeWeights(args, context_.pool()); }
 void CpuExecutor::linear(const pw_linear_args& args) { cpu::linear(args, context_); }
 void CpuExecutor::embedding(const pw_embedding_args& args) { cpu::embedding(args, context_); }
 void CpuExecutor::gatherRows(const pw_gather_rows_args& args) { cpu::gatherRows(args, context_); }

@@ -23,6 +23,8 @@ class CpuExecutor final : public Executor {
   void moveSlots(const pw_move_slots_args& args) override;
   void packMatrix(const PackMatrix& args) override;
   void quantize(const pw_quantize_args& args) override;
+  void gram(const pw_gram_args& args) override;
+  void quantizeWeights(const pw_quantizer_args& args) override;
   void linear(const pw_linear_args& args) override;
   void embedding(const pw_embedding_args& args) override;
   void gatherRows(const pw_gather_rows_args& args) override;

@@ -15,6 +15,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   registerKvCacheOps(env, exports);
   registerLinearOps(env, exports);
   registerMatrix(env, exports);
+  registerQuantizer(env, exports);
   registerNormOps(env, exports);
   registerRopeOps(env, exports);
   registerActivationOps(env, exports);

@@ -110,7 +110,8 @@ Napi::Value array(Napi::Env env, const Value& value) {
   }
 }
 
-Napi::Array metadataTable(Napi::Env env, const gguf::File& tables) {
+Napi::Array metadataTable(Napi::Env env, const GgufFile& file) {
+  const gguf::File& tables = file.tables();
   Napi::Array out = Napi::Array::New(env, tables.metadata.size());
   uint32_t i = 0;
   for (const gguf::Entry& entry : tables.metadata) {
@@ -118,6 +119,10 @@ Napi::Array metadataTable(Napi::Env env, const gguf::File& tables) {
     Napi::Object row = Napi::Object::New(env);
     row.Set("key", toString(env, entry.key));
     row.Set("type", gguf::valueTypeName(entry.value.type));
+    // The whole entry as it is in the file, from the key's length on: for copies.
+    const auto* begin = reinterpret_cast<const uint8_t*>(entry.key.data()) - sizeof(uint64_t);
+    row.Set("offset", static_cast<double>(begin - file.file().data()));
+    row.Set("bytes", static_cast<double>(entry.value.payload + entry.value.bytes - begin));
     if (entry.value.type == ValueType::Array) {
       row.Set("element", gguf::valueTypeName(entry.value.element));
       row.Set("length", static_cast<double>(entry.value.count));
@@ -161,7 +166,7 @@ Napi::Value openGguf(const Napi::CallbackInfo& info) {
   out.Set("alignment", static_cast<double>(tables.alignment));
   out.Set("dataOffset", static_cast<double>(tables.dataOffset));
   out.Set("bytes", static_cast<double>(file->file().size()));
-  out.Set("metadata", metadataTable(env, tables));
+  out.Set("metadata", metadataTable(env, *file));
   out.Set("tensors", tensorTable(env, tables));
   out.Set("handle", wrapObject(env, file));
   return out;
@@ -177,10 +182,21 @@ Napi::Value ggufArray(const Napi::CallbackInfo& info) {
   return array(info.Env(), metadata[index].value);
 }
 
-/// ggufBytes(handle, offset, length): a copy of a stretch of the file.
-Napi::Value ggufBytes(const Napi::CallbackInfo& info) {
-  const Ref<GgufFile> gguf = unwrap<GgufFile>(info[0]);
-  const MappedFile& file = gguf->file();
+/// openFile(path): handle and size of a mapped file of any kind.
+Napi::Value openFile(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Ref<MappedFile> file = MappedFile::open(info[0].As<Napi::String>().Utf8Value());
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("bytes", static_cast<double>(file->size()));
+  out.Set("handle", wrapObject(env, file));
+  return out;
+}
+
+/// fileBytes(handle, offset, length): a copy of a stretch of a GGUF file or of any other mapped one.
+Napi::Value fileBytes(const Napi::CallbackInfo& info) {
+  const Ref<MappedFile> mapping = mappedFile(unwrapAny(info[0]));
+  if (!mapping) throw Error(PW_INVALID_ARGUMENT, "not a file");
+  const MappedFile& file = *mapping;
   const double offset = info[1].As<Napi::Number>().DoubleValue(), length = info[2].As<Napi::Number>().DoubleValue();
   if (!(offset >= 0 && length >= 0 && offset + length <= static_cast<double>(file.size())))
     throw Error(PW_INVALID_ARGUMENT, "a stretch outside the file");
@@ -194,7 +210,8 @@ Napi::Value ggufBytes(const Napi::CallbackInfo& info) {
 void registerGguf(Napi::Env env, Napi::Object exports) {
   exports.Set("openGguf", Napi::Function::New(env, guarded<openGguf>));
   exports.Set("ggufArray", Napi::Function::New(env, guarded<ggufArray>));
-  exports.Set("ggufBytes", Napi::Function::New(env, guarded<ggufBytes>));
+  exports.Set("openFile", Napi::Function::New(env, guarded<openFile>));
+  exports.Set("fileBytes", Napi::Function::New(env, guarded<fileBytes>));
 }
 
 }  // namespace pw::node

@@ -12,6 +12,7 @@ void registerAttentionOps(Napi::Env env, Napi::Object exports);
 void registerKvCacheOps(Napi::Env env, Napi::Object exports);
 void registerLinearOps(Napi::Env env, Napi::Object exports);
 void registerMatrix(Napi::Env env, Napi::Object exports);
+void registerQuantizer(Napi::Env env, Napi::Object exports);
 void registerNormOps(Napi::Env env, Napi::Object exports);
 void registerRopeOps(Napi::Env env, Napi::Object exports);
 void registerActivationOps(Napi::Env env, Napi::Object exports);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+import { statSync } from 'node:fs';
 import { PagewarpError } from '../errors.js';
-import { configFromGguf, type LlamaConfig } from '../model/config.js';
+import type { LlamaConfig } from '../model/config.js';
 import { GgufFile } from '../model/gguf.js';
-import { estimateMemory } from '../model/load.js';
+import { HfSource } from '../model/hf.js';
+import { estimateMemory, openModel } from '../model/load.js';
 import type { MemoryEstimate } from '../model/memory.js';
 import { Arguments, loadOptions, modelOptions, modelPath } from './arguments.js';
 import { bytes, printable } from './terminal.js';
 
-export const inspectUsage = `pagewarp inspect [options] [file]
+export const inspectUsage = `pagewarp inspect [options] [path]
 
-Shows a model file: architecture, metadata, tensors, and the memory that it would take.
+Shows a GGUF file or a folder of Hugging Face: architecture, metadata, tensors, and the memory that it would take.
 
       --tensors            list every tensor
       --context N  --cache-type f16|f32|bf16|i8  --chunk N   for the estimate
@@ -18,7 +20,8 @@ Shows a model file: architecture, metadata, tensors, and the memory that it woul
 
 interface Report {
   path: string;
-  version: number;
+  /** What it is: "GGUF version 3". */
+  kind: string;
   bytes: number;
   parameters: number;
   /** Of tensors of each type. */
@@ -46,10 +49,49 @@ export async function inspect(args: readonly string[]): Promise<number> {
 }
 
 async function makeReport(path: string, args: Arguments): Promise<Report> {
-  using file = GgufFile.open(path);
-  const report: Report = {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const report = isFolder ? folderReport(path) : fileReport(path);
+  for (const { type, shape, bytes: size } of report.tensors) {
+    report.parameters += shape.reduce((a, b) => a * b, 1);
+    report.types[type] ??= { tensors: 0, bytes: 0 };
+    const total = report.types[type] as { tensors: number; bytes: number };
+    total.tensors++;
+    total.bytes += size;
+  }
+  try {
+    using source = await openModel(path);
+    report.config = source.config;
+    report.memory = await estimateMemory(path, loadOptions(args));
+  } catch (error) {
+    if (!(error instanceof PagewarpError) || error.code === 'ERR_INVALID_ARGUMENT') throw error;
+    report.unsupported = { code: error.code, message: error.message };
+  }
+  return report;
+}
+
+function folderReport(path: string): Report {
+  using source = new HfSource(path);
+  const tensors = Array.from(source.tensorNames(), (name) => {
+    const { dtype, shape, bytes: size } = source.safeTensor(name);
+    return { name, type: dtype, shape: [...shape], bytes: size };
+  });
+  const size = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  return {
     path,
-    version: file.version,
+    kind: 'Hugging Face folder',
+    bytes: size,
+    parameters: 0,
+    types: {},
+    metadata: source.configJson,
+    tensors,
+  };
+}
+
+function fileReport(path: string): Report {
+  using file = GgufFile.open(path);
+  return {
+    path,
+    kind: `GGUF version ${file.version}`,
     bytes: file.bytes,
     parameters: 0,
     types: {},
@@ -61,26 +103,11 @@ async function makeReport(path: string, args: Arguments): Promise<Report> {
       bytes: size,
     })),
   };
-  for (const tensor of file.tensors.values()) {
-    report.parameters += tensor.elements;
-    report.types[tensor.type] ??= { tensors: 0, bytes: 0 };
-    const type = report.types[tensor.type] as { tensors: number; bytes: number };
-    type.tensors++;
-    type.bytes += tensor.bytes;
-  }
-  try {
-    report.config = configFromGguf(file);
-    report.memory = await estimateMemory(path, loadOptions(args));
-  } catch (error) {
-    if (!(error instanceof PagewarpError) || error.code === 'ERR_INVALID_ARGUMENT') throw error;
-    report.unsupported = { code: error.code, message: error.message };
-  }
-  return report;
 }
 
 function describe(report: Report, listTensors: boolean): string {
   const { config, memory, unsupported } = report;
-  const lines = [`${report.path}: GGUF version ${report.version}, ${bytes(report.bytes)}`];
+  const lines = [`${report.path}: ${report.kind}, ${bytes(report.bytes)}`];
   if (config) {
     const { layers, dim, heads, kvHeads, headDim, ffnDim, vocabulary, contextLength } = config;
     lines.push(
@@ -112,10 +139,10 @@ function describe(report: Report, listTensors: boolean): string {
 
 function shown(value: unknown): string {
   if (typeof value === 'object' && value !== null) {
-    const { element, length } = value as { element: string; length: number };
-    return `[${length} x ${element}]`;
+    const { element, length } = value as { element?: string; length?: number };
+    if (element !== undefined) return `[${length} x ${element}]`;
   }
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const text = typeof value === 'string' || typeof value === 'object' ? JSON.stringify(value) : String(value);
   return text.length > 100 ? `${text.slice(0, 100)}... (${text.length} characters)` : text;
 }
 

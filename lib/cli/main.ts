@@ -7,13 +7,17 @@ import { chat } from './chat.js';
 import { doctor } from './doctor.js';
 import { generate } from './generate.js';
 import { inspect } from './inspect.js';
+import { perplexity } from './perplexity.js';
+import { quantize } from './quantize.js';
 import { printable } from './terminal.js';
 
 const usage = `pagewarp: LLM inference in Node.js
 
   pagewarp generate [options] [prompt]   write text
   pagewarp chat [options]                talk to a model
-  pagewarp inspect [file]                look into a model file
+  pagewarp inspect [path]                look into a model file or folder
+  pagewarp quantize MODEL OUTPUT         make a model smaller
+  pagewarp perplexity [options]          how well a model predicts a text
   pagewarp doctor                        what works on this machine
   pagewarp <command> --help              its options
 
@@ -22,7 +26,7 @@ const usage = `pagewarp: LLM inference in Node.js
 
 type Command = (args: readonly string[]) => number | Promise<number>;
 
-const commands: Readonly<Record<string, Command>> = { generate, chat, inspect, doctor };
+const commands: Readonly<Record<string, Command>> = { generate, chat, inspect, quantize, perplexity, doctor };
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === '--version' || name === '-v') {

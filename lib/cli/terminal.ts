@@ -3,23 +3,34 @@ import type { GenerateResult } from '../generate/result.js';
 import { type LoadOptions, load } from '../model/load.js';
 import type { LanguageModel } from '../model/model.js';
 
-/** Loads a model with a progress bar on stderr, where that is a terminal. */
-export async function loadWithProgress(path: string, options: LoadOptions): Promise<LanguageModel> {
-  if (!process.stderr.isTTY) return load(path, options);
-  const width = 30;
-  let shown = -1;
-  const onProgress: NonNullable<LoadOptions['onProgress']> = ({ loadedBytes, totalBytes }) => {
-    const filled = Math.floor((width * loadedBytes) / totalBytes);
-    if (filled === shown) return;
-    shown = filled;
-    const bar = '#'.repeat(filled) + '.'.repeat(width - filled);
-    process.stderr.write(`\rloading [${bar}] ${bytes(loadedBytes)} of ${bytes(totalBytes)}`);
-  };
-  try {
-    return await load(path, { ...options, onProgress });
-  } finally {
-    process.stderr.write('\r\u001b[K');
+/** A progress bar on stderr, where that is a terminal; elsewhere it shows nothing. */
+export class ProgressBar implements Disposable {
+  #shown = '';
+
+  /** @param text what follows the bar */
+  show(label: string, done: number, total: number, text: string): void {
+    if (!process.stderr.isTTY) return;
+    const width = 30;
+    const filled = Math.floor((width * done) / Math.max(1, total));
+    const line = `${label} [${'#'.repeat(filled)}${'.'.repeat(width - filled)}] ${text}`;
+    if (line === this.#shown) return;
+    this.#shown = line;
+    process.stderr.write(`\r\u001b[K${line}`);
   }
+
+  [Symbol.dispose](): void {
+    if (this.#shown !== '') process.stderr.write('\r\u001b[K');
+  }
+}
+
+/** Loads a model with a progress bar. */
+export async function loadWithProgress(path: string, options: LoadOptions): Promise<LanguageModel> {
+  using bar = new ProgressBar();
+  return await load(path, {
+    ...options,
+    onProgress: ({ loadedBytes, totalBytes }) =>
+      bar.show('loading', loadedBytes, totalBytes, `${bytes(loadedBytes)} of ${bytes(totalBytes)}`),
+  });
 }
 
 /** Text from a file, without control characters that a terminal would obey. */

@@ -71,6 +71,20 @@ export class GgufFile extends Resource<NativeGguf> {
     }
   }
 
+  /** Every metadata entry as its bytes in the file: key, type and value. @internal For copies */
+  rawEntries(): [key: string, bytes: Uint8Array][] {
+    return Array.from(this.#entries, ([key, { entry }]) => [
+      key,
+      new Uint8Array(native().fileBytes(this.native, entry.offset, entry.bytes)),
+    ]);
+  }
+
+  /** A tensor's bytes as they are in the file. @internal For copies */
+  rawBytes(name: string): Uint8Array {
+    const { offset, bytes } = this.tensor(name);
+    return new Uint8Array(native().fileBytes(this.native, offset, bytes));
+  }
+
   has(key: string): boolean {
     return this.#entries.has(key);
   }
@@ -111,7 +125,7 @@ export class GgufFile extends Resource<NativeGguf> {
     const decode = decoders[tensor.type];
     if (!decode)
       throw unsupported(`${this.path}: tensor "${name}" of type ${tensor.type}`, Object.keys(decoders).join(', '));
-    return decode(native().ggufBytes(this.native, tensor.offset, tensor.bytes));
+    return decode(native().fileBytes(this.native, tensor.offset, tensor.bytes));
   }
 
   /** @throws PagewarpError ERR_INVALID_MODEL when there is no such tensor */

@@ -41,6 +41,8 @@ export interface StepOptions {
   /** Attend to the last so many keys only, and to the first `sinkTokens`. */
   window?: number;
   sinkTokens?: number;
+  /** Called for the inputs of all linear layers, in order. */
+  observe?: LinearObserver;
 }
 
 /** How large steps may be. */
@@ -51,6 +53,12 @@ export interface StepLimits {
   /** Rows of a step of prefill; at most `rows`. */
   chunk: number;
 }
+
+/** Which linear layers of a layer share an input: queries, keys, values; the attention's output; gate and up; down. */
+export type LinearSite = 'qkv' | 'attentionOutput' | 'gateUp' | 'down';
+
+/** Sees the inputs [rows, features] of linear layers as they are enqueued; it may enqueue what reads them. */
+export type LinearObserver = (layer: number, site: LinearSite, x: Tensor<'f32'>) => void;
 
 interface Recorded {
   commands: CommandList;
@@ -96,7 +104,7 @@ export class LlamaRunner implements Disposable {
    * Enqueues one step over the rows of `batch`.
    * @param ids the rows' tokens, on the host or (for steps of one row) where the sampler left them
    * @param outputs logits are wanted for this many last rows; 0: none
-   * @param options for drafts
+   * @param options for drafts and for calibration
    * @returns [outputs, vocabulary], valid until the next step is enqueued
    * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_DISPOSED
    */
@@ -116,7 +124,7 @@ export class LlamaRunner implements Disposable {
     places.set(batch.slots, rows);
     buffers.places.write(places, this.stream);
     const { heads } = this.config;
-    const { mask, window, sinkTokens = 0, layers = this.#allLayers } = options;
+    const { mask, window, sinkTokens = 0, layers = this.#allLayers, observe } = options;
     const plan = planAttention({
       batch,
       heads,
@@ -124,10 +132,10 @@ export class LlamaRunner implements Disposable {
       ...(mask ? { mask } : {}),
       ...(window === undefined ? {} : { window, sinkTokens }),
     });
-    if (rows <= largestCaptured) {
+    if (rows <= largestCaptured && !observe) {
       this.#replay(buffers, plan, outputs, layers);
     } else {
-      this.#enqueue(buffers, plan, outputs, layers);
+      this.#enqueue(buffers, plan, outputs, layers, observe);
       plan.dispose();
     }
     return this.#activations.logits(Math.max(1, outputs));
@@ -161,7 +169,13 @@ export class LlamaRunner implements Disposable {
     plan.dispose();
   }
 
-  #enqueue(buffers: StepBuffers, plan: AttentionPlan, outputs: number, layers: readonly number[]): void {
+  #enqueue(
+    buffers: StepBuffers,
+    plan: AttentionPlan,
+    outputs: number,
+    layers: readonly number[],
+    observe?: LinearObserver,
+  ): void {
     const { stream } = this;
     const { ids, x, h, positions, table, rows } = buffers;
     embedding(stream, { ids, weight: this.#weights.embedding, out: x });
@@ -169,8 +183,8 @@ export class LlamaRunner implements Disposable {
     ropeTable(stream, { positions, frequencies: this.#frequencyTensor, magnitude, out: table });
     for (const layer of layers) {
       const weights = this.#weights.layers[layer] as LayerWeights;
-      this.#attentionBlock(buffers, plan, layer, weights);
-      this.#feedForwardBlock(buffers, weights);
+      this.#attentionBlock(buffers, plan, layer, weights, observe);
+      this.#feedForwardBlock(buffers, layer, weights, observe);
     }
     if (outputs === 0) return;
     const logits = this.#activations.logits(outputs);
@@ -181,26 +195,36 @@ export class LlamaRunner implements Disposable {
     linear(stream, { x: normed, weight: this.#weights.output, out: logits });
   }
 
-  #attentionBlock(buffers: StepBuffers, plan: AttentionPlan, layer: number, weights: LayerWeights): void {
+  #attentionBlock(
+    buffers: StepBuffers,
+    plan: AttentionPlan,
+    layer: number,
+    weights: LayerWeights,
+    observe?: LinearObserver,
+  ): void {
     const { stream, cache } = this;
     const { eps, rope: rotary } = this.config;
     const { x, h, q, k, v, table, slots, attended, attendedFlat, qkv } = buffers;
     rmsNorm(stream, { x, weight: weights.attentionNorm, eps, out: h });
+    observe?.(layer, 'qkv', h);
     project(stream, h, weights.qkv, qkv);
     if (weights.queryNorm) rmsNorm(stream, { x: q, weight: weights.queryNorm, eps, out: q });
     if (weights.keyNorm) rmsNorm(stream, { x: k, weight: weights.keyNorm, eps, out: k });
     rope(stream, { q, k, table, pairing: rotary.pairing });
     appendKv(stream, { cache, layer, k, v, slots });
     attention(stream, { cache, layer, q, plan, out: attended, lse: false });
+    observe?.(layer, 'attentionOutput', attendedFlat);
     linear(stream, { x: attendedFlat, weight: weights.attentionOutput, residual: x, out: x });
   }
 
-  #feedForwardBlock(buffers: StepBuffers, weights: LayerWeights): void {
+  #feedForwardBlock(buffers: StepBuffers, layer: number, weights: LayerWeights, observe?: LinearObserver): void {
     const { stream } = this;
     const { x, h, gateUp, gated } = buffers;
     rmsNorm(stream, { x, weight: weights.ffnNorm, eps: this.config.eps, out: h });
+    observe?.(layer, 'gateUp', h);
     project(stream, h, weights.gateUp, gateUp);
     siluMul(stream, { fused: gateUp, out: gated });
+    observe?.(layer, 'down', gated);
     linear(stream, { x: gated, weight: weights.down, residual: x, out: x });
   }
 }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { stat } from 'node:fs/promises';
-import { checkSignal, invalidArgument, PagewarpError, unsupported } from '../errors.js';
+import { checkSignal, invalidArgument, PagewarpError } from '../errors.js';
 import { PagedKvCache } from '../kv/cache.js';
 import { checkCacheDType, type StoredCacheDType } from '../kv/layer.js';
 import type { Device } from '../tensor/device.js';
-import { tokenizerFromGguf } from '../tokenizer/gguf.js';
-import { configFromGguf, type LlamaConfig } from './config.js';
+import type { LlamaConfig } from './config.js';
 import { chooseDevice, type DeviceOption } from './device.js';
 import { GgufFile } from './gguf.js';
+import { HfSource } from './hf.js';
 import { LlamaRunner, type StepLimits } from './llama.js';
 import { type MemoryEstimate, memoryOf } from './memory.js';
 import { LanguageModel } from './model.js';
+import { GgufSource, type ModelSource } from './source.js';
 import { type LoadProgress, loadWeights } from './weights.js';
 
 export interface MemoryOptions {
@@ -44,9 +45,10 @@ const pageSize = 16;
 
 /**
  * Loads a model.
- * @param path a GGUF file of the Llama family: Llama, Mistral, Qwen2, Qwen3
- * @throws PagewarpError ERR_IO, ERR_INVALID_MODEL, ERR_UNSUPPORTED (architecture, tensor type, tokenizer; folders of Hugging
- *   Face), ERR_OUT_OF_MEMORY, ERR_DEVICE_UNAVAILABLE, ERR_INVALID_ARGUMENT; the signal's reason when aborted
+ * @param path a GGUF file of the Llama family (Llama, Mistral, Qwen2, Qwen3), or a folder of Hugging Face with config.json,
+ *   safetensors (F32, F16, BF16; 4-bit GPTQ, AWQ, compressed-tensors) and tokenizer.json
+ * @throws PagewarpError ERR_IO, ERR_INVALID_MODEL, ERR_UNSUPPORTED (architecture, tensor type, tokenizer), ERR_OUT_OF_MEMORY,
+ *   ERR_DEVICE_UNAVAILABLE, ERR_INVALID_ARGUMENT; the signal's reason when aborted
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
   checkSignal(options.signal);
@@ -55,10 +57,10 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
     throw invalidArgument('onProgress', progress, 'a function');
   }
   options.signal?.throwIfAborted();
-  using file = await open(path);
-  const config = configFromGguf(file);
+  using source = await openModel(path);
+  const { config } = source;
   const shape = resolveShape(config, options);
-  const tokenizer = tokenizerFromGguf(file);
+  const tokenizer = source.tokenizer();
   if (tokenizer.size > config.vocabulary) {
     throw new PagewarpError(
       'ERR_INVALID_MODEL',
@@ -69,7 +71,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
   const stream = device.stream();
   const owned: Disposable[] = deviceOwned ? [device, stream] : [stream];
   try {
-    const loaded = await loadWeights(file, config, stream, { onProgress: progress, signal: options.signal });
+    const loaded = await loadWeights(source, stream, { onProgress: progress, signal: options.signal });
     owned.push(...loaded.owned);
     const cache = new PagedKvCache(device, {
       layers: config.layers,
@@ -85,7 +87,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
     await stream.synchronize();
     const draft = options.draft === undefined ? undefined : await loadDraft(options.draft, device, config, options);
     if (draft) owned.push(draft);
-    const memory = memoryOf(file, config, shape, shape.limits);
+    const memory = memoryOf(source, shape, shape.limits);
     return new LanguageModel({
       runner,
       tokenizer,
@@ -122,19 +124,18 @@ async function loadDraft(
  * @throws PagewarpError like {@link load}
  */
 export async function estimateMemory(path: string, options: MemoryOptions = {}): Promise<MemoryEstimate> {
-  using file = await open(path);
-  const config = configFromGguf(file);
-  const shape = resolveShape(config, options);
-  return memoryOf(file, config, shape, shape.limits);
+  using source = await openModel(path);
+  const shape = resolveShape(source.config, options);
+  return memoryOf(source, shape, shape.limits);
 }
 
-async function open(path: string): Promise<GgufFile> {
+/** @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_IO, ERR_INVALID_MODEL, ERR_UNSUPPORTED */
+export async function openModel(path: string): Promise<ModelSource> {
   const isFolder = await stat(path).then(
     (stats) => stats.isDirectory(),
     () => false, // opening it will say why
   );
-  if (isFolder) throw unsupported(`loading the folder ${path}`, 'GGUF files');
-  return GgufFile.open(path);
+  return isFolder ? new HfSource(path) : new GgufSource(GgufFile.open(path));
 }
 
 function resolveShape(

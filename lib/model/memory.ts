@@ -2,8 +2,8 @@
 import type { StoredCacheDType } from '../kv/layer.js';
 import { Activations } from './buffers.js';
 import type { LlamaConfig } from './config.js';
-import type { GgufFile } from './gguf.js';
 import type { StepLimits } from './llama.js';
+import type { ModelSource } from './source.js';
 
 /** Memory that a loaded model takes, in bytes. */
 export interface MemoryEstimate {
@@ -27,8 +27,8 @@ export function cacheBytesPerToken(config: LlamaConfig, dtype: StoredCacheDType)
 }
 
 /** What a model of this shape will take. */
-export function memoryOf(file: GgufFile, config: LlamaConfig, shape: CacheShape, limits: StepLimits): MemoryEstimate {
-  const weights = [...file.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+export function memoryOf(source: ModelSource, shape: CacheShape, limits: StepLimits): MemoryEstimate {
+  const { config, tensorBytes: weights } = source;
   const cache = shape.cacheTokens * cacheBytesPerToken(config, shape.cacheDType);
   const activations = Activations.bytes(config, limits.rows, limits.outputs);
   return { weights, cache, activations, total: weights + cache + activations };

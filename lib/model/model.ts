@@ -12,9 +12,21 @@ import type { DetokenizerOptions } from '../tokenizer/detokenizer.js';
 import { type ChatMessage, renderChat } from '../tokenizer/template.js';
 import type { EncodeOptions, Tokenizer } from '../tokenizer/tokenizer.js';
 import type { LlamaConfig } from './config.js';
-import type { LlamaRunner } from './llama.js';
+import type { LinearObserver, LlamaRunner } from './llama.js';
 import type { MemoryEstimate } from './memory.js';
 import { TokenSequence } from './sequence.js';
+
+/** Rows of a step whose logits are all read. */
+const scoredRows = 64;
+
+/** log(softmax(logits)[index]), in float64. */
+function logSoftmaxAt(logits: Float32Array, index: number): number {
+  let most = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) if (logit > most) most = logit;
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - most);
+  return (logits[index] as number) - most - Math.log(sum);
+}
 
 /** What {@link load} puts together. @internal */
 export interface ModelParts {
@@ -127,6 +139,56 @@ export class LanguageModel implements AsyncDisposable, Disposable {
   parts(): { runner: LlamaRunner; contextLength: number } {
     this.#requireAlive();
     return { runner: this.#parts.runner, contextLength: this.contextLength };
+  }
+
+  /**
+   * The natural logarithms of the probabilities that the model gives to a text's own tokens: element i is that of ids[i + 1]
+   * after the tokens before it.
+   * @throws PagewarpError ERR_INVALID_ARGUMENT unless there are 2 to `contextLength` tokens
+   */
+  async logprobs(ids: readonly number[]): Promise<Float64Array> {
+    this.#requireAlive();
+    if (ids.length < 2 || ids.length > this.contextLength) {
+      throw invalidArgument('ids', `${ids.length} tokens`, `2 to ${this.contextLength} tokens`);
+    }
+    const tokens = this.#checkIds(ids);
+    const { vocabulary } = this.config;
+    const out = new Float64Array(tokens.length - 1);
+    for await (const { begin, logits } of this.#steps(tokens.slice(0, -1), scoredRows)) {
+      for (let row = 0; row < logits.length / vocabulary; row++) {
+        const values = logits.subarray(row * vocabulary, (row + 1) * vocabulary);
+        out[begin + row] = logSoftmaxAt(values, tokens[begin + row + 1] as number);
+      }
+    }
+    return out;
+  }
+
+  /**
+   * Runs tokens through the model for the sake of what its linear layers receive.
+   * @internal For calibration
+   */
+  async observe(ids: readonly number[], observer: LinearObserver): Promise<void> {
+    this.#requireAlive();
+    for await (const _ of this.#steps(this.#checkIds(ids), this.#parts.runner.chunk, observer));
+  }
+
+  /** Steps of at most so many rows over a new sequence, with the logits of all rows unless they are only observed. */
+  async *#steps(
+    tokens: readonly number[],
+    rows: number,
+    observer?: LinearObserver,
+  ): AsyncGenerator<{ begin: number; logits: Float32Array }> {
+    const { runner } = this.#parts;
+    using sequence = runner.cache.sequence();
+    for (let begin = 0; begin < tokens.length; begin += rows) {
+      this.#requireAlive();
+      const part = Int32Array.from(tokens.slice(begin, begin + rows));
+      sequence.reserve(part.length, runner.stream);
+      const batch = runner.cache.batch([{ sequence, queryLength: part.length }]);
+      const logits = runner.forward(batch, part, observer ? 0 : part.length, observer ? { observe: observer } : {});
+      if (observer) await runner.stream.synchronize();
+      yield { begin, logits: observer ? new Float32Array() : await logits.read(runner.stream) };
+    }
   }
 
   /** Occupancy of the cache. */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PackedMatrix } from '../quant/matrix.js';
+import type { PackedMatrix } from '../quant/matrix.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { LlamaConfig } from './config.js';
-import type { GgufFile } from './gguf.js';
+import type { ModelSource } from './source.js';
 
 /** Columns `begin` to `end` of a projection's output. */
 export interface ProjectionPart {
@@ -55,12 +55,12 @@ export interface WeightOptions {
  *   reason when aborted. Nothing stays allocated then.
  */
 export async function loadWeights(
-  file: GgufFile,
-  config: LlamaConfig,
+  source: ModelSource,
   stream: Stream,
   options: WeightOptions = {},
 ): Promise<{ weights: LlamaWeights; owned: Disposable[] }> {
-  const loader = new Loader(file, stream, options);
+  const { config } = source;
+  const loader = new Loader(source, stream, options);
   try {
     const embedding = await loader.matrix('token_embd.weight');
     const layers: LayerWeights[] = [];
@@ -96,22 +96,22 @@ async function loadLayer(loader: Loader, config: LlamaConfig, layer: number): Pr
 
 class Loader {
   readonly owned: Disposable[] = [];
-  readonly #file: GgufFile;
+  readonly #source: ModelSource;
   readonly #stream: Stream;
   readonly #options: WeightOptions;
   readonly #totalBytes: number;
   #loadedBytes = 0;
 
-  constructor(file: GgufFile, stream: Stream, options: WeightOptions) {
-    this.#file = file;
+  constructor(source: ModelSource, stream: Stream, options: WeightOptions) {
+    this.#source = source;
     this.#stream = stream;
     this.#options = options;
-    this.#totalBytes = [...file.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
+    this.#totalBytes = source.tensorBytes;
   }
 
   /** A small tensor as f32. */
   vector(name: string): Tensor<'f32'> {
-    const values = this.#file.values(name);
+    const values = this.#source.vector(name);
     const tensor = Tensor.from(this.#stream.device, values, [values.length], 'f32');
     this.owned.push(tensor);
     this.#advance([name]);
@@ -121,7 +121,7 @@ class Loader {
   /** The rows of one or more tensors of one type as one matrix. */
   async matrix(...names: string[]): Promise<PackedMatrix> {
     this.#options.signal?.throwIfAborted();
-    const matrix = PackedMatrix.fromGguf(this.#stream, this.#file, names);
+    const matrix = this.#source.pack(this.#stream, names);
     this.owned.push(matrix);
     await this.#stream.synchronize();
     this.#advance(names);
@@ -131,10 +131,10 @@ class Loader {
   /** Neighbours of one type become one matrix. */
   async projection(names: readonly string[], hasBias: boolean): Promise<Projection> {
     const groups: string[][] = [];
-    const typeOf = (name: string): string => this.#file.tensor(`${name}.weight`).type;
+    const kindOf = (name: string): string => this.#source.kindOf(`${name}.weight`);
     for (const name of names) {
       const last = groups.at(-1);
-      if (last && typeOf(last[0] as string) === typeOf(name)) last.push(name);
+      if (last && kindOf(last[0] as string) === kindOf(name)) last.push(name);
       else groups.push([name]);
     }
     const parts: ProjectionPart[] = [];
@@ -149,7 +149,7 @@ class Loader {
   }
 
   #bias(names: readonly string[]): Tensor<'f32'> {
-    const values = names.flatMap((name) => [...this.#file.values(name)]);
+    const values = names.flatMap((name) => [...this.#source.vector(name)]);
     const tensor = Tensor.from(this.#stream.device, values, [values.length], 'f32');
     this.owned.push(tensor);
     this.#advance(names);
@@ -157,7 +157,7 @@ class Loader {
   }
 
   #advance(names: readonly string[]): void {
-    for (const name of names) this.#loadedBytes += this.#file.tensor(name).bytes;
+    for (const name of names) this.#loadedBytes += this.#source.bytesOf(name);
     this.#options.onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes });
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { invalidArgument, shapeMismatch, unsupported } from '../errors.js';
 import type { GgufFile } from '../model/gguf.js';
-import { type NativeMatrix, type NativeMatrixSource, native } from '../native.js';
+import { type NativeFile, type NativeInt4, type NativeMatrix, type NativeMatrixSource, native } from '../native.js';
 import { checkFloat, checkTensor } from '../ops/check.js';
 import { embedding } from '../ops/embedding.js';
 import type { Device } from '../tensor/device.js';
@@ -26,6 +26,17 @@ export interface MatrixBlocks {
   format: MatrixFormat;
   columns: number;
   /** For lut4: 16 levels, or 16 for each row. */
+  levels?: Float32Array;
+}
+
+/** Rows of a mapped file, row-major. @internal */
+export interface FileRows {
+  file: NativeFile;
+  offset: number;
+  rows: number;
+  columns: number;
+  format: MatrixFormat;
+  /** Of lut4: 16, or 16 for each row. */
   levels?: Float32Array;
 }
 
@@ -118,6 +129,35 @@ export class PackedMatrix extends Resource<NativeMatrix> {
       names.map((name) => fromFile(file, name)),
       options,
     );
+  }
+
+  /**
+   * Packs rows of mapped files in their block layout, several sources below one another as in {@link fromGguf}.
+   * @internal For loaders, which have checked that the rows lie inside their files
+   */
+  static fromFile(stream: Stream, sources: readonly FileRows[], options: PackOptions = {}): PackedMatrix {
+    return PackedMatrix.#pack(
+      stream,
+      sources.map(({ file, offset, ...source }) => {
+        checkMatrixShape('tensor', [source.rows, source.columns], source.format);
+        return { ...source, native: [file, offset, source.rows] };
+      }),
+      options,
+    );
+  }
+
+  /**
+   * Packs 4-bit matrices of a checkpoint (GPTQ, AWQ, compressed-tensors), several below one another: of one width and order
+   * of columns, all with zero points or all without. Their values stay what they are; scales are rounded to f16.
+   * @internal For loaders, which have checked shapes and types
+   */
+  static fromInt4(stream: Stream, sources: readonly NativeInt4[], options: PackOptions = {}): PackedMatrix {
+    const [first] = sources;
+    if (!first) throw invalidArgument('sources', [], 'at least one source');
+    const symmetric = first.zeros === null;
+    const handle = native().packInt4(stream.native, sources, symmetric, options.dropPages ?? true);
+    const rows = sources.reduce((sum, source) => sum + source.rows, 0);
+    return new PackedMatrix(stream.device, symmetric ? 'q4_0' : 'int4_zp', rows, first.columns, handle);
   }
 
   /**

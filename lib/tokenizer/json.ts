@@ -23,6 +23,8 @@ export interface TokenizerJson {
   pre_tokenizer: unknown;
 }
 
+const mostTokens = 1 << 24;
+
 type NamedToken = string | { content: string } | null;
 
 /** The parts of a `tokenizer_config.json` that are read here. */
@@ -40,9 +42,14 @@ export interface TokenizerConfig {
  * The tokenizer of a Hugging Face folder.
  * @param json contents of tokenizer.json (BPE with a byte-level or a Metaspace decoder)
  * @param config contents of tokenizer_config.json
+ * @param endTokens further tokens that end a generation, as config.json and generation_config.json name them
  * @throws PagewarpError ERR_INVALID_MODEL when there is no vocabulary, ERR_UNSUPPORTED for other decoders
  */
-export function tokenizerFromJson(json: TokenizerJson, config: TokenizerConfig = {}): Tokenizer {
+export function tokenizerFromJson(
+  json: TokenizerJson,
+  config: TokenizerConfig = {},
+  endTokens: readonly number[] = [],
+): Tokenizer {
   if (!json.model?.vocab || Array.isArray(json.model.vocab)) {
     throw new PagewarpError('ERR_INVALID_MODEL', 'tokenizer.json has no BPE vocabulary ("model.vocab")');
   }
@@ -67,7 +74,7 @@ export function tokenizerFromJson(json: TokenizerJson, config: TokenizerConfig =
     stripsSpace,
     bosToken,
     eosToken,
-    endTokens: eosToken === undefined ? [] : [eosToken],
+    endTokens: [...new Set(eosToken === undefined ? endTokens : [eosToken, ...endTokens])],
     chatTemplate: Array.isArray(template) ? template.find((t) => t.name === 'default')?.template : template,
   });
 }
@@ -75,6 +82,11 @@ export function tokenizerFromJson(json: TokenizerJson, config: TokenizerConfig =
 function vocabularyOf(json: TokenizerJson, config: TokenizerConfig): { pieces: string[]; kinds: Uint8Array } {
   const entries: [string, number][] = Object.entries(json.model.vocab);
   for (const token of json.added_tokens) entries.push([token.content, token.id]);
+  for (const [piece, id] of entries) {
+    if (!Number.isInteger(id) || id < 0 || id >= mostTokens) {
+      throw new PagewarpError('ERR_INVALID_MODEL', `tokenizer.json gives "${piece}" the id ${id}`, { piece, id });
+    }
+  }
   const size = entries.reduce((most, [, id]) => Math.max(most, id + 1), 0);
   const pieces = new Array<string>(size).fill('');
   const kinds = new Uint8Array(size).fill(TokenKind.Normal);

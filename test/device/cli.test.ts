@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { nativePath } from '../../lib/native.js';
 import { temporaryFolder } from '../support/folder.js';
+import { modelPath } from '../support/models.js';
 import { tinyModel } from '../support/tiny-model.js';
 
 const folder = temporaryFolder();
@@ -106,6 +108,25 @@ describe('pagewarp', () => {
     const report = JSON.parse((await run(['inspect', '--json', '-m', model])).stdout);
     expect(report).toMatchObject({ config: { architecture: 'llama', layers: 2 }, types: { F32: { tensors: 21 } } });
     expect(report.memory.total).toBeGreaterThan(report.memory.weights);
+    const hf = await run(['inspect', modelPath('demo', 'draft-hf') as string]);
+    expect(hf.stdout).toMatch(
+      /Hugging Face folder[\s\S]*llama, 0\.9 M parameters[\s\S]*memory: [\s\S]*hidden_size = 128/,
+    );
+  });
+
+  it('quantize makes a model smaller, perplexity measures it', async () => {
+    const [text, output] = [join(folder, 'text.txt'), join(folder, 'small.gguf')];
+    writeFileSync(text, 'abc def abc def abc');
+    const args = ['--type', 'q8_0', '--calibration', text, '--evaluate', text];
+    const made = await run(['quantize', model, output, ...args]);
+    expect(made).toMatchObject({ code: 0, stderr: '' });
+    expect(made.stdout).toMatch(/blk\.1\.attn_q\.weight {2}q8_0 {2}error \d\.\d+ %/);
+    expect(made.stdout).toMatch(/perplexity \d+\.\d+ before, \d+\.\d+ after/);
+    const measured = await run(['perplexity', '-m', output, '--text', text, '--json']);
+    expect(JSON.parse(measured.stdout)).toMatchObject({ tokens: expect.any(Number), perplexity: expect.any(Number) });
+    expect(await run(['quantize', model])).toMatchObject({ code: 2 });
+    expect(await run(['perplexity', '-m', model])).toMatchObject({ code: 2 });
+    expect(await run(['perplexity', '-m', model, '--text', join(folder, 'absent')])).toMatchObject({ code: 1 });
   });
 
   it('doctor says which binary was loaded and why', async () => {

@@ -103,7 +103,7 @@ describe('load', () => {
       /mamba.*llama, qwen2, qwen3/,
     );
     await refuse((w) => w.value('general.architecture', 'u32', 1), 'ERR_INVALID_MODEL', /must be a string/);
-    await expect(load(folder)).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' });
+    await expect(load(folder)).rejects.toMatchObject({ code: 'ERR_IO', message: expect.stringMatching(/config.json/) });
     await expect(load(join(folder, 'absent.gguf'))).rejects.toMatchObject({ code: 'ERR_IO' });
     await expect(load('')).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
   });

@@ -140,10 +140,14 @@ void packQ6_K(const uint8_t* source, int64_t groups, int row, uint8_t* strip) {
   }
 }
 
-/// The row with this number over all sources.
-const uint8_t* sourceRow(const std::vector<RowSource>& sources, int64_t row, int64_t rowBytes) {
+/// The blocks of the row with this number over all sources: where they are, or made in `scratch`.
+const uint8_t* sourceRow(const std::vector<RowSource>& sources, int64_t row, int64_t rowBytes, uint8_t* scratch) {
   for (const RowSource& source : sources) {
-    if (row < source.rows) return source.data + row * rowBytes;
+    if (row < source.rows) {
+      if (!source.reader) return source.data + row * rowBytes;
+      source.reader->read(row, scratch);
+      return scratch;
+    }
     row -= source.rows;
   }
   return nullptr;
@@ -181,9 +185,10 @@ void packStrip(uint32_t type, const std::vector<RowSource>& sources, const pw_ma
   const int64_t bytes = stripBytes(packedLayout(out.format), out.k), rowBytes = sourceRowBytes(type, out.k);
   uint8_t* to = static_cast<uint8_t*>(const_cast<void*>(out.data)) + strip * bytes;
   std::memset(to, 0, static_cast<size_t>(bytes));
+  std::vector<uint8_t> scratch(static_cast<size_t>(rowBytes));
   const int64_t groups = out.k / kGroup;
   for (int r = 0; r < kStripRows && strip * kStripRows + r < out.n; ++r) {
-    const uint8_t* from = sourceRow(sources, strip * kStripRows + r, rowBytes);
+    const uint8_t* from = sourceRow(sources, strip * kStripRows + r, rowBytes, scratch.data());
     packRow(type, from, groups, r, to);
   }
 }
@@ -192,7 +197,7 @@ void copyRows(uint32_t type, const std::vector<RowSource>& sources, const pw_mat
   const int64_t rowBytes = sourceRowBytes(type, out.k);
   uint8_t* to = static_cast<uint8_t*>(const_cast<void*>(out.data));
   for (int64_t r = begin; r < end; ++r)
-    std::memcpy(to + r * rowBytes, sourceRow(sources, r, rowBytes), static_cast<size_t>(rowBytes));
+    std::memcpy(to + r * rowBytes, sourceRow(sources, r, rowBytes, nullptr), static_cast<size_t>(rowBytes));
 }
 
 /// Tells `consumed` about the source bytes of rows [begin, end).
@@ -202,7 +207,7 @@ void reportConsumed(const std::vector<RowSource>& sources, int64_t begin, int64_
   int64_t first = 0;
   for (const RowSource& source : sources) {
     const int64_t from = std::max(begin, first) - first, to = std::min(end, first + source.rows) - first;
-    if (from < to) options.consumed(source.data + from * rowBytes, (to - from) * rowBytes);
+    if (!source.reader && from < to) options.consumed(source.data + from * rowBytes, (to - from) * rowBytes);
     first += source.rows;
   }
 }

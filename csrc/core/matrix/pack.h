@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "core/thread_pool.h"
@@ -9,10 +10,18 @@
 
 namespace pw {
 
-/// Consecutive rows in the source's own format, contiguous in memory.
+/// Makes rows of blocks of what is stored otherwise. Called from several threads.
+class RowReader {
+ public:
+  virtual ~RowReader() = default;
+  virtual void read(int64_t row, uint8_t* blocks) const = 0;
+};
+
+/// Consecutive rows of blocks: contiguous in memory, or, where there is a reader, made by it.
 struct RowSource {
   const uint8_t* data;
   int64_t rows;
+  std::shared_ptr<const RowReader> reader = nullptr;
 };
 
 struct PackOptions {
