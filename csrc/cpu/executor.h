@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "core/device.h"
+#include "core/error.h"
 #include "core/executor.h"
+#include "core/matrix/block_formats.h"
 #include "cpu/context.h"
+#include "pagewarp/matrix_layout.h"
 
 namespace pw::cpu {
 
@@ -46,6 +49,16 @@ class CpuDevice final : public Device {
  public:
   CpuDevice(int threads, Isa isa) : Device(cpuName(), std::make_unique<CpuExecutor>(threads, isa), "pagewarp-cpu") {}
   Ref<Storage> allocate(size_t bytes) override { return makeRef<HostStorage>(bytes, used_); }
+  pw_matrix_format matrixFormat(uint32_t blockType) const override {
+    pw_matrix_format format;
+    if (!pw::matrixFormat(blockType, &format))
+      throw Error(PW_UNSUPPORTED, "no matrix format for block type " + std::to_string(blockType));
+    return format;
+  }
+  int64_t matrixBytes(pw_matrix_format format, int64_t n, int64_t k) const override {
+    return pw::matrixBytes(format, n, k);
+  }
+  int64_t paddedRows(int64_t n) const override { return stripCount(n) * kStripRows; }
 };
 
 }  // namespace pw::cpu

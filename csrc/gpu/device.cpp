@@ -5,7 +5,10 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/matrix/block_formats.h"
 #include "gpu/executor.h"
+#include "pagewarp/gpu/pack.h"
+#include "pagewarp/matrix_layout.h"
 
 namespace pw::gpu {
 namespace {
@@ -20,6 +23,21 @@ bool wantsSynchronous() {
 GpuDevice::GpuDevice(Resources resources)
     : Device(resources.primary->properties().name, std::make_unique<GpuExecutor>(resources), "pagewarp-gpu"),
       resources_(std::move(resources)) {}
+
+pw_matrix_format GpuDevice::matrixFormat(uint32_t blockType) const {
+  pw_matrix_format format;
+  if (packedFormat(blockType, &format) || (pw::matrixFormat(blockType, &format) && !isPacked(format))) return format;
+  throw Error(
+      PW_UNSUPPORTED,
+      "CUDA kernels have no format for these weights: formats are f32, f16, bf16, q4_0, q4_1, q4_k, q5_0, q5_k, "
+      "q6_k, q8_0, iq4_nl, mxfp4, int4_zp, lut4");
+}
+
+int64_t GpuDevice::matrixBytes(pw_matrix_format format, int64_t n, int64_t k) const {
+  return isPacked(format) ? packedBytes(format, n, k) : pw::matrixBytes(format, n, k);
+}
+
+int64_t GpuDevice::paddedRows(int64_t n) const { return stripCount(n) * kStripRows; }
 
 Ref<GpuDevice> GpuDevice::open(int index, int64_t memoryLimit) {
   const auto refuse = [index](const std::string& reason) {

@@ -13,6 +13,9 @@ class GpuDevice final : public Device {
   static Ref<GpuDevice> open(int index, int64_t memoryLimit);
 
   Ref<Storage> allocate(size_t bytes) override { return makeRef<DeviceStorage>(resources_.memory, bytes, used_); }
+  pw_matrix_format matrixFormat(uint32_t blockType) const override;
+  int64_t matrixBytes(pw_matrix_format format, int64_t n, int64_t k) const override;
+  int64_t paddedRows(int64_t n) const override;
   const DeviceProperties& properties() const noexcept { return resources_.primary->properties(); }
   MemoryStatistics memory() const { return resources_.memory->statistics(); }
   const LaunchCounters& counters() const noexcept { return *resources_.counters; }

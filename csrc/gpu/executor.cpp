@@ -197,16 +197,21 @@ void GpuExecutor::appendKv(const pw_append_kv_args& args) { gpu::appendKv(*conte
 void GpuExecutor::gatherKv(const pw_gather_kv_args& args) { gpu::gatherKv(*context_, args); }
 void GpuExecutor::copyPages(const pw_copy_pages_args& args) { gpu::copyPages(*context_, args); }
 void GpuExecutor::moveSlots(const pw_move_slots_args& args) { gpu::moveSlots(*context_, args); }
-void GpuExecutor::packMatrix(const PackMatrix&) { unavailable("packMatrix"); }
+void GpuExecutor::packMatrix(const PackMatrix& args) {
+  requireStream();
+  const auto copyIn = [this](void* to, const void* from, size_t bytes) { current_->copyIn(to, from, bytes); };
+  gpu::packMatrix(*context_, args, copyIn);
+}
 void GpuExecutor::quantize(const pw_quantize_args& args) {
-  if (isPacked(args.weight.format)) unavailable("quantizeMatrix to a packed format");
+  if (isPacked(args.weight.format)) return quantizePacked(*context_, args);
   gpu::copy(*context_, args.x, denseView(args.weight));
 }
 void GpuExecutor::linear(const pw_linear_args& args) {
-  if (isPacked(args.weight.format)) unavailable("linear over packed weights");
-  linearDense(*context_, args);
+  isPacked(args.weight.format) ? linearPacked(*context_, args) : linearDense(*context_, args);
 }
-void GpuExecutor::embedding(const pw_embedding_args& args) { gpu::embedding(*context_, args); }
+void GpuExecutor::embedding(const pw_embedding_args& args) {
+  isPacked(args.weight.format) ? embeddingPacked(*context_, args) : gpu::embedding(*context_, args);
+}
 void GpuExecutor::gatherRows(const pw_gather_rows_args& args) { gpu::gatherRows(*context_, args); }
 void GpuExecutor::rmsNorm(const pw_rmsnorm_args& args) { gpu::rmsNorm(*context_, args); }
 void GpuExecutor::ropeTable(const pw_rope_table_args& args) { gpu::ropeTable(*context_, args); }

@@ -3,6 +3,9 @@
 /// fills its parameters and launches it. Arguments were validated in lib/ops; what an op does not support on CUDA was
 /// refused there (lib/ops/supports.ts), and throws Error(PW_UNSUPPORTED) here.
 #pragma once
+#include <functional>
+
+#include "core/matrix/pack.h"
 #include "gpu/context.h"
 #include "pagewarp/activation.h"
 #include "pagewarp/attention.h"
@@ -10,6 +13,7 @@
 #include "pagewarp/kvcache.h"
 #include "pagewarp/linear.h"
 #include "pagewarp/norm.h"
+#include "pagewarp/quantize.h"
 #include "pagewarp/rope.h"
 #include "pagewarp/sample.h"
 #include "pagewarp/tensor.h"
@@ -41,5 +45,14 @@ void appendKv(Context& context, const pw_append_kv_args& args);
 void gatherKv(Context& context, const pw_gather_kv_args& args);
 void copyPages(Context& context, const pw_copy_pages_args& args);
 void moveSlots(Context& context, const pw_move_slots_args& args);
+/// Copies host bytes to the device in stream order; they are read before it returns.
+using CopyIn = std::function<void(void* to, const void* from, size_t bytes)>;
+/// Brings rows of weights to the device, range after range, and packs them there.
+void packMatrix(Context& context, const PackMatrix& args, const CopyIn& copyIn);
+/// Rounds a floating tensor to q4_0, q4_1 or q8_0.
+void quantizePacked(Context& context, const pw_quantize_args& args);
+/// linear and embedding over packed weights.
+void linearPacked(Context& context, const pw_linear_args& args);
+void embeddingPacked(Context& context, const pw_embedding_args& args);
 
 }  // namespace pw::gpu

@@ -49,7 +49,7 @@ Source readSource(const Napi::Value& value, int64_t rowBytes, Call* call) {
     throw Error(PW_INVALID_ARGUMENT, "rows of weights lie outside their source: " + std::to_string(rows) + " rows of " +
                                          std::to_string(rowBytes) + " bytes from byte " + std::to_string(offset) +
                                          " of " + std::to_string(size));
-  source.rows = {data + offset, rows, nullptr};
+  source.rows = {data + offset, rows, nullptr, !source.file};
   return source;
 }
 
@@ -105,7 +105,7 @@ Int4Parts readInt4(const Napi::Object& from, std::vector<FilePart>* files) {
 /// Memory for a matrix with `tables` tables of levels and, if wanted, an order of its columns.
 Ref<PackedMatrix> newMatrix(StreamObject& stream, pw_matrix_format format, int64_t n, int64_t k, int64_t tables = 0,
                             bool ordered = false) {
-  const int64_t data = matrixBytes(format, n, k), levels = levelBytes(tables),
+  const int64_t data = stream.device->matrixBytes(format, n, k), levels = levelBytes(tables),
                 bytes = data + levels + (ordered ? k * static_cast<int64_t>(sizeof(int32_t)) : 0);
   Ref<Storage> storage = stream.device->allocate(static_cast<size_t>(bytes));
   auto* base = static_cast<uint8_t*>(storage->data());
@@ -119,26 +119,20 @@ Ref<PackedMatrix> newMatrix(StreamObject& stream, pw_matrix_format format, int64
   return makeRef<PackedMatrix>(std::move(storage), view, bytes);
 }
 
-pw_matrix_format formatOf(uint32_t ggmlId) {
-  pw_matrix_format format;
-  if (!matrixFormat(ggmlId, &format))
-    throw Error(PW_UNSUPPORTED, "no matrix format for block type " + std::to_string(ggmlId));
-  return format;
-}
-
 /// packMatrix(stream, block type, k, sources, drop pages of files, tables of levels | null, order of columns | null)
 /// -> matrix
 Napi::Value packMatrix(const Napi::CallbackInfo& info) {
   Call call(info);
   const auto type = static_cast<uint32_t>(call.integer(1));
-  const pw_matrix_format format = formatOf(type);
+  const pw_matrix_format format = call.stream().device->matrixFormat(type);
   const int64_t k = call.integer(2), rowBytes = sourceRowBytes(type, k);
   const auto list = info[3].As<Napi::Array>();
   const bool drop = call.flag(4);
   PackMatrix pack;
   pack.type = type;
-  pack.levels = type == kGgmlIQ4_NL ? std::vector<float>(std::begin(kIq4NlLevels), std::end(kIq4NlLevels))
-                                    : elements<float>(info[5]);
+  if (format == PW_MATRIX_W4T)
+    pack.levels = type == kGgmlIQ4_NL ? std::vector<float>(std::begin(kIq4NlLevels), std::end(kIq4NlLevels))
+                                      : elements<float>(info[5]);
   pack.order = elements<int32_t>(info[6]);
   std::vector<Source> files;
   int64_t n = 0;
@@ -149,8 +143,8 @@ Napi::Value packMatrix(const Napi::CallbackInfo& info) {
     if (source.file && drop) files.push_back(std::move(source));
   }
   const auto tables = static_cast<int64_t>(pack.levels.size()) / kLevels;
-  Ref<PackedMatrix> matrix =
-      newMatrix(call.stream(), format, n, k, tables > 1 ? stripCount(n) * kStripRows : tables, !pack.order.empty());
+  Ref<PackedMatrix> matrix = newMatrix(call.stream(), format, n, k,
+                                       tables > 1 ? call.stream().device->paddedRows(n) : tables, !pack.order.empty());
   pack.out = matrix->view();
   pack.options.progress = [matrix](int64_t done, int64_t) { matrix->setRowsDone(done); };
   if (!files.empty())
@@ -189,7 +183,8 @@ Napi::Value packInt4(const Napi::CallbackInfo& info) {
     for (const FilePart& part : own) call.hold(part.file);
     files.insert(files.end(), own.begin(), own.end());
   }
-  Ref<PackedMatrix> matrix = newMatrix(call.stream(), formatOf(pack.type), n, k, 0, !pack.order.empty());
+  Ref<PackedMatrix> matrix =
+      newMatrix(call.stream(), call.stream().device->matrixFormat(pack.type), n, k, 0, !pack.order.empty());
   pack.out = matrix->view();
   // Groups of columns lie far apart in the codes, so that pages can be dropped at the end only.
   if (!call.flag(3)) files.clear();
@@ -209,7 +204,8 @@ Napi::Value quantizeMatrix(const Napi::CallbackInfo& info) {
   pw_quantize_args a{};
   a.x = call.tensor(1);
   a.ggml_type = static_cast<uint32_t>(call.integer(2));
-  Ref<PackedMatrix> matrix = newMatrix(call.stream(), formatOf(a.ggml_type), a.x.shape[0], a.x.shape[1]);
+  Ref<PackedMatrix> matrix =
+      newMatrix(call.stream(), call.stream().device->matrixFormat(a.ggml_type), a.x.shape[0], a.x.shape[1]);
   a.weight = matrix->view();
   matrix->setRowsDone(a.weight.n);
   call.hold(matrix);
@@ -221,11 +217,12 @@ Napi::Value quantizeMatrix(const Napi::CallbackInfo& info) {
 Napi::Value viewMatrix(const Napi::CallbackInfo& info) {
   const Ref<MappedFile> file = mappedFile(unwrapAny(info[0]));
   if (!file) throw Error(PW_INVALID_ARGUMENT, "a view of weights needs a file");
-  const pw_matrix_format format = formatOf(info[1].As<Napi::Number>().Uint32Value());
+  pw_matrix_format format = PW_MATRIX_F32;
   const int64_t offset = info[2].As<Napi::Number>().Int64Value(), n = info[3].As<Napi::Number>().Int64Value(),
                 k = info[4].As<Napi::Number>().Int64Value();
   const auto size = static_cast<int64_t>(file->size());
-  if (isPacked(format)) throw Error(PW_UNSUPPORTED, "quantised weights are packed, not viewed");
+  if (!matrixFormat(info[1].As<Napi::Number>().Uint32Value(), &format) || isPacked(format))
+    throw Error(PW_UNSUPPORTED, "quantised weights are packed, not viewed");
   const int64_t bytes = matrixBytes(format, n, k);
   if (offset < 0 || offset > size || bytes > size - offset || offset % elementBytes(format) != 0)
     throw Error(PW_INVALID_ARGUMENT, "the matrix lies outside its file, or is not aligned to its elements");

@@ -20,6 +20,26 @@ __device__ inline void copyAsync4(void* to, const void* from, bool wanted = true
                : "memory");
 }
 
+/// What the second-level cache is to do with lines: give them up first (data that is read once), or treat them as
+/// usual.
+__device__ inline uint64_t evictFirst() {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(policy));
+  return policy;
+}
+__device__ inline uint64_t evictNormal() {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_normal.b64 %0;" : "=l"(policy));
+  return policy;
+}
+
+/// copyAsync16 with such a policy.
+__device__ inline void copyAsync16Hinted(void* to, const void* from, uint64_t policy) {
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from),
+               "l"(policy)
+               : "memory");
+}
+
 /// Ends a group: this thread's copies since the last one.
 __device__ inline void commitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 

@@ -130,6 +130,27 @@ __device__ inline void storeChunk(void* p, int dtype, int64_t i, const float (&x
   }
 }
 
+/// Eight elements of any type whose address is a multiple of 16 bytes, in one access or, for f32, two.
+__device__ inline void loadEight(const void* p, int dtype, int64_t i, float (&x)[8]) {
+  if (dtype != PW_F32) return loadChunk(p, dtype, i, x);
+  float half[4];
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    loadChunk(p, PW_F32, i + 4 * h, half);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) x[4 * h + j] = half[j];
+  }
+}
+
+__device__ inline void storeEight(void* p, int dtype, int64_t i, const float (&x)[8]) {
+  if (dtype != PW_F32) return storeChunk(p, dtype, i, x);
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    const float half[4] = {x[4 * h], x[4 * h + 1], x[4 * h + 2], x[4 * h + 3]};
+    storeChunk(p, PW_F32, i + 4 * h, half);
+  }
+}
+
 /// Elements [i, min(i + N, size)) one by one, `fill` beyond.
 template <int N>
 __device__ inline void loadPart(const void* p, int dtype, int64_t i, int64_t size, float (&x)[N], float fill = 0.0f) {

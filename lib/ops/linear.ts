@@ -26,8 +26,13 @@ export interface LinearOptions {
  * With f32, f16 or bf16 weights products and sums are f32. With quantised weights the CPU rounds x to 8-bit integers, 32
  * columns at a time, with the scale that maps their largest magnitude to 127 (as llama.cpp and onnxruntime's accuracy
  * level 4 do); products are then exact integers and sums over groups f32. A row of the result does not depend on the other
- * rows of the call, nor on the number of threads. A NaN in a row of x makes that row NaN, an infinity makes it infinite or
- * NaN.
+ * rows of the call, nor on the number of threads.
+ *
+ * CUDA rounds neither x nor the weights: tensor cores multiply f16 or bf16 activations (f32 ones as the exact sum of three
+ * bf16) by integer codes, group scales meet f32 sums, and blocks' shares are added in f32 in a fixed order. How the work
+ * is shared depends on the number of rows, so a row's last bits may differ between batches of different size.
+ *
+ * A NaN in a row of x makes that row NaN, an infinity makes it infinite or NaN.
  * @returns `out`
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */

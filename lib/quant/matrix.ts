@@ -181,6 +181,8 @@ export class PackedMatrix extends Resource<NativeMatrix> {
     const { format, rows, columns, native: parts } = fromFile(file, name);
     const info = formatInfo(format);
     if (info.blockColumns !== 1) throw unsupported(`a view of ${format} weights`, 'f32, f16, bf16; others are packed');
+    if (device.kind !== 'cpu')
+      throw unsupported('a view of a file on a GPU', 'CPU devices; fromGguf copies the weights');
     const handle = native().viewMatrix(file.native, info.code, parts[1], rows, columns);
     return new PackedMatrix(device, format, rows, columns, handle);
   }

@@ -28,28 +28,10 @@
 #include <cstring>
 
 #include "core/float16.h"
+#include "pagewarp/block_types.h"
 #include "pagewarp/matrix.h"
 
 namespace pw {
-
-/// Type numbers of GGUF that have a matrix format, and those of our own block layouts.
-enum BlockId : uint32_t {
-  kGgmlF32 = 0,
-  kGgmlF16 = 1,
-  kGgmlQ4_0 = 2,
-  kGgmlQ4_1 = 3,
-  kGgmlQ5_0 = 6,
-  kGgmlQ5_1 = 7,
-  kGgmlQ8_0 = 8,
-  kGgmlQ4_K = 12,
-  kGgmlQ5_K = 13,
-  kGgmlQ6_K = 14,
-  kGgmlIQ4_NL = 20,
-  kGgmlBF16 = 30,
-  kGgmlMXFP4 = 39,
-  kBlockInt4Zp = 0x10000,
-  kBlockLut4 = 0x10001,
-};
 
 constexpr float kIq4NlLevels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 

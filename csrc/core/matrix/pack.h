@@ -22,6 +22,7 @@ struct RowSource {
   const uint8_t* data;
   int64_t rows;
   std::shared_ptr<const RowReader> reader = nullptr;
+  bool onDevice = false;  ///< memory of the device that packs, not of the host
 };
 
 struct PackOptions {

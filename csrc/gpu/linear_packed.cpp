@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pagewarp/gpu/linear_packed.h"
+
+#include <string>
+
+#include "gpu/ops.h"
+#include "plan/packed_linear.h"
+
+namespace pw::gpu {
+namespace {
+
+/// Kernels of a format are in a module of their own.
+struct Family {
+  const char* name;  ///< "w4": module linear/packed_w4, entries pw_linear_w4_<type of x>_<tokens>
+  bool bfloat;       ///< has kernels for bf16 activations, and all sizes of tile
+};
+
+Family familyOf(pw_matrix_format format) {
+  switch (format) {
+    case PW_MATRIX_W4:
+      return {"w4", true};
+    case PW_MATRIX_W4M:
+      return {"w4m", false};
+    case PW_MATRIX_W4Z:
+      return {"w4z", false};
+    case PW_MATRIX_W4K:
+      return {"w4k", false};
+    case PW_MATRIX_W4T:
+      return {"w4t", false};
+    case PW_MATRIX_W4X:
+      return {"w4x", false};
+    case PW_MATRIX_W5K:
+      return {"w5k", false};
+    case PW_MATRIX_W8:
+      return {"w8", false};
+    case PW_MATRIX_W6K:
+      return {"w6k", false};
+    default:
+      throw Error(PW_UNSUPPORTED, "a linear layer over this weight format on CUDA");
+  }
+}
+
+std::initializer_list<int> tileTokens(const Family& family, pw_dtype activation) {
+  static constexpr std::initializer_list<int> kAll = {8, 16, 32, 64}, kTwo = {8, 32}, kOne = {8};
+  if (activation == PW_F32) return family.bfloat ? kTwo : kOne;
+  return family.bfloat ? kAll : kTwo;
+}
+
+bool isAligned(const void* p, int64_t strideBytes) {
+  return reinterpret_cast<uintptr_t>(p) % 16 == 0 && strideBytes % 16 == 0;
+}
+
+/// Rows that are equally far apart.
+struct Rows {
+  const void* data;
+  pw_dtype dtype;
+  int64_t stride;
+  bool aligned() const { return !data || isAligned(data, stride * pw_dtype_size(dtype)); }
+};
+
+void launchRows(Context& context, const pw_linear_args& a, const Rows& x, const Rows& residual, const Rows& out,
+                int64_t m) {
+  const Family family = familyOf(a.weight.format);
+  // Without kernels for bf16 those for f32 read it: the values are the same.
+  const pw_dtype activation = x.dtype == PW_BF16 && !family.bfloat ? PW_F32 : x.dtype;
+  const plan::PackedLinearPlan plan =
+      plan::planPackedLinear(m, a.weight.n, a.weight.k, a.weight.format, activation, tileTokens(family, activation),
+                             context.properties().multiprocessors);
+  pw_gpu_linear_packed_params p{};
+  p.weight = a.weight.data;
+  p.levels = a.weight.levels;
+  p.level_tables = static_cast<int32_t>(a.weight.level_tables);
+  p.order = a.weight.order;
+  p.x = x.data;
+  p.bias = a.bias.data;
+  p.residual = residual.data;
+  p.out = const_cast<void*>(out.data);
+  p.x_stride = x.stride;
+  p.residual_stride = residual.stride;
+  p.out_stride = out.stride;
+  p.x_type = x.dtype;
+  p.bias_type = a.bias.dtype;
+  p.residual_type = residual.dtype;
+  p.out_type = out.dtype;
+  p.m = static_cast<int32_t>(m);
+  p.n = static_cast<int32_t>(a.weight.n);
+  p.k = static_cast<int32_t>(a.weight.k);
+  p.token_blocks = plan.tokenBlocks;
+  p.stages = plan.stages;
+  p.iterations = plan.iterations;
+  p.iterations_per_block = plan.iterationsPerBlock;
+  p.x_aligned = x.aligned() && !a.weight.order && activation == x.dtype;
+  p.out_aligned = out.aligned() && residual.aligned() && (!a.bias.data || isAligned(a.bias.data, 0));
+  if (plan.sharesTiles) {
+    const size_t tile = static_cast<size_t>(packedRows(a.weight.format, activation, plan.tokens / 8)) * plan.tokens;
+    const size_t arrivals = static_cast<size_t>(plan.tiles) * sizeof(uint32_t);
+    p.partials = static_cast<float*>(context.scratch(2 * tile * static_cast<size_t>(plan.blocks) * sizeof(float)));
+    p.arrivals = static_cast<uint32_t*>(context.scratch(arrivals));
+    context.zero(p.arrivals, arrivals);
+  }
+  const char* type = activation == PW_F32 ? "f32" : activation == PW_F16 ? "f16" : "bf16";
+  const std::string module = std::string("linear/packed_") + family.name,
+                    entry = std::string("pw_linear_") + family.name + "_" + type + "_" + std::to_string(plan.tokens);
+  context.launch(context.kernel(module.c_str(), entry.c_str()), {static_cast<unsigned>(plan.blocks)}, {kPackedThreads},
+                 packedSharedBytes(a.weight.format, activation, plan.tokens / 8), p);
+}
+
+/// The tensors' common leading dimensions, those of length 1 left out.
+struct Leading {
+  int dims[PW_MAX_RANK];
+  int count = 0;
+  explicit Leading(const pw_tensor& t) {
+    for (int d = 0; d + 1 < t.rank; ++d)
+      if (t.shape[d] != 1) dims[count++] = d;
+  }
+};
+
+/// Are the rows over the dimensions from number `from` on equally far apart?
+bool hasEqualSteps(const pw_tensor& t, const Leading& leading, int from) {
+  for (int i = from; i + 1 < leading.count; ++i) {
+    const int d = leading.dims[i], next = leading.dims[i + 1];
+    if (t.data && t.strides[d] != t.strides[next] * t.shape[next]) return false;
+  }
+  return true;
+}
+
+/// Launches over the dimensions from number `from` on, one by one until the rest are rows with equal steps.
+void launchFrom(Context& context, const pw_linear_args& a, const Leading& leading, int from, const char* x,
+                const char* residual, const char* out) {
+  if (hasEqualSteps(a.x, leading, from) && hasEqualSteps(a.out, leading, from) &&
+      hasEqualSteps(a.residual, leading, from)) {
+    int64_t m = 1;
+    for (int i = from; i < leading.count; ++i) m *= a.x.shape[leading.dims[i]];
+    const auto rows = [&](const pw_tensor& t, const char* data) {
+      return Rows{data, t.dtype, from < leading.count ? t.strides[leading.dims[leading.count - 1]] : 0};
+    };
+    if (m > 0) launchRows(context, a, rows(a.x, x), rows(a.residual, residual), rows(a.out, out), m);
+    return;
+  }
+  const int d = leading.dims[from];
+  const auto step = [d](const pw_tensor& t, const char* p, int64_t i) {
+    return p ? p + i * t.strides[d] * pw_dtype_size(t.dtype) : nullptr;
+  };
+  for (int64_t i = 0; i < a.x.shape[d]; ++i)
+    launchFrom(context, a, leading, from + 1, step(a.x, x, i), step(a.residual, residual, i), step(a.out, out, i));
+}
+
+}  // namespace
+
+void linearPacked(Context& context, const pw_linear_args& a) {
+  launchFrom(context, a, Leading(a.x), 0, static_cast<const char*>(a.x.data), static_cast<const char*>(a.residual.data),
+             static_cast<const char*>(a.out.data));
+}
+
+}  // namespace pw::gpu

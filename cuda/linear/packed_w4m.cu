@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "linear/packed_kernel.cuh"
+
+PW_LINEAR_PACKED(w4m_f16_8, PW_MATRIX_W4M, PW_F16, 8)
+PW_LINEAR_PACKED(w4m_f16_32, PW_MATRIX_W4M, PW_F16, 32)
+PW_LINEAR_PACKED(w4m_f32_8, PW_MATRIX_W4M, PW_F32, 8)

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+/// CUDA's packed layout and the cutting of its linear layers, on the host alone.
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include "check.h"
+#include "pagewarp/gpu/linear_packed.h"
+#include "pagewarp/gpu/pack.h"
+#include "plan/packed_linear.h"
+
+using namespace pw;
+using namespace pw::gpu;
+
+namespace {
+
+constexpr pw_matrix_format kFormats[] = {PW_MATRIX_W4,  PW_MATRIX_W4M, PW_MATRIX_W4Z, PW_MATRIX_W4X, PW_MATRIX_W4T,
+                                         PW_MATRIX_W4K, PW_MATRIX_W5K, PW_MATRIX_W6K, PW_MATRIX_W8};
+constexpr uint32_t kTypes[] = {kGgmlQ4_0, kGgmlQ4_1,   kGgmlQ4_K,  kGgmlQ5_0,  kGgmlQ5_K,   kGgmlQ6_K,
+                               kGgmlQ8_0, kGgmlIQ4_NL, kGgmlMXFP4, kBlockLut4, kBlockInt4Zp};
+
+int bitsAt(const uint8_t* codes, CodePosition at) { return codes[at.byte] >> at.shift & ((1 << at.width) - 1); }
+
+/// A code of a block as the layout's functions find it.
+int codeAt(const PackedLayout& layout, const uint8_t* codes, int row, int column) {
+  const int low = bitsAt(codes, codePosition(layout, row, column));
+  return layout.hasHighBits() ? low | bitsAt(codes, highCodePosition(layout, row, column)) << 4 : low;
+}
+
+}  // namespace
+
+TEST(every_code_has_bits_of_its_own_and_none_are_left) {
+  for (const pw_matrix_format format : kFormats) {
+    const PackedLayout layout = packedLayout(format);
+    std::vector<int> owners(static_cast<size_t>(layout.codeBytes()) * 8);
+    const auto claim = [&](CodePosition at) {
+      for (int bit = 0; bit < at.width; ++bit) ++owners[static_cast<size_t>(at.byte * 8 + at.shift + bit)];
+    };
+    for (int row = 0; row < kStripRows; ++row)
+      for (int column = 0; column < kBlockColumns; ++column) {
+        claim(codePosition(layout, row, column));
+        if (layout.hasHighBits()) claim(highCodePosition(layout, row, column));
+      }
+    CHECK(std::all_of(owners.begin(), owners.end(), [](int count) { return count == 1; }));
+  }
+}
+
+TEST(blocks_lie_one_after_the_other) {
+  for (const pw_matrix_format format : kFormats) {
+    const PackedLayout layout = packedLayout(format);
+    const int64_t k = 768;
+    int64_t end = 0;
+    for (int64_t strip = 0; strip < 3; ++strip)
+      for (int64_t block = 0; block < blockCount(k); ++block) {
+        if (block % 8 == 0) {
+          CHECK(superHeaderOffset(layout, k, strip, block) == end);
+          end += layout.superHeaderBytes;
+        }
+        CHECK(blockOffset(layout, k, strip, block) == end);
+        end += layout.blockBytes();
+      }
+    CHECK(end == packedBytes(format, 3 * kStripRows, k) && end == packedBytes(format, 2 * kStripRows + 1, k));
+  }
+}
+
+TEST(packing_puts_codes_where_the_layout_says) {
+  std::mt19937 random(1);
+  for (const uint32_t type : kTypes) {
+    pw_matrix_format format = PW_MATRIX_F32;
+    CHECK(packedFormat(type, &format));
+    const PackedLayout layout = packedLayout(format);
+    const SourceBlock sizes = sourceBlock(type);
+    constexpr int kRows = 37, kColumns = 512;
+    const int64_t rowBytes = kColumns / sizes.columns * sizes.bytes;
+    std::vector<uint8_t> source(static_cast<size_t>(kRows * rowBytes));
+    for (uint8_t& byte : source) byte = static_cast<uint8_t>(random());
+    const StripSource strip{source.data(), rowBytes, kRows};
+    for (int64_t block = 0; block < kColumns / kBlockColumns; ++block) {
+      std::vector<uint32_t> words(static_cast<size_t>(layout.codeBytes()) / 4, 0xdeadbeefu);
+      auto* codes = reinterpret_cast<uint8_t*>(words.data());
+      for (int lane = 0; lane < kLanes; ++lane) packCodes(type, strip, block, lane, codes);
+      bool agree = true;
+      for (int row = 0; row < kStripRows; ++row)
+        for (int column = 0; column < kBlockColumns; ++column) {
+          const uint32_t four =
+              row < kRows ? sourceCodes(type, strip.row(row), block, column / 16, column % 16 / 4) : 0;
+          agree = agree && codeAt(layout, codes, row, column) == static_cast<int>(four >> (column % 4 * 8) & 0xff);
+        }
+      CHECK(agree);
+    }
+  }
+}
+
+TEST(plans_of_packed_linear_layers_cover_all_work_once) {
+  for (const int64_t m : {1, 8, 9, 16, 33, 64, 65, 152, 1024})
+    for (const int64_t n : {1, 64, 105, 4096, 11008})
+      for (const int64_t k : {32, 96, 4096, 11008})
+        for (const int multiprocessors : {1, 4, 108}) {
+          const plan::PackedLinearPlan p =
+              plan::planPackedLinear(m, n, k, PW_MATRIX_W4, PW_F16, {8, 16, 32, 64}, multiprocessors);
+          const int64_t rows = packedRows(PW_MATRIX_W4, PW_F16, p.tokens / 8),
+                        columns = packedStageColumns(PW_MATRIX_W4, PW_F16, p.tokens / 8);
+          CHECK(m > 64 ? p.tokens == 64 : p.tokens >= m && (p.tokens == 8 || p.tokens < 2 * m));
+          CHECK(int64_t{p.tokenBlocks} * p.tokens >= m && int64_t{p.tokenBlocks - 1} * p.tokens < m);
+          CHECK(p.tiles / p.tokenBlocks * rows >= n && (p.tiles / p.tokenBlocks - 1) * rows < n);
+          CHECK(p.stages * columns >= k && (p.stages - 1) * columns < k);
+          CHECK(p.iterations == p.tiles * p.stages);
+          CHECK(int64_t{p.blocks} * p.iterationsPerBlock >= p.iterations);
+          CHECK(int64_t{p.blocks - 1} * p.iterationsPerBlock < p.iterations && p.blocks <= multiprocessors);
+          bool shares = false;
+          for (int block = 1; block < p.blocks; ++block)
+            shares = shares || block * p.iterationsPerBlock % p.stages != 0;
+          CHECK(p.sharesTiles == shares);
+        }
+}
+
+TEST(kernels_of_packed_linear_layers_fit_every_supported_device) {
+  for (const pw_matrix_format format : kFormats) {
+    CHECK(packedSharedBytes(format, PW_F16, 4) <= 99 << 10);
+    CHECK(packedSharedBytes(format, PW_F32, 1) <= 99 << 10);
+  }
+  CHECK(packedSharedBytes(PW_MATRIX_W4, PW_F16, 8) <= 99 << 10);
+}
