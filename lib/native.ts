@@ -162,7 +162,7 @@ export interface Native {
   ): Record<'used' | 'peak' | 'reserved' | 'limit' | 'kernels' | 'graphCaptures' | 'graphLaunches', number>;
   deviceBytesInUse(device: NativeDevice): number;
 
-  createStream(device: NativeDevice): NativeStream;
+  createStream(device: NativeDevice, isDefault: boolean): NativeStream;
   synchronize(stream: NativeStream): Promise<void>;
   beginCapture(stream: NativeStream): void;
   endCapture(stream: NativeStream): NativeCommandList;

@@ -81,6 +81,7 @@ Ref<EventMark> Event::mark() {
 }
 
 double Event::elapsed(Event& start, Event& end) {
+  if (&start == &end) return 0;
   const Ref<EventMark> from = start.mark(), to = end.mark();
   if (from && to) {
     const double seconds = to->since(*from);

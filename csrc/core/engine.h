@@ -42,6 +42,11 @@ class CommandList final : public RefCounted {
 /// A stream: an order of commands, and the first error among them that nobody has been told of.
 class Stream final : public RefCounted {
  public:
+  /// @param isDefault ordered with all other streams of its device: after what was submitted to them before, and before
+  /// what is submitted to them later
+  explicit Stream(bool isDefault = false) : isDefault_(isDefault) {}
+  bool isDefault() const noexcept { return isDefault_; }
+
   /// Non-null between beginCapture and endCapture: commands are recorded instead of run.
   Ref<CommandList> capture;
 
@@ -55,6 +60,7 @@ class Stream final : public RefCounted {
   std::mutex mutex_;
   pw_status status_ = PW_OK;
   std::string message_;
+  const bool isDefault_;
 };
 
 /// A backend's own mark of a recorded event, for waits and times that stay on the device.

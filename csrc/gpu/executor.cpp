@@ -48,13 +48,28 @@ GpuStream& GpuExecutor::streamOf(const Ref<Stream>& stream) {
     dropAbandoned();
     streams_.push_back(std::make_unique<GpuStream>(resources_, *modules_));
     stream->backend = makeRef<StreamHandle>(*streams_.back());
+    if (stream->isDefault()) default_ = streams_.back().get();
   }
   return *static_cast<StreamHandle&>(*stream->backend).stream;
 }
 
 void GpuExecutor::dropAbandoned() {
-  const auto isOver = [](const std::unique_ptr<GpuStream>& stream) { return *stream->isAbandoned && stream->isIdle(); };
-  std::erase_if(streams_, isOver);
+  for (size_t i = streams_.size(); i-- > 0;) {
+    GpuStream* stream = streams_[i].get();
+    if (!*stream->isAbandoned || !stream->isIdle()) continue;
+    if (stream == default_) default_ = nullptr;
+    for (const auto& other : streams_) other->forget(stream);
+    streams_.erase(streams_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+void GpuExecutor::joinDefault(GpuStream& target, bool isDefault) {
+  if (isDefault) {
+    for (const auto& other : streams_)
+      if (other.get() != &target) target.waitFor(*other);
+  } else if (default_) {
+    target.waitFor(*default_);
+  }
 }
 
 void GpuExecutor::begin(const Ref<Stream>& stream, const Command& command) {
@@ -62,6 +77,7 @@ void GpuExecutor::begin(const Ref<Stream>& stream, const Command& command) {
   resources_.primary->requireUsable();
   GpuStream& target = streamOf(stream);
   target.begin(stream, command.name);
+  joinDefault(target, stream->isDefault());
   current_ = &target;
   context_->setTarget(&target);
 }

@@ -62,11 +62,14 @@ class GpuExecutor final : public Executor {
   bool replayGraph(GpuGraph& graph, const CommandList& list);
   Ref<GpuGraph> captureGraph(const CommandList& list);
   void dropAbandoned();
+  /// Orders what follows on `target` after all that it has to come after because of the default stream.
+  void joinDefault(GpuStream& target, bool isDefault);
 
   const Resources resources_;
   std::unique_ptr<Modules> modules_;
   std::unique_ptr<Context> context_;
   std::vector<std::unique_ptr<GpuStream>> streams_;
+  GpuStream* default_ = nullptr;
   /// Where the running command goes.
   GpuStream* current_ = nullptr;
 };

@@ -17,12 +17,14 @@ CUdeviceptr address(const void* p) { return reinterpret_cast<CUdeviceptr>(p); }
 GpuStream::GpuStream(const Resources& resources, Modules& modules)
     : resources_(resources), modules_(modules), scratch_(resources.memory) {
   check(driver().streamCreate(&stream_, kStreamNonBlocking), "cuStreamCreate");
+  driver().eventCreate(&joint_, kEventDisableTiming);
   completion_ = std::make_unique<Completion>(resources.primary);
 }
 
 GpuStream::~GpuStream() {
   flush();
   completion_.reset();
+  driver().eventDestroy(joint_);
   driver().streamDestroy(stream_);
 }
 
@@ -32,7 +34,19 @@ void GpuStream::begin(const Ref<Stream>& stream, const char* name) {
   current_.command.name = name;
   scratch_.rewind();
   error_ = nullptr;
+  ++begun_;
   resources_.primary->requireUsable();
+}
+
+void GpuStream::waitFor(GpuStream& other) {
+  uint64_t& joined = joined_[&other];
+  if (joined == other.begun_) return;
+  joined = other.begun_;
+  if (other.marked_ != other.begun_) {
+    check(driver().eventRecord(other.joint_, other.stream_), "cuEventRecord");
+    other.marked_ = other.begun_;
+  }
+  check(driver().streamWaitEvent(stream_, other.joint_, 0), "cuStreamWaitEvent");
 }
 
 void GpuStream::end(Command command, pw_status status, std::string message) {

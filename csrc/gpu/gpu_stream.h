@@ -44,6 +44,10 @@ class GpuStream final : public Target {
   void begin(const Ref<Stream>& stream, const char* name);
   /// The command has been run: it will end when the GPU has got there.
   void end(Command command, pw_status status, std::string message);
+  /// What follows here comes after everything that is on `other` so far.
+  void waitFor(GpuStream& other);
+  /// `other` is about to go.
+  void forget(const GpuStream* other) { joined_.erase(other); }
   /// What has been launched so far ends as soon as it can.
   void flush();
 
@@ -87,6 +91,10 @@ class GpuStream final : public Target {
 
   Launched current_;
   std::vector<Launched> launched_;
+  /// Commands begun here; how many of them `joint_` comes after; and for other streams, how many this one comes after.
+  uint64_t begun_ = 0, marked_ = 0;
+  CUevent joint_ = nullptr;
+  std::map<const GpuStream*, uint64_t> joined_;
 
   Arena scratch_;
   /// The block in use, and those that the running command has filled.

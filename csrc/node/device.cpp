@@ -102,10 +102,10 @@ Napi::Value deviceBytesInUse(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(unwrap<DeviceObject>(info[0])->device->bytesInUse()));
 }
 
-/// createStream(device)
+/// createStream(device, isDefault)
 Napi::Value createStream(const Napi::CallbackInfo& info) {
   Ref<DeviceObject> object = unwrap<DeviceObject>(info[0]);
-  return wrapObject(info.Env(), makeRef<StreamObject>(object->device, makeRef<Stream>()));
+  return wrapObject(info.Env(), makeRef<StreamObject>(object->device, makeRef<Stream>(info[1].ToBoolean().Value())));
 }
 
 /// createTensor(device, dtype, shape): uninitialised, contiguous.

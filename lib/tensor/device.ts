@@ -57,7 +57,7 @@ const isas: readonly CpuIsa[] = ['reference', 'portable', 'avx2', 'avx512'];
 /**
  * A place where tensors live and commands run. A CPU device runs the commands of all its streams in the order in which they
  * were submitted, on an engine thread of its own and a pool of threads. A CUDA device launches them in that order; commands of
- * different streams may then run at the same time, but for what events order. The event loop is never blocked.
+ * different streams may then run at the same time, but for what events and the default stream order. The event loop is never blocked.
  *
  * Disposing a device lets queued commands finish; enqueueing on it afterwards throws ERR_DISPOSED.
  */
@@ -133,14 +133,17 @@ export class Device extends Resource<NativeDevice> {
     return [{ kind: 'cpu', index: 0, name: cpu.name, available: true, reason: null, features }, ...listCuda()];
   }
 
-  /** A new stream. Streams of one device order nothing among each other but through events. */
+  /** A new stream. Streams of one device order nothing among each other but through events and the default stream. */
   stream(): Stream {
     return new Stream(this);
   }
 
-  /** The stream that reads and writes use when none is named. */
+  /**
+   * The stream that reads and writes use when none is named. It is ordered with all others: its commands run after those that
+   * were enqueued on any stream before, and before those that are enqueued on any stream later.
+   */
   get defaultStream(): Stream {
-    this.#defaultStream ??= new Stream(this);
+    this.#defaultStream ??= new Stream(this, true);
     return this.#defaultStream;
   }
 

@@ -51,8 +51,8 @@ export class Stream extends Resource<NativeStream> {
   #capturing = false;
 
   /** @internal Use {@link Device.stream}. */
-  constructor(device: Device) {
-    super(native().createStream(device.native));
+  constructor(device: Device, isDefault = false) {
+    super(native().createStream(device.native, isDefault));
     this.device = device;
   }
 

@@ -22,6 +22,19 @@ describe.skipIf(!hasCuda())('streams of a GPU', () => {
     expect(new Set(await b.read(consumer))).toEqual(new Set([10]));
   });
 
+  it('are ordered with the default stream, both ways', async () => {
+    using stream = device.stream();
+    using a = Tensor.empty(device, [1 << 16], 'i32');
+    using b = Tensor.empty(device, [1 << 16], 'i32');
+    for (let round = 1; round <= 10; round++) {
+      a.fill(round);
+      b.copyFrom(a, stream);
+      a.fill(-round);
+      a.copyFrom(b, stream);
+      expect(new Set(await a.read())).toEqual(new Set([round]));
+    }
+  });
+
   it('tell when an event has been reached, and how long it took on the device', async () => {
     using stream = device.stream();
     using tensor = Tensor.empty(device, [1 << 20], 'f32');
@@ -32,6 +45,7 @@ describe.skipIf(!hasCuda())('streams of a GPU', () => {
     expect([start.done, end.done]).toEqual([true, true]);
     expect(end.since(start)).toBeGreaterThan(0);
     expect(start.since(end)).toBeLessThan(0);
+    expect(end.since(end)).toBe(0);
   });
 
   it('wait for events of a CPU, and it for theirs', async () => {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Disposes tensors, streams, lists and devices while their commands are queued or running.
-import { Device, Tensor } from '../../../lib/index.ts';
+import { Tensor } from '../../../lib/index.ts';
+import { openDevice } from './device.mjs';
 
 for (let round = 0; round < 100; round++) {
-  const device = Device.cpu({ threads: 1 + (round % 3) });
+  const device = openDevice(1 + (round % 3));
   const stream = device.stream();
   const source = Tensor.zeros(device, [1 << 14], 'f32');
   const target = Tensor.empty(device, [1 << 14], 'f32');

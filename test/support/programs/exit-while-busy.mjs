@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // process.exit() with commands queued and promises open.
 import { spawnSync } from 'node:child_process';
-import { Device, Tensor } from '../../../lib/index.ts';
+import { Tensor } from '../../../lib/index.ts';
+import { onGpu, openDevice } from './device.mjs';
 
 if (process.argv[2] === 'child') {
-  const device = Device.cpu({ threads: 2 });
+  const device = openDevice(2);
   const tensor = Tensor.zeros(device, [1 << 20], 'f32');
   for (let i = 0; i < 200; i++) tensor.fill(i);
   void tensor.read();
   setTimeout(() => process.exit(0), Number(process.argv[3]));
 } else {
-  for (let i = 0; i < 6; i++) {
+  for (let i = 0; i < (onGpu ? 3 : 6); i++) {
     const child = spawnSync(process.execPath, [...process.execArgv, process.argv[1], 'child', String(i)]);
     if (child.status !== 0) throw new Error(`exit ${child.status} signal ${child.signal}: ${child.stderr}`);
   }

@@ -6,7 +6,9 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 
 if (isMainThread) {
   const { nativePath } = await import('../../../lib/native.ts');
-  for (let i = 0; i < 100; i++) {
+  // Workers on the simulated GPU compute much more slowly.
+  const rounds = process.env.PAGEWARP_TEST_DEVICE === 'cuda' ? 15 : 100;
+  for (let i = 0; i < rounds; i++) {
     const worker = new Worker(new URL(import.meta.url), { workerData: nativePath() });
     await new Promise((resolve) => worker.once('message', resolve));
     await new Promise((resolve) => setTimeout(resolve, i % 7));
@@ -15,7 +17,8 @@ if (isMainThread) {
   console.log('done');
 } else {
   const addon = createRequire(import.meta.url)(workerData);
-  const device = addon.createCpuDevice(2, '');
+  const onGpu = process.env.PAGEWARP_TEST_DEVICE === 'cuda';
+  const device = onGpu ? addon.createCudaDevice(0, 0) : addon.createCpuDevice(2, '');
   const stream = addon.createStream(device);
   const tensor = addon.createTensor(device, 0, [1 << 18]);
   parentPort?.postMessage('started');

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The demo models on the simulated GPU, through the public API: token for token what float64 says, as on the CPU.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type LanguageModel, load } from '../../lib/index.js';
+import { cudaDevice, hasCuda } from '../support/cuda.js';
+import { temporaryFolder } from '../support/folder.js';
+import { ggufFromFolder } from '../support/hf-to-gguf.js';
+import { type GoldenCase, modelPath } from '../support/models.js';
+import { announceSkip } from '../support/skip.js';
+
+const temporary = temporaryFolder();
+const common = { ignoreEnd: true, speculate: 'off' } as const;
+
+/** A demo model of f16 weights as a GGUF file, and its golden cases. */
+function demo(name: 'draft' | 'target'): { path: string; cases: GoldenCase[] } | undefined {
+  const golden = modelPath('demo', `golden-${name}.json`);
+  const folder = modelPath('demo', `${name}-hf`);
+  if (!golden || !folder) return undefined;
+  const path = join(temporary, `${name}.gguf`);
+  ggufFromFolder(folder).write(path);
+  return { path, cases: (JSON.parse(readFileSync(golden, 'utf8')) as { cases: GoldenCase[] }).cases };
+}
+
+async function streamed(model: LanguageModel, prompt: string, maxTokens: number): Promise<number[]> {
+  const tokens: number[] = [];
+  for await (const chunk of model.generate(prompt, { ...common, maxTokens })) tokens.push(...chunk.tokens);
+  return tokens;
+}
+
+describe.skipIf(!hasCuda())('generating on the GPU', () => {
+  const device = cudaDevice();
+
+  it('gives the golden tokens of the draft model, streamed, by replayed graphs', async () => {
+    const model = demo('draft');
+    if (!model) return;
+    const before = device.cudaStatistics.launches;
+    await using onGpu = await load(model.path, { device, cacheDType: 'f32', contextLength: 160 });
+    const [first, ...others] = model.cases;
+    if (!first) throw new Error('no golden case');
+    expect(await streamed(onGpu, first.prompt, first.greedy.length)).toEqual(first.greedy);
+    const after = device.cudaStatistics.launches;
+    expect(after.graphLaunches - before.graphLaunches).toBeGreaterThanOrEqual(first.greedy.length - 1);
+    expect(after.graphCaptures - before.graphCaptures).toBeLessThanOrEqual(3);
+    announceSkip(`generating on the simulated GPU: ${others.length} of ${model.cases.length} prompts run to 4 tokens`);
+    for (const { prompt, greedy } of others) {
+      expect(await streamed(onGpu, prompt, 4)).toEqual(greedy.slice(0, 4));
+    }
+  });
+
+  it('gives the golden tokens of the target model', async () => {
+    const model = demo('target');
+    const first = model?.cases[0];
+    if (!model || !first) return;
+    await using onGpu = await load(model.path, { device, cacheDType: 'f32', contextLength: 160 });
+    announceSkip('the target model on the simulated GPU: one prompt, to 8 tokens');
+    expect(await streamed(onGpu, first.prompt, 8)).toEqual(first.greedy.slice(0, 8));
+  });
+
+  it('continues a fork', async () => {
+    const model = demo('draft');
+    const first = model?.cases[0];
+    if (!model || !first) return;
+    await using onGpu = await load(model.path, { device, cacheDType: 'f32', contextLength: 160 });
+    using trunk = onGpu.createSequence();
+    const begin = await onGpu.generate(first.ids, { ...common, maxTokens: 3, sequence: trunk }).complete();
+    using branch = trunk.fork();
+    trunk.dispose();
+    const rest = await onGpu.generate([], { ...common, maxTokens: 5, sequence: branch }).complete();
+    expect([...begin.tokens, ...rest.tokens]).toEqual(first.greedy.slice(0, 8));
+  });
+
+  it('samples the same tokens as the CPU at the same seed', async () => {
+    const model = demo('draft');
+    if (!model) return;
+    const options = { ...common, maxTokens: 12, temperature: 0.8, topP: 0.95, seed: 11n };
+    const texts: number[][] = [];
+    for (const where of [device, { threads: 1 }]) {
+      await using loaded = await load(model.path, { device: where, cacheDType: 'f32', contextLength: 160 });
+      texts.push((await loaded.generate('The President', options).complete()).tokens);
+    }
+    expect(texts[0]).toEqual(texts[1]);
+  });
+});
