@@ -11,10 +11,6 @@
 namespace pw::gpu {
 namespace {
 
-[[noreturn]] void unavailable(const char* op) {
-  throw Error(PW_UNSUPPORTED, std::string("the op ") + op + " is not available on CUDA yet");
-}
-
 /// What a pw::Stream keeps of its GpuStream, which the executor owns: when the former goes, the latter may.
 class StreamHandle final : public RefCounted {
  public:
