@@ -55,6 +55,7 @@ export {
   type TokenHistory,
   tokenHistory,
 } from './ops/sampling.js';
+export { type OpConfigs, type PartialOp, supports } from './ops/supports.js';
 export { type CustomMask, type TreeMask, treeMask } from './ops/treemask.js';
 export {
   type DraftIndptr,

@@ -5,6 +5,7 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { PagewarpError } from '../errors.js';
 import type { GenerateOptions } from '../generate/options.js';
 import type { StoredCacheDType } from '../kv/layer.js';
+import type { DeviceOption } from '../model/device.js';
 import type { LoadOptions } from '../model/load.js';
 import { adaptiveNgrams } from '../speculate/adaptivengrams.js';
 import { lookahead } from '../speculate/lookahead.js';
@@ -29,7 +30,11 @@ export const modelOptions: Options = {
   chunk: { type: 'string' },
 };
 
-export const deviceOptions: Options = { threads: { type: 'string' }, isa: { type: 'string' } };
+export const deviceOptions: Options = {
+  device: { type: 'string' },
+  threads: { type: 'string' },
+  isa: { type: 'string' },
+};
 
 export const samplingOptions: Options = {
   'max-tokens': { type: 'string', short: 'n' },
@@ -113,7 +118,7 @@ export function loadOptions(args: Arguments): LoadOptions {
       draft: args.text('draft'),
       cacheDType: args.text('cache-type') as StoredCacheDType | undefined,
     }),
-    device: Object.keys(cpu).length > 0 ? cpu : 'auto',
+    device: deviceOption(args.text('device'), cpu),
   };
 }
 
@@ -127,6 +132,17 @@ const drafters = {
   ngrams: () => adaptiveNgrams(),
   lookahead: () => lookahead(),
 };
+
+/** `--device`, to which the options of a CPU must fit. */
+function deviceOption(name: string | undefined, cpu: CpuOptions): DeviceOption {
+  const hasCpuOptions = Object.keys(cpu).length > 0;
+  if (name === undefined || name === 'cpu') return hasCpuOptions ? cpu : (name ?? 'auto');
+  if (name !== 'auto' && name !== 'cuda') {
+    throw new UsageError(`--device is "${name}", but must be "auto", "cpu" or "cuda"`);
+  }
+  if (hasCpuOptions) throw new UsageError(`--threads and --isa are for the CPU, not for --device ${name}`);
+  return name;
+}
 
 export function generateOptions(args: Arguments): GenerateOptions {
   const seed = args.text('seed');

@@ -2,6 +2,7 @@
 import type { GenerateResult } from '../generate/result.js';
 import { type LoadOptions, load } from '../model/load.js';
 import type { LanguageModel } from '../model/model.js';
+import type { Device } from '../tensor/device.js';
 
 /** A progress bar on stderr, where that is a terminal; elsewhere it shows nothing. */
 export class ProgressBar implements Disposable {
@@ -45,12 +46,17 @@ export function bytes(count: number): string {
   return unit === 0 ? `${count} B` : `${(count / 1000 ** unit).toFixed(1)} ${units[unit]}`;
 }
 
+function describeDevice({ kind, name, isa, threads, capability }: Device): string {
+  if (kind === 'cuda') return `${name}, sm_${capability}, ${threads} multiprocessors`;
+  return `${name}, ${isa}, ${threads} thread${threads === 1 ? '' : 's'}`;
+}
+
 /** What `--stats` prints. */
 export function statistics(model: LanguageModel, result: GenerateResult): string {
   const { usage, timings, speculation } = result;
   const { device } = model;
   const lines = [
-    `${device.name}, ${device.isa}, ${device.threads} thread${device.threads === 1 ? '' : 's'} (${model.deviceReason})`,
+    `${describeDevice(device)} (${model.deviceReason})`,
     `prompt   ${usage.promptTokens} tokens (${usage.cachedTokens} cached), ${timings.prefillRate.toFixed(1)} tokens/s, ` +
       `first token after ${(1000 * timings.timeToFirstToken).toFixed(1)} ms`,
     `output   ${usage.completionTokens} tokens, ${timings.decodeRate.toFixed(1)} tokens/s, seed ${result.seed}, ` +

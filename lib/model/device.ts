@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { invalidArgument, PagewarpError } from '../errors.js';
-import { type CpuOptions, Device } from '../tensor/device.js';
+import { supports } from '../ops/supports.js';
+import type { MatrixFormat } from '../quant/format.js';
+import { type CpuOptions, Device, type DeviceInfo } from '../tensor/device.js';
 
 /** Where a model runs: chosen for you, a kind, a CPU with options, or a device that you own. */
 export type DeviceOption = 'auto' | 'cpu' | 'cuda' | CpuOptions | Device;
@@ -14,12 +16,19 @@ export interface DeviceChoice {
   owned: boolean;
 }
 
+/** What a model asks of a device. */
+export interface ModelNeeds {
+  headDim: number;
+  /** Of its weights. */
+  formats: readonly MatrixFormat[];
+}
+
 /**
- * Finds a device. `auto` takes the first GPU that works, else the CPU, and says why; an explicit choice that cannot be had is
- * an error, never another device.
+ * Finds a device. `auto` takes the first GPU that works and has kernels for the model, else the CPU, and says why; an explicit
+ * choice that cannot be had is an error, never another device.
  * @throws PagewarpError ERR_DEVICE_UNAVAILABLE with the driver's reason, ERR_INVALID_ARGUMENT
  */
-export function chooseDevice(option: DeviceOption = 'auto'): DeviceChoice {
+export function chooseDevice(option: DeviceOption = 'auto', needs?: ModelNeeds): DeviceChoice {
   if (option instanceof Device) return { device: option, reason: 'given by the caller', owned: false };
   if (option === 'cpu') return { device: Device.cpu(), reason: 'asked for', owned: true };
   if (typeof option === 'object' && option !== null) {
@@ -29,7 +38,15 @@ export function chooseDevice(option: DeviceOption = 'auto'): DeviceChoice {
     throw invalidArgument('device', option, "'auto', 'cpu', 'cuda', CPU options or a Device");
   }
   const gpus = Device.list().filter((info) => info.kind === 'cuda');
-  const reasons = gpus.map((info) => `${info.name}: ${info.reason ?? 'usable, but models do not run on it yet'}`);
+  const reasons: string[] = [];
+  for (const gpu of gpus) {
+    const against = reasonAgainst(gpu, option === 'auto' ? needs : undefined);
+    if (against === undefined) {
+      const reason = option === 'cuda' ? 'asked for' : `${gpu.name}, the first usable GPU`;
+      return { device: Device.cuda(gpu.index), reason, owned: true };
+    }
+    reasons.push(`${gpu.name}: ${against}`);
+  }
   if (option === 'cuda') {
     throw new PagewarpError('ERR_DEVICE_UNAVAILABLE', `no usable CUDA device (${reasons.join('; ')})`, { reasons });
   }
@@ -39,4 +56,14 @@ export function chooseDevice(option: DeviceOption = 'auto'): DeviceChoice {
     reason: `the CPU (${device.isa}), since there is no usable GPU (${reasons.join('; ')})`,
     owned: true,
   };
+}
+
+/** Why a GPU will not do; undefined when it will. */
+function reasonAgainst(gpu: DeviceInfo, needs: ModelNeeds | undefined): string | undefined {
+  if (gpu.reason !== null) return gpu.reason;
+  if (!needs) return undefined;
+  const { headDim } = needs;
+  if (!supports('cuda', 'attention', { headDim })) return `no kernels for head dimension ${headDim}`;
+  const lacking = needs.formats.filter((format) => !supports('cuda', 'packMatrix', { format }));
+  return lacking.length > 0 ? `no kernels for ${lacking.join(', ')} weights` : undefined;
 }

@@ -3,9 +3,10 @@ import { stat } from 'node:fs/promises';
 import { checkSignal, invalidArgument, PagewarpError } from '../errors.js';
 import { PagedKvCache } from '../kv/cache.js';
 import { checkCacheDType, type StoredCacheDType } from '../kv/layer.js';
+import { formatOfGgufType } from '../quant/format.js';
 import type { Device } from '../tensor/device.js';
 import type { LlamaConfig } from './config.js';
-import { chooseDevice, type DeviceOption } from './device.js';
+import { chooseDevice, type DeviceOption, type ModelNeeds } from './device.js';
 import { GgufFile } from './gguf.js';
 import { HfSource } from './hf.js';
 import { LlamaRunner, type StepLimits } from './llama.js';
@@ -67,7 +68,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
       `${path}: the vocabulary has ${tokenizer.size} tokens, but the embedding only ${config.vocabulary} rows`,
     );
   }
-  const { device, reason, owned: deviceOwned } = chooseDevice(options.device);
+  const { device, reason, owned: deviceOwned } = chooseDevice(options.device, needsOf(source));
   const stream = device.stream();
   const owned: Disposable[] = deviceOwned ? [device, stream] : [stream];
   try {
@@ -136,6 +137,15 @@ export async function openModel(path: string): Promise<ModelSource> {
     () => false, // opening it will say why
   );
   return isFolder ? new HfSource(path) : new GgufSource(GgufFile.open(path));
+}
+
+/** What a device must have for the model. Folders hold no format that a backend lacks. */
+function needsOf(source: ModelSource): ModelNeeds {
+  const { headDim } = source.config;
+  if (!(source instanceof GgufSource)) return { headDim, formats: [] };
+  const matrices = [...source.file.tensors.values()].filter(({ shape }) => shape.length > 1);
+  const formats = new Set(matrices.map(({ type }) => formatOfGgufType(type)).filter((format) => format !== undefined));
+  return { headDim, formats: [...formats] };
 }
 
 function resolveShape(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, PagewarpError, unsupported } from '../errors.js';
+import { invalidArgument, PagewarpError } from '../errors.js';
 import { nativeKvLayer } from '../kv/layer.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
@@ -8,6 +8,7 @@ import { Tensor } from '../tensor/tensor.js';
 import type { AttentionPlan } from './attentionplan.js';
 import { checkFloat, checkNumber, checkShape, checkTensor } from './check.js';
 import { type KvSource, resolveKvLayer } from './kvcache.js';
+import { requireSupport } from './supports.js';
 
 export type AttentionOptions<D extends FloatDType = FloatDType> = KvSource & {
   /** [rows, heads, headDim]; may be a view into a fused projection. */
@@ -50,9 +51,7 @@ export function attention(
   checkPlan(plan, options, layer.k, q);
   checkFloat('q', q, stream);
   const [, heads, headDim] = q.shape as [number, number, number];
-  if (stream.device.kind === 'cuda' && headDim > 256) {
-    throw unsupported(`attention with a head dimension of ${headDim} on CUDA`, 'head dimensions up to 256');
-  }
+  requireSupport(stream, 'attention', { headDim });
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
   checkNumber('scale', scale, 'a finite number', () => true);
   checkNumber('softCap', softCap, '0 (none) or more', (n) => n >= 0);

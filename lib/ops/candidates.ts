@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { invalidArgument, unsupported } from '../errors.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';

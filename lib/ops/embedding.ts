@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { native } from '../native.js';
 import type { PackedMatrix } from '../quant/matrix.js';
 import { type DType, dtypes, type FloatDType } from '../tensor/dtype.js';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { PagewarpError, shapeMismatch } from '../errors.js';
 import { native } from '../native.js';
 import type { PackedMatrix } from '../quant/matrix.js';

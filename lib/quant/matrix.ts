@@ -4,6 +4,7 @@ import type { GgufFile } from '../model/gguf.js';
 import { type NativeFile, type NativeInt4, type NativeMatrix, type NativeMatrixSource, native } from '../native.js';
 import { checkFloat, checkTensor } from '../ops/check.js';
 import { embedding } from '../ops/embedding.js';
+import { requireSupport } from '../ops/supports.js';
 import type { Device } from '../tensor/device.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import { Resource } from '../tensor/resource.js';
@@ -104,6 +105,7 @@ export class PackedMatrix extends Resource<NativeMatrix> {
         throw shapeMismatch('sources', [rows, columns], ['rows', first.columns], 'fused sources have as many columns');
       }
     }
+    requireSupport(stream, 'packMatrix', { format: first.format });
     const n = sources.reduce((sum, source) => sum + source.rows, 0);
     const handle = native().packMatrix(
       stream.native,
@@ -181,8 +183,7 @@ export class PackedMatrix extends Resource<NativeMatrix> {
     const { format, rows, columns, native: parts } = fromFile(file, name);
     const info = formatInfo(format);
     if (info.blockColumns !== 1) throw unsupported(`a view of ${format} weights`, 'f32, f16, bf16; others are packed');
-    if (device.kind !== 'cpu')
-      throw unsupported('a view of a file on a GPU', 'CPU devices; fromGguf copies the weights');
+    requireSupport(device, 'viewMatrix', { format });
     const handle = native().viewMatrix(file.native, info.code, parts[1], rows, columns);
     return new PackedMatrix(device, format, rows, columns, handle);
   }

@@ -3,12 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type LanguageModel, load } from '../../lib/index.js';
+import { Device, type LanguageModel, load } from '../../lib/index.js';
 import { cudaDevice, hasCuda } from '../support/cuda.js';
 import { temporaryFolder } from '../support/folder.js';
 import { ggufFromFolder } from '../support/hf-to-gguf.js';
 import { type GoldenCase, modelPath } from '../support/models.js';
 import { announceSkip } from '../support/skip.js';
+import { nmse } from '../support/tolerance.js';
 
 const temporary = temporaryFolder();
 const common = { ignoreEnd: true, speculate: 'off' } as const;
@@ -81,5 +82,27 @@ describe.skipIf(!hasCuda())('generating on the GPU', () => {
       texts.push((await loaded.generate('The President', options).complete()).tokens);
     }
     expect(texts[0]).toEqual(texts[1]);
+  });
+
+  it('is what auto finds, and takes 4-bit weights', async () => {
+    const path = modelPath('demo', 'draft-Q4_0.gguf');
+    const first = demo('draft')?.cases[0];
+    if (!path || !first) return;
+    await using onGpu = await load(path, { contextLength: 160 });
+    expect(onGpu.device.kind).toBe('cuda');
+    expect(onGpu.deviceReason).toContain('the first usable GPU');
+    await using onCpu = await load(path, { device: { threads: 1 }, contextLength: 160 });
+    const [actual, expected] = [await onGpu.logits(first.ids), await onCpu.logits(first.ids)];
+    // The CPU rounds activations to 8 bits, the GPU does not.
+    expect(nmse(actual.at(-1) as Float32Array, expected.at(-1) as Float32Array)).toBeLessThan(5e-3);
+    expect(await streamed(onGpu, first.prompt, 4)).toHaveLength(4);
+  });
+
+  it('gives the memory back when a model does not fit', async () => {
+    const path = modelPath('demo', 'draft-Q4_0.gguf');
+    if (!path) return;
+    using small = Device.cuda(0, { memoryLimit: 1 << 20 });
+    await expect(load(path, { device: small })).rejects.toMatchObject({ code: 'ERR_OUT_OF_MEMORY' });
+    expect(small.bytesInUse).toBe(0);
   });
 });
