@@ -89,7 +89,7 @@ __device__ void joinParts(const Parts& parts, const pw_gpu_attention_out& out, i
 using namespace pw;
 
 /// Blocks along x go over merges, along y over rows and heads of each.
-extern "C" __global__ void __launch_bounds__(kThreads)
+extern "C" __global__ void __launch_bounds__(kThreads, 8)
     pw_attention_join(const __grid_constant__ pw_gpu_attention_merge_params p) {
   const int count = p.image->mergeCount, heads = static_cast<int>(p.heads.divisor);
   const Partials partials{const_cast<float*>(p.partials), p.image->partialRows, heads, p.headDim};
@@ -104,7 +104,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads)
+extern "C" __global__ void __launch_bounds__(kThreads, 8)
     pw_merge_states(const __grid_constant__ pw_gpu_merge_states_params p) {
   const int64_t states = static_cast<int64_t>(p.rows) * p.heads.divisor;
   constexpr int kWarps = kThreads / kWarp;
@@ -116,7 +116,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
 }
 
 /// Rows that the plan does not have get zeros and an lse of -inf.
-extern "C" __global__ void __launch_bounds__(kThreads)
+extern "C" __global__ void __launch_bounds__(kThreads, 8)
     pw_attention_clear(const __grid_constant__ pw_gpu_attention_clear_params p) {
   for (int row = p.image->rows + static_cast<int>(blockIdx.x); row < p.rows; row += gridDim.x)
     for (int head = 0; head < static_cast<int>(p.heads.divisor); ++head) {

@@ -190,11 +190,14 @@ template <int kType, bool kCodes, int kDim>
 __device__ inline void attendTile(const pw_gpu_attention_params& p) {
   extern __shared__ uint4 sharedBytes[];
   TensorAttention<kType, kCodes, kDim> attention(p, reinterpret_cast<char*>(sharedBytes));
-  int64_t first = 0;
+  __shared__ pw_attention_item item;  // not in registers: sm_120 has none to spare
+  unsigned first = 0;
   for (int tile = 0; tile < p.tile; ++tile) first += p.image->tileItems[tile];
-  const int64_t count = static_cast<int64_t>(p.image->tileItems[p.tile]) * p.kvHeads.divisor;
-  for (int64_t i = blockIdx.x; i < count; i += gridDim.x) {
-    const pw_attention_item item = planItem(p.image, first + i / p.kvHeads.divisor);
+  const unsigned count = p.image->tileItems[p.tile] * p.kvHeads.divisor;
+  for (unsigned i = blockIdx.x; i < count; i += gridDim.x) {
+    __syncthreads();
+    if (threadIdx.x == 0) item = planItem(p.image, first + i / p.kvHeads.divisor);
+    __syncthreads();
     const int kvHead = static_cast<int>(i % p.kvHeads.divisor);
     const int packed = item.rows * static_cast<int>(p.group.divisor);
     for (int begin = 0; begin < packed; begin += pw_attention_tile_rows(p.tile)) attention.attend(item, kvHead, begin);
@@ -205,7 +208,7 @@ __device__ inline void attendTile(const pw_gpu_attention_params& p) {
 
 /// An instance: q of `type`, a cache of the same type or of codes, head dimensions up to `dim`.
 #define PW_TENSOR_ATTENTION(name, type, codes, dim)                            \
-  extern "C" __global__ void __launch_bounds__(256)                            \
+  extern "C" __global__ void __launch_bounds__(256, 1)                            \
       pw_attention_##name(const __grid_constant__ pw_gpu_attention_params p) { \
     pw::attendTile<type, codes, dim>(p);                                       \
   }
