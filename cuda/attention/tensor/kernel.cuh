@@ -208,7 +208,7 @@ __device__ inline void attendTile(const pw_gpu_attention_params& p) {
 
 /// An instance: q of `type`, a cache of the same type or of codes, head dimensions up to `dim`.
 #define PW_TENSOR_ATTENTION(name, type, codes, dim)                            \
-  extern "C" __global__ void __launch_bounds__(256, 1)                            \
+  extern "C" __global__ void __launch_bounds__(256, 1)                         \
       pw_attention_##name(const __grid_constant__ pw_gpu_attention_params p) { \
     pw::attendTile<type, codes, dim>(p);                                       \
   }
