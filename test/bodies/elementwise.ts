@@ -198,7 +198,7 @@ function ropeTests(judges: Judges, compare: Compare): void {
           const stream = device.defaultStream;
           const frequencies = ropeFrequencies({ rotaryDim: 64, theta: 10000 });
           const positions = [131071, 1000003];
-          using at = Tensor.from(device, positions.map(BigInt) as never, [2], 'i64');
+          using at = Tensor.from(device, positions, [2], 'i64');
           using onDevice = ropeFrequencyTensor(device, frequencies);
           using table = ropeTable(stream, { positions: at, frequencies: onDevice });
           const numbers = tiledNumbers(2 * 3 * 80, { seed: 4 });
