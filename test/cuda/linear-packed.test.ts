@@ -236,7 +236,10 @@ describe.skipIf(!hasCuda())('linear over packed weights on a GPU', () => {
   it('names the formats that it has', () => {
     const c: Case = { m: 0, n: 8, k: 64, format: 'q5_1' };
     expect(() => pack(device, c, makeInputs(c, 1).blocks)).toThrow(
-      expect.objectContaining({ code: 'ERR_UNSUPPORTED', message: expect.stringMatching(/q5_1.*all formats but q5_1/) }),
+      expect.objectContaining({
+        code: 'ERR_UNSUPPORTED',
+        message: expect.stringMatching(/q5_1.*all formats but q5_1/),
+      }),
     );
   });
 });
