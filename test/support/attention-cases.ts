@@ -114,20 +114,23 @@ function checkRefused(parameters: AttentionCase, device: Device): void {
 export interface Reduction {
   /** Combinations of more multiply-adds are left out, and said to be. */
   mostWork: number;
-  /** Changes what every combination is run with. */
-  change?: (combination: Combination) => Combination;
+  /** Types that every combination is run with, in place of its own. */
+  type?: 'f16' | 'bf16';
 }
 
-/** A test per selected combination of the record. */
+/** A test per selected combination of the record; nothing where all are left out. */
 export function describeAttentionRecord(record: AttentionRecord, options: CaseOptions, reduction?: Reduction): void {
   const most = runsFull || !reduction ? Number.POSITIVE_INFINITY : reduction.mostWork;
   const keep = (c: Combination): boolean => isMeaningful(record, c) && cost(c) <= most;
   const large = combinations(record).filter((c) => isMeaningful(record, c) && cost(c) > most).length;
   if (large > 0)
     announceSkip(`group ${record.group}, ${record.name}: ${large} large combinations; PAGEWARP_FULL=1 runs all`);
-  describe(`attention ${record.group}: ${record.name}`, () => {
-    for (const selected of selectCombinations(record, cost, keep)) {
-      const combination = reduction?.change?.(selected) ?? selected;
+  const type = reduction?.type;
+  const selected = selectCombinations(record, cost, keep);
+  if (selected.length === 0) return;
+  describe(`attention ${record.group}: ${record.name}${type ? ` with ${type}` : ''}`, () => {
+    for (const one of selected) {
+      const combination = type ? { ...one, dtype: type, cache: type } : one;
       const parameters = asCase(record, combination);
       const title = describeCombination(combination);
       if (!['f32', 'f16', 'bf16', 'i8'].includes(parameters.cache ?? 'f32')) {
