@@ -16,8 +16,9 @@ import {
   tree,
 } from './support.js';
 
-/** The limit for all platforms' binaries together is some 50 MB; this is one of them, and the sources. */
-const maxPackedBytes = 12e6;
+/** One platform's binary and the sources; device code for six architectures is most of it where nvcc compiled it. */
+const maxPackedBytes = 40e6;
+const maxBinaryBytes = 128e6;
 const binary = path.relative(tree, addonInPrebuilds);
 
 let installed: Installed;
@@ -53,7 +54,7 @@ describe('the tarball', () => {
 
   it('stays small', () => {
     expect(installed.packed.size).toBeLessThan(maxPackedBytes);
-    expect(statSync(inConsumer('node_modules/pagewarp', binary)).size).toBeLessThan(maxPackedBytes);
+    expect(statSync(inConsumer('node_modules/pagewarp', binary)).size).toBeLessThan(maxBinaryBytes);
   });
 
   it('has no script that npm would run on install', () => {
