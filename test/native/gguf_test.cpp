@@ -78,8 +78,8 @@ TEST(refusesOtherFiles) {
 TEST(refusesImpossibleCounts) {
   CHECK(refuses(Bytes().header(1ull << 60, 0).data, "number of tensors"));
   CHECK(refuses(Bytes().header(0, 1000).data, "more than the rest of the file"));
-  CHECK(
-      refuses(Bytes().header(0, 1).string("k").u32(9).u32(4).u64(1ull << 62).fill(64, 0).data, "longer than the rest"));
+  CHECK(refuses(Bytes().header(0, 1).string("k").u32(9).u32(4).u64(1ull << 62).fill(64, 0).data, "at most 67108864"));
+  CHECK(refuses(Bytes().header(0, 1).string("k").u32(9).u32(4).u64(1 << 20).fill(64, 0).data, "longer than the rest"));
   CHECK(refuses(Bytes().header(0, 1).u64(~0ull).fill(64, 0).data, "metadata key has"));
   CHECK(refuses(Bytes().header(0, 1).string("k").u32(8).u64(99).fill(9, 0).data, "only 9 are left"));
 }
