@@ -18,21 +18,12 @@ import {
 } from '../../lib/index.js';
 import { AttentionBench, makeInputs, subset } from '../support/attention.js';
 import type { NamedDevice } from '../support/devices.js';
+import { codeOf } from '../support/errors.js';
 import { randomTensor } from '../support/random.js';
 import { expectClose } from '../support/tolerance.js';
 
 const heads = 8;
 const shape = { layers: 1, kvHeads: 2, headDim: 32, pageSize: 16, pages: 64, dtype: 'f32' } as const;
-
-const codeOf = (action: () => unknown): string => {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof PagewarpError) return error.code;
-    throw error;
-  }
-  return 'no error';
-};
 
 function grow(sequence: KvSequence, tokens: number, seed: number): void {
   const { cache } = sequence;

@@ -8,10 +8,11 @@ import {
   type KvSequence,
   PagedKvCache,
   type PagedKvCacheOptions,
-  PagewarpError,
+  type PagewarpError,
   planAttention,
   Tensor,
 } from '../../lib/index.js';
+import { codeOf } from '../support/errors.js';
 import { generator } from '../support/grid.js';
 
 const shape = {
@@ -63,16 +64,6 @@ async function contents(sequence: KvSequence): Promise<number[]> {
   expect(layers[1]).toEqual(layers[0]);
   return layers[0] as number[];
 }
-
-const codeOf = (action: () => unknown): string => {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof PagewarpError) return error.code;
-    throw error;
-  }
-  return 'no error';
-};
 
 /** A sequence as nothing but its tokens, for comparison. */
 interface Modelled {

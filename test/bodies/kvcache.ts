@@ -2,13 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import {
   appendKv,
-  bf16ToNumber,
   type Device,
   type FloatDType,
-  f16ToNumber,
   gatherKv,
-  numberToBf16,
-  numberToF16,
   PagedKvCache,
   type StoredCacheDType,
   Tensor,
@@ -23,6 +19,7 @@ import {
   selectCombinations,
 } from '../support/grid.js';
 import { randomNumbers } from '../support/random.js';
+import { rounding } from '../support/rounding.js';
 
 interface AppendCase {
   rows: number;
@@ -36,12 +33,6 @@ interface AppendCase {
   dtype: FloatDType;
   cache: StoredCacheDType;
 }
-
-const rounding: Record<FloatDType, (x: number) => number> = {
-  f32: Math.fround,
-  f16: (x) => f16ToNumber(numberToF16(x)),
-  bf16: (x) => bf16ToNumber(numberToBf16(x)),
-};
 
 /** What a stored row of one head reads as. */
 function stored(row: number[], cache: StoredCacheDType): number[] {

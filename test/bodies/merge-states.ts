@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import {
-  bf16ToNumber,
-  type Device,
-  type FloatDType,
-  f16ToNumber,
-  mergeStates,
-  numberToBf16,
-  numberToF16,
-  Tensor,
-} from '../../lib/index.js';
+import { type Device, type FloatDType, mergeStates, Tensor } from '../../lib/index.js';
 import type { NamedDevice } from '../support/devices.js';
 import {
   type Combination,
@@ -19,6 +10,7 @@ import {
   selectCombinations,
 } from '../support/grid.js';
 import { randomNumbers } from '../support/random.js';
+import { rounding } from '../support/rounding.js';
 import { expectClose, expectNearlyAsGoodAs } from '../support/tolerance.js';
 
 interface MergeCase {
@@ -29,12 +21,6 @@ interface MergeCase {
   dtype: FloatDType;
   empty: 'none' | 'first' | 'last' | 'all' | 'some';
 }
-
-const rounding: Record<FloatDType, (x: number) => number> = {
-  f32: Math.fround,
-  f16: (x) => f16ToNumber(numberToF16(x)),
-  bf16: (x) => bf16ToNumber(numberToBf16(x)),
-};
 
 const isEmpty = (rule: MergeCase['empty'], part: number, parts: number, state: number): boolean =>
   rule === 'all' ||

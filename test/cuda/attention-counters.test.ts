@@ -4,26 +4,15 @@
  * of keys are differences between a longer and a shorter run, so that what a block does once does not blur them.
  */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { nativePath } from '../../lib/native.js';
 import { bundleLibrary } from '../support/bundle.js';
-import { hasCuda } from '../support/cuda.js';
-import { announceSkip } from '../support/skip.js';
-
-interface Profile {
-  kernel: string;
-  matrixOperations: number;
-  globalLoadSectors: number;
-  globalLoadBytes: number;
-  sharedLoadWavefronts: number;
-  sharedLoadIdeal: number;
-  conflicts: { source: string; text: string }[];
-}
+import { describeCounters, type LaunchProfile, readProfile } from '../support/counters.js';
 
 interface Shape {
   queries: number;
@@ -36,28 +25,24 @@ const heads = 8;
 const kvHeads = 2;
 const batch = 2;
 const program = fileURLToPath(new URL('../support/programs/attention-decode.mjs', import.meta.url));
-const simulated = process.env['PAGEWARP_REAL_GPU'] !== '1';
-if (!simulated) announceSkip('counters of attention: they come from the simulated GPU');
 
-describe.skipIf(!simulated || !hasCuda())('simulated counters of attention', () => {
+describeCounters('attention', () => {
   let bundle = '';
   beforeAll(async () => {
     bundle = await bundleLibrary();
   });
 
-  async function profile(shape: Shape, kv: number): Promise<Profile> {
+  async function profile(shape: Shape, kv: number): Promise<LaunchProfile> {
     const folder = mkdtempSync(join(tmpdir(), 'pagewarp-counters-'));
     const file = join(folder, 'profile.json');
     const parameters = { ...shape, batch, kv, heads, kvHeads, pageSize: 16, split: 'none' };
     await promisify(execFile)(process.execPath, [program, bundle, JSON.stringify(parameters)], {
       env: { ...process.env, GPUSIM_PROFILE: file, PAGEWARP_ADDON_PATH: nativePath() },
     });
-    const launches = (JSON.parse(readFileSync(file, 'utf8')) as Profile[]).filter(({ kernel }) =>
-      /^pw_attention_(f16|bf16)/.test(kernel),
-    );
+    const launches = readProfile(file).filter(({ kernel }) => /^pw_attention_(f16|bf16)/.test(kernel));
     rmSync(folder, { recursive: true });
     expect(launches).toHaveLength(1);
-    return launches[0] as Profile;
+    return launches[0] as LaunchProfile;
   }
 
   it.each<Shape & { rowTile: number }>([

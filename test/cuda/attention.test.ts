@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe } from 'vitest';
 import { attentionEdges } from '../bodies/attention-edges.js';
 import { attentionPlanTests } from '../bodies/attention-plan.js';
 import { quantisedTests } from '../bodies/attention-quantised.js';
@@ -7,12 +6,12 @@ import { cascadeTests } from '../bodies/cascade.js';
 import { kvCacheTests } from '../bodies/kvcache.js';
 import { sequenceHistories, sequenceTests } from '../bodies/kvcache-sequences.js';
 import { mergeStatesTests } from '../bodies/merge-states.js';
-import { cudaDevice, hasCuda } from '../support/cuda.js';
+import { cudaDevice, describeOnGpu } from '../support/cuda.js';
 import { referenceCpu } from '../support/devices.js';
 import { runsFull } from '../support/grid.js';
 import { announceSkip } from '../support/skip.js';
 
-describe.skipIf(!hasCuda())('the KV cache and what attention promises, on the GPU', () => {
+describeOnGpu('the KV cache and what attention promises, on the GPU', () => {
   const device = cudaDevice();
   const devices = [{ name: 'cuda', device }];
   // What a simulator can do in seconds.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Copies, fills and gathers move and round exactly, so the GPU must give what the CPU gives, bit for bit. */
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { Device, type DType, embedding, type FloatDType, gatherRows, PackedMatrix, Tensor } from '../../lib/index.js';
-import { cudaDevice, hasCuda } from '../support/cuda.js';
+import { cudaDevice, describeOnGpu } from '../support/cuda.js';
 import { randomNumbers } from '../support/random.js';
 
 const dtypes = ['f32', 'f16', 'bf16', 'i8', 'u8', 'i32', 'i64'] as const satisfies readonly DType[];
@@ -22,7 +22,7 @@ const views: Record<string, (t: Tensor) => Tensor> = {
   'one element': (t) => t.asStrided([1], [1], 17),
 };
 
-describe.skipIf(!hasCuda())('moving elements on the GPU', () => {
+describeOnGpu('moving elements on the GPU', () => {
   const gpu = cudaDevice();
   const cpu = Device.cpu({ threads: 1 });
 

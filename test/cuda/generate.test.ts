@@ -2,9 +2,9 @@
 // The demo models on the simulated GPU, through the public API: token for token what float64 says, as on the CPU.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { Device, type LanguageModel, load } from '../../lib/index.js';
-import { cudaDevice, hasCuda } from '../support/cuda.js';
+import { cudaDevice, describeOnGpu } from '../support/cuda.js';
 import { temporaryFolder } from '../support/folder.js';
 import { ggufFromFolder } from '../support/hf-to-gguf.js';
 import { type GoldenCase, modelPath } from '../support/models.js';
@@ -30,7 +30,7 @@ async function streamed(model: LanguageModel, prompt: string, maxTokens: number)
   return tokens;
 }
 
-describe.skipIf(!hasCuda())('generating on the GPU', () => {
+describeOnGpu('generating on the GPU', () => {
   const device = cudaDevice();
 
   it('gives the golden tokens of the draft model, streamed, by replayed graphs', async () => {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { Tensor } from '../../lib/index.js';
-import { cudaDevice, hasCuda } from '../support/cuda.js';
+import { cudaDevice, describeOnGpu } from '../support/cuda.js';
 
-describe.skipIf(!hasCuda())('command lists on a GPU', () => {
+describeOnGpu('command lists on a GPU', () => {
   const device = cudaDevice();
 
   it('are captured by the first replay, and launched as one graph from then on', async () => {

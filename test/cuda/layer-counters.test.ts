@@ -1,58 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the layer kernels ask of memory, by the simulator's counters: figures that hold on every GPU. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { type FloatDType, linear, PackedMatrix, rmsNorm, siluMul, Tensor } from '../../lib/index.js';
-import { cudaDevice, hasCuda } from '../support/cuda.js';
-import { announceSkip } from '../support/skip.js';
+import { countLaunches, describeCounters, type LaunchProfile } from '../support/counters.js';
+import { cudaDevice } from '../support/cuda.js';
 
-interface Launch {
-  kernel: string;
-  globalLoadRequests: number;
-  globalLoadSectors: number;
-  globalLoadIdealSectors: number;
-  globalLoadBytes: number;
-  globalStoreSectors: number;
-  globalStoreIdealSectors: number;
-  globalBytesTouched: number;
-  sharedLoadWavefronts: number;
-  sharedLoadIdeal: number;
-  sharedStoreWavefronts: number;
-  sharedStoreIdeal: number;
-  matrixOperations: number;
-}
-
-const simulated = process.env['PAGEWARP_REAL_GPU'] !== '1';
-const usable =
-  hasCuda() && (simulated || !announceSkip('counters of the layer kernels: only the simulated GPU has them'));
-
-describe.skipIf(!usable)('counters of the layer kernels (simulated)', () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'pagewarp-counters-'));
-  process.env['GPUSIM_PROFILE'] = path.join(folder, 'profile.json');
+describeCounters('the layer kernels', () => {
+  const profileOf = countLaunches();
   const device = cudaDevice();
   const stream = device.defaultStream;
-  afterAll(() => {
-    delete process.env['GPUSIM_PROFILE'];
-    rmSync(folder, { recursive: true });
-  });
 
   /** The last launch of a kernel whose name begins like this. */
-  async function lastLaunch(name: string): Promise<Launch> {
+  async function lastLaunch(name: string): Promise<LaunchProfile> {
     await stream.synchronize();
-    const launches: Launch[] = JSON.parse(readFileSync(process.env['GPUSIM_PROFILE'] as string, 'utf8'));
-    return launches.findLast(({ kernel }) => kernel.startsWith(name)) as Launch;
+    return profileOf(name);
   }
 
   /** No sector is touched for less than it could give, and every access of a warp has 512 bytes. */
-  function expectWide(launch: Launch): void {
+  function expectWide(launch: LaunchProfile): void {
     expect(launch.globalLoadSectors).toBe(launch.globalLoadIdealSectors);
     expect(launch.globalStoreSectors).toBe(launch.globalStoreIdealSectors);
     expect(launch.globalLoadBytes).toBe(512 * launch.globalLoadRequests);
   }
 
-  async function multiply(m: number, x: FloatDType, format: FloatDType): Promise<Launch> {
+  async function multiply(m: number, x: FloatDType, format: FloatDType): Promise<LaunchProfile> {
     const [n, k] = [512, 1024];
     using dense = Tensor.zeros(device, [n, k], 'f32');
     using weight = PackedMatrix.fromTensor(stream, dense, format);

@@ -2,10 +2,10 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
-import { hasCuda } from '../support/cuda.js';
+import { expect, it } from 'vitest';
+import { describeOnGpu } from '../support/cuda.js';
 
-describe.skipIf(!hasCuda())('a process with a busy GPU', () => {
+describeOnGpu('a process with a busy GPU', () => {
   // Each program ends by itself with 0; a crash, a hang or an abort does not.
   it.each(['worker-terminate', 'exit-while-busy', 'dispose-races', 'garbage'])('survives %s', async (name) => {
     const program = fileURLToPath(new URL(`../support/programs/${name}.mjs`, import.meta.url));

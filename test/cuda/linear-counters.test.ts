@@ -1,38 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the packed kernel asks of a GPU, by the simulator's counters: exact figures, worked out from the tiles.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { linear, PackedMatrix, Tensor } from '../../lib/index.js';
-import { cudaDevice, hasCuda } from '../support/cuda.js';
-import { announceSkip } from '../support/skip.js';
+import { countLaunches, describeCounters } from '../support/counters.js';
+import { cudaDevice } from '../support/cuda.js';
 
-interface Launch {
-  kernel: string;
-  grid: [number, number, number];
-  globalLoadBytes: number;
-  globalBytesTouched: number;
-  sharedLoadWavefronts: number;
-  sharedLoadIdeal: number;
-  sharedStoreWavefronts: number;
-  sharedStoreIdeal: number;
-  matrixOperations: number;
-  threadByClass: { half: number };
-}
-
-const simulated = process.env['PAGEWARP_REAL_GPU'] !== '1';
-const usable =
-  hasCuda() && (simulated || !announceSkip('counters of the linear kernel: only the simulated GPU has them'));
-
-describe.skipIf(!usable)('counters of linear over q4_0 weights (simulated)', () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'pagewarp-counters-'));
-  process.env['GPUSIM_PROFILE'] = path.join(folder, 'profile.json');
+describeCounters('the linear kernel', () => {
+  const profileOf = countLaunches();
   const device = cudaDevice();
-  afterAll(() => {
-    delete process.env['GPUSIM_PROFILE'];
-    rmSync(folder, { recursive: true });
-  });
 
   /** Counters of one call with f16 activations, and how its work was cut. */
   async function measure(m: number, n: number, k: number) {
@@ -42,8 +17,7 @@ describe.skipIf(!usable)('counters of linear over q4_0 weights (simulated)', () 
     using x = Tensor.zeros(device, [m, k], 'f16');
     using out = linear(stream, { x, weight });
     await out.read();
-    const launches: Launch[] = JSON.parse(readFileSync(process.env['GPUSIM_PROFILE'] as string, 'utf8'));
-    const launch = launches.findLast(({ kernel }) => kernel.startsWith('pw_linear_w4_f16_')) as Launch;
+    const launch = profileOf('pw_linear_w4_f16_');
     const tokens = Number(launch.kernel.split('_').at(-1));
     const rows = tokens < 64 ? 128 : 256;
     const tokenBlocks = Math.ceil(m / tokens);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe } from 'vitest';
 import { linearTests } from '../bodies/linear.js';
-import { cudaDevice, hasCuda } from '../support/cuda.js';
+import { cudaDevice, describeOnGpu } from '../support/cuda.js';
 
-describe.skipIf(!hasCuda())('over dense weights on the GPU', () => {
+describeOnGpu('over dense weights on the GPU', () => {
   const device = cudaDevice();
   linearTests({
     formats: ['f32', 'f16', 'bf16'],

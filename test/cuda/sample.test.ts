@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe } from 'vitest';
 import { Device } from '../../lib/index.js';
 import { type Case, sampleTests } from '../bodies/sample.js';
 import { samplingEdges } from '../bodies/sample-edges.js';
-import { cudaDevice, hasCuda } from '../support/cuda.js';
+import { cudaDevice, describeOnGpu } from '../support/cuda.js';
 import { cpu, cudaJudges } from '../support/judges.js';
 
 /** A few of the filters over small vocabularies and one over a large one: each draw is some million simulated threads. */
@@ -13,7 +12,7 @@ function affordable(cases: Case[]): Case[] {
   return [...small.filter((_, i) => i % 23 === 0), ...large.slice(0, 1)];
 }
 
-describe.skipIf(!hasCuda())('on the GPU', () => {
+describeOnGpu('on the GPU', () => {
   const judges = cudaJudges(cudaDevice());
   sampleTests([cpu({ threads: 2 }), ...judges.devices()], (cases) => judges.select(cases, 'sample', affordable));
   samplingEdges('cuda', () => Device.cuda(0), 100);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { Device, Tensor } from '../../lib/index.js';
-import { cudaDevice, hasCuda } from '../support/cuda.js';
+import { cudaDevice, describeOnGpu } from '../support/cuda.js';
 
-describe.skipIf(!hasCuda())('streams of a GPU', () => {
+describeOnGpu('streams of a GPU', () => {
   const device = cudaDevice();
 
   it('are ordered among each other by events alone', async () => {
@@ -96,7 +96,7 @@ describe.skipIf(!hasCuda())('streams of a GPU', () => {
   });
 });
 
-describe.skipIf(!hasCuda())('the memory of a GPU', () => {
+describeOnGpu('the memory of a GPU', () => {
   it('has a limit that is an error with sizes', async () => {
     using device = Device.cuda(0, { memoryLimit: 1 << 20 });
     using first = Tensor.zeros(device, [200_000], 'f32');
@@ -120,7 +120,7 @@ describe.skipIf(!hasCuda())('the memory of a GPU', () => {
   });
 });
 
-describe.skipIf(!hasCuda())('devices', () => {
+describeOnGpu('devices', () => {
   it('are listed and opened by index', () => {
     const [gpu] = Device.list().filter(({ kind }) => kind === 'cuda');
     expect(gpu).toMatchObject({ index: 0, available: true, reason: null });

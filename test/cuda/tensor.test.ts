@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { type DType, Tensor } from '../../lib/index.js';
-import { cudaDevice, hasCuda } from '../support/cuda.js';
+import { cudaDevice, describeOnGpu } from '../support/cuda.js';
 
-describe.skipIf(!hasCuda())('tensors on the GPU', () => {
+describeOnGpu('tensors on the GPU', () => {
   const device = cudaDevice();
 
   it('keep what is written, in every dtype', async () => {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { Device, type VerifyOptions } from '../../lib/index.js';
 import { call, drawCandidatesTests, guide, inputs, readAll, verifyTreesTests } from '../bodies/verify-trees.js';
 import { isLossless } from '../oracle/verification.js';
-import { hasCuda } from '../support/cuda.js';
+import { describeOnGpu } from '../support/cuda.js';
 import { announceSkip } from '../support/skip.js';
 import { judgeTrees, treeCases } from '../support/treetrials.js';
 
-describe.skipIf(!hasCuda())('on the GPU', () => {
+describeOnGpu('on the GPU', () => {
   verifyTreesTests('cuda', () => Device.cuda(0));
   drawCandidatesTests('cuda', () => Device.cuda(0), 50, 4);
 

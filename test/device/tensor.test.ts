@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, describe, expect, it } from 'vitest';
-import { Device, type DType, PagewarpError, Tensor } from '../../lib/index.js';
+import { Device, type DType, Tensor } from '../../lib/index.js';
+import { codeOf } from '../support/errors.js';
 
 const device = Device.cpu({ threads: 1 });
 afterAll(() => device.dispose());
-
-const codeOf = (action: () => unknown): string => {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof PagewarpError) return error.code;
-    throw error;
-  }
-  return 'no error';
-};
 
 describe('Tensor', () => {
   it.each<[DType, number[]]>([

@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The cases of test/cases/attention.json as tests of any devices. */
 import { describe, expect, it } from 'vitest';
-import {
-  bf16ToNumber,
-  type Device,
-  f16ToNumber,
-  numberToBf16,
-  numberToF16,
-  PagedKvCache,
-  PagewarpError,
-} from '../../lib/index.js';
+import { type Device, PagedKvCache, PagewarpError } from '../../lib/index.js';
 import { AttentionBench, type AttentionCase, type AttentionInputs, makeInputs, subset } from './attention.js';
 import type { NamedDevice } from './devices.js';
 import {
@@ -20,6 +12,7 @@ import {
   runsFull,
   selectCombinations,
 } from './grid.js';
+import { rounding } from './rounding.js';
 import { announceSkip } from './skip.js';
 import { expectNearlyAsGoodAs } from './tolerance.js';
 
@@ -70,12 +63,6 @@ function checkedSequences(inputs: AttentionInputs, most: number): number[] {
   return chosen.sort((a, b) => a - b);
 }
 
-const roundings = {
-  f32: (x: number) => x,
-  f16: (x: number) => f16ToNumber(numberToF16(x)),
-  bf16: (x: number) => bf16ToNumber(numberToBf16(x)),
-};
-
 /** Runs one case on every device and judges it by the tolerance rule. */
 export async function checkAttentionCase(
   parameters: AttentionCase,
@@ -87,7 +74,7 @@ export async function checkAttentionCase(
   using oracle = new AttentionBench(options.reference, subset(inputs, sequences), 'f32');
   const exact = await oracle.run();
   // The least error that any implementation with this output type has.
-  const naive = exact.out.map(roundings[parameters.dtype ?? 'f32']);
+  const naive = exact.out.map(rounding[parameters.dtype ?? 'f32']);
   for (const { name, device } of options.devices) {
     using bench = new AttentionBench(device, inputs);
     const { out, lse } = await bench.run();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a shared test body (test/bodies) runs on: every backend is judged by the same cases against the same reference. */
 import { Device } from '../../lib/index.js';
+import { isSimulated } from './cuda.js';
 import { availableIsas } from './isa.js';
 import { announceSkip } from './skip.js';
 
@@ -45,11 +46,10 @@ export const cpuJudges: Judges = {
  * are not large, and says how many that leaves out.
  */
 export function cudaJudges(device: Device, stride = 1): Judges {
-  const isReal = process.env['PAGEWARP_REAL_GPU'] === '1';
   return {
     devices: () => [{ name: device.name, run: (body) => body(device) }],
     select(cases, what, affordable) {
-      if (isReal) return cases;
+      if (!isSimulated) return cases;
       const usual = (all: typeof cases): typeof cases =>
         all.filter((one) => (one as { large?: boolean }).large !== true).filter((_, i) => i % stride === 0);
       const kept = (affordable ?? usual)(cases);

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Inputs and runs of linear layers, from the parameters of test/cases/linear.json. */
+import { expect } from 'vitest';
+import { type Device, type FloatDType, linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
+import { decodeBlocks, lutLevels, randomBlocks } from '../oracle/ggml-blocks.js';
+import { randomNumbers } from './random.js';
+
+export interface LinearCase {
+  m: number;
+  n: number;
+  k: number;
+  format: MatrixFormat;
+  x?: FloatDType;
+  out?: FloatDType;
+  bias?: boolean;
+  biasType?: FloatDType;
+  residual?: boolean;
+  residualType?: FloatDType;
+  /** Rows of x and out lie apart. */
+  strided?: boolean;
+  /** The matrix is put together from that many pieces. */
+  sources?: number;
+  large?: boolean;
+}
+
+/** Arrays of a case, independent of any device. */
+export interface LinearInputs {
+  blocks: Uint8Array;
+  x: Float32Array;
+  bias: Float32Array | undefined;
+  residual: Float32Array | undefined;
+  /** Of the matrix's columns. */
+  order?: Int32Array;
+}
+
+export const isDense = (format: MatrixFormat): boolean => format === 'f32' || format === 'f16' || format === 'bf16';
+
+export function makeLinearInputs(c: LinearCase, seed: number): LinearInputs {
+  return {
+    blocks: randomBlocks(c.format, c.n, c.k, seed),
+    x: randomNumbers(c.m * c.k, { seed, stream: 2 }),
+    bias: c.bias ? randomNumbers(c.n, { seed, stream: 3 }) : undefined,
+    residual: c.residual ? randomNumbers(c.m * c.n, { seed, stream: 4 }) : undefined,
+  };
+}
+
+/** The weights on the device, from sources of unequal size; dense ones on a GPU from a tensor. */
+export function uploadWeights(device: Device, c: LinearCase, { blocks, order }: LinearInputs): PackedMatrix {
+  const { n, k, format, sources = 1 } = c;
+  if (device.kind === 'cuda' && isDense(format)) {
+    using numbers = Tensor.from(device, decodeBlocks(format, blocks), [n, k], 'f32');
+    return PackedMatrix.fromTensor(device.defaultStream, numbers, format as FloatDType);
+  }
+  const rowBytes = blocks.length / n;
+  const list = [];
+  for (let i = 0, row = 0; i < sources; i++) {
+    const end = i === sources - 1 ? n : row + Math.max(1, Math.floor(n / (sources + 1)));
+    const data = Tensor.from(device, blocks.slice(row * rowBytes, end * rowBytes), undefined, 'u8');
+    list.push({ data, format, columns: k, ...(format === 'lut4' ? { levels: lutLevels } : {}) });
+    row = end;
+  }
+  const matrix = PackedMatrix.fromBlocks(device.defaultStream, list, order ? { order } : {});
+  for (const { data } of list) data.dispose();
+  return matrix;
+}
+
+/** [rows, width] with `gap` columns of NaN behind each row. */
+function spread(values: Float32Array, rows: number, gap: number): number[] {
+  const width = values.length / rows;
+  return Array.from({ length: rows }, (_, row) => [
+    ...values.subarray(row * width, (row + 1) * width),
+    ...new Array<number>(gap).fill(Number.NaN),
+  ]).flat();
+}
+
+/** Runs a case into a poisoned `out`: out [m, n], what lies between its rows, and x as its dtype rounds it. */
+export async function runLinear(
+  device: Device,
+  c: LinearCase,
+  inputs: LinearInputs,
+): Promise<{ out: number[]; gaps: number[]; x: number[] }> {
+  const gap = c.strided ? 5 : 0;
+  using weight = uploadWeights(device, c, inputs);
+  using wide = Tensor.from(device, spread(inputs.x, c.m, gap), [c.m, c.k + gap], c.x ?? 'f32');
+  using outs = Tensor.full(device, [c.m, c.n + gap], c.out ?? 'f32', Number.NaN);
+  using x = wide.slice(1, 0, c.k);
+  using out = outs.slice(1, 0, c.n);
+  const options: Parameters<typeof linear>[1] = { x, weight, out };
+  if (inputs.bias) options.bias = Tensor.from(device, Array.from(inputs.bias), [c.n], c.biasType ?? 'f32');
+  if (inputs.residual) {
+    options.residual = Tensor.from(device, Array.from(inputs.residual), [c.m, c.n], c.residualType ?? 'f32');
+  }
+  linear(device.defaultStream, options);
+  const all = await outs.readNumbers();
+  options.bias?.dispose();
+  options.residual?.dispose();
+  const width = c.n + gap;
+  return {
+    out: all.filter((_, i) => i % width < c.n),
+    gaps: all.filter((_, i) => i % width >= c.n),
+    x: await x.readNumbers(),
+  };
+}
+
+/** A NaN in a row of x makes that row of out NaN, an infinity makes it infinite or NaN; all other rows keep their bits. */
+export async function expectNonFiniteRows(device: Device, given: Omit<LinearCase, 'm'>): Promise<void> {
+  const c = { ...given, m: 19 };
+  const inputs = makeLinearInputs(c, 8);
+  const clean = (await runLinear(device, c, inputs)).out;
+  const bad = new Map([
+    [0, Number.NaN],
+    [7, Number.POSITIVE_INFINITY],
+    [18, Number.NEGATIVE_INFINITY],
+  ]);
+  const x = inputs.x.slice();
+  for (const [row, value] of bad) x[row * c.k + 11 * row] = value;
+  const { out } = await runLinear(device, c, { ...inputs, x });
+  for (let row = 0; row < c.m; row++) {
+    const values = out.slice(row * c.n, (row + 1) * c.n);
+    if (!bad.has(row)) expect(values).toEqual(clean.slice(row * c.n, (row + 1) * c.n));
+    else if (Number.isNaN(bad.get(row))) expect(values.every(Number.isNaN)).toBe(true);
+    else expect(values.some(Number.isFinite)).toBe(false);
+  }
+}
+
+/** Rows `[begin, end)` of the batch alone give the bits that they give within it. */
+export async function expectRowsAlone(
+  device: Device,
+  c: LinearCase,
+  ranges: readonly (readonly [begin: number, end: number])[],
+): Promise<void> {
+  const inputs = makeLinearInputs(c, 7);
+  const { out } = await runLinear(device, c, inputs);
+  for (const [begin, end] of ranges) {
+    const part = { ...inputs, x: inputs.x.slice(begin * c.k, end * c.k) };
+    expect((await runLinear(device, { ...c, m: end - begin }, part)).out).toEqual(out.slice(begin * c.n, end * c.n));
+  }
+}

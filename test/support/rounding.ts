@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+import { bf16ToNumber, type FloatDType, f16ToNumber, numberToBf16, numberToF16 } from '../../lib/index.js';
+
+/** The nearest number of a dtype. */
+export const rounding: Readonly<Record<FloatDType, (x: number) => number>> = {
+  f32: Math.fround,
+  f16: (x) => f16ToNumber(numberToF16(x)),
+  bf16: (x) => bf16ToNumber(numberToBf16(x)),
+};
