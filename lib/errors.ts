@@ -63,6 +63,11 @@ export function unsupported(what: string, supported: string): PagewarpError {
   return new PagewarpError('ERR_UNSUPPORTED', `${what} is not supported; supported: ${supported}`, { what, supported });
 }
 
+/** A file that the system does not give us. */
+export function unreadable(path: string, cause: unknown): PagewarpError {
+  return new PagewarpError('ERR_IO', `${path} cannot be read: ${(cause as Error).message}`, { path }, { cause });
+}
+
 /** Use after dispose. */
 export function disposed(what: string): PagewarpError {
   return new PagewarpError('ERR_DISPOSED', `${what} has been disposed`, { what });

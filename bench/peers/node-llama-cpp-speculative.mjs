@@ -3,17 +3,12 @@
 //   node node-llama-cpp-speculative.mjs target.gguf THREADS CONTEXT draft.gguf
 // it answers { op: 'generate', ids, count, predictor: 'none' | 'draft' | 'lookup', tokens } with greedy tokens and the time.
 import { createInterface } from 'node:readline';
-import { DraftSequenceTokenPredictor, getLlama, InputLookupTokenPredictor, LlamaLogLevel } from 'node-llama-cpp';
+import { DraftSequenceTokenPredictor, InputLookupTokenPredictor } from 'node-llama-cpp';
+import { openLlama } from './llama.mjs';
 
 const [targetPath, threadCount, contextSize, draftPath] = process.argv.slice(2);
 const threads = Number(threadCount);
-const llama = await getLlama({
-  gpu: false,
-  build: 'never',
-  skipDownload: true,
-  logLevel: LlamaLogLevel.error,
-  maxThreads: threads,
-});
+const llama = await openLlama(threads);
 const target = await llama.loadModel({ modelPath: targetPath, gpuLayers: 0 });
 const draft = await llama.loadModel({ modelPath: draftPath, gpuLayers: 0 });
 const contextOptions = { contextSize: Number(contextSize), threads, batchSize: 64 };

@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // node-llama-cpp as a benchmark runner; bench/model/protocol.ts says what it answers.
 import { createInterface } from 'node:readline';
-import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
+import { openLlama } from './llama.mjs';
 
 const [modelPath, threadCount, contextSize] = process.argv.slice(2);
 const threads = Number(threadCount);
 const started = performance.now();
-const llama = await getLlama({
-  gpu: false,
-  build: 'never',
-  skipDownload: true,
-  logLevel: LlamaLogLevel.error,
-  maxThreads: threads,
-});
+const llama = await openLlama(threads);
 const model = await llama.loadModel({ modelPath, gpuLayers: 0 });
 const context = await model.createContext({
   contextSize: Number(contextSize),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from 'node:fs/promises';
-import { PagewarpError } from '../errors.js';
+import { unreadable } from '../errors.js';
 import { perplexity as measure } from '../quant/perplexity.js';
 import { Arguments, deviceOptions, loadOptions, modelOptions, modelPath, UsageError } from './arguments.js';
 import { loadWithProgress, onInterrupt, ProgressBar } from './terminal.js';
@@ -67,11 +67,6 @@ export async function readText(args: Arguments, name: string): Promise<string | 
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw new PagewarpError(
-      'ERR_IO',
-      `${path} cannot be read: ${(error as Error).message}`,
-      { path },
-      { cause: error },
-    );
+    throw unreadable(path, error);
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PagewarpError, unsupported } from '../errors.js';
+import { PagewarpError, unreadable, unsupported } from '../errors.js';
 import { type NativeInt4, native } from '../native.js';
 import type { MatrixFormat } from '../quant/format.js';
 import { PackedMatrix } from '../quant/matrix.js';
@@ -286,12 +286,7 @@ export class HfSource implements ModelSource {
     try {
       text = readFileSync(path, 'utf8');
     } catch (error) {
-      throw new PagewarpError(
-        'ERR_IO',
-        `${path} cannot be read: ${(error as Error).message}`,
-        { path },
-        { cause: error },
-      );
+      throw unreadable(path, error);
     }
     try {
       const json: unknown = JSON.parse(text);
