@@ -5,17 +5,13 @@
 #include <cstring>
 
 #include "check/reporter.h"
+#include "exec/access_counters.h"
 
 namespace gpusim {
 
 using ptx::Space;
 
 namespace {
-
-// A launch hangs when that many polls and that much time went by while nothing in memory changed. What it waits for may
-// come from the host, or from another launch, so that more patience is due while one is under way.
-constexpr uint64_t kPollLimit = 4'000'000, kStallPolls = 50'000;
-constexpr std::chrono::seconds kPatience{10}, kPatienceForOthers{60};
 
 Space windowOf(uint64_t address) {
   if (address - kSharedWindow < kWindowBytes) return Space::Shared;
@@ -278,65 +274,6 @@ bool resolveParam(Context& c, const Instruction& in, const Access& a, Lanes& lan
   return true;
 }
 
-/// Distinct 32-byte sectors and distinct bytes of a request.
-void countGlobal(Context& c, const Access& a, const Lanes& lanes, uint32_t mask) {
-  std::array<uint64_t, 2 * kLanes> sectors;
-  std::array<uint64_t, kLanes> starts;
-  size_t n = 0, k = 0;
-  for (uint32_t m = mask; m; m &= m - 1) {
-    const uint64_t address = lanes.address[lowestLane(m)];
-    starts[k++] = address;
-    sectors[n++] = address >> 5;
-    if ((address + a.bytes - 1) >> 5 != address >> 5) sectors[n++] = (address + a.bytes - 1) >> 5;
-  }
-  std::sort(sectors.begin(), sectors.begin() + n);
-  n = size_t(std::unique(sectors.begin(), sectors.begin() + n) - sectors.begin());
-  std::sort(starts.begin(), starts.begin() + k);
-  k = size_t(std::unique(starts.begin(), starts.begin() + k) - starts.begin());
-  SiteCounters& site = c.worker->sites[c.pc - 1];
-  ++site.requests;
-  site.sectors += n;
-  site.idealSectors += (k * a.bytes + 31) / 32;
-  site.bytes += uint64_t(__builtin_popcount(mask)) * a.bytes;
-  for (size_t i = 0; i < n; ++i) c.worker->touched.insert(sectors[i]);
-}
-
-uint32_t bankPasses(const Lanes& lanes, uint32_t mask, uint32_t bytes, const uint8_t* shared, size_t* distinct) {
-  std::array<uint32_t, kLanes * 4> words;
-  size_t n = 0;
-  for (uint32_t m = mask; m; m &= m - 1) {
-    const uint32_t first = uint32_t(lanes.pointer[lowestLane(m)] - shared) >> 2;
-    const uint32_t last = uint32_t(lanes.pointer[lowestLane(m)] - shared + bytes - 1) >> 2;
-    for (uint32_t w = first; w <= last && n < words.size(); ++w) words[n++] = w;
-  }
-  std::sort(words.begin(), words.begin() + n);
-  n = size_t(std::unique(words.begin(), words.begin() + n) - words.begin());
-  std::array<uint8_t, 32> bank = {};
-  uint8_t most = 0;
-  for (size_t i = 0; i < n; ++i) most = std::max(most, ++bank[words[i] & 31]);
-  if (distinct) *distinct = n;
-  return most;
-}
-
-/// Passes over the 32 four-byte banks. Accesses of 8 and 16 bytes are served in halves and quarters of the warp.
-void countShared(Context& c, const Access& a, const Lanes& lanes, uint32_t mask) {
-  SiteCounters& site = c.worker->sites[c.pc - 1];
-  const uint8_t* shared = c.block->shared.data();
-  size_t distinct = 0;
-  uint32_t passes = bankPasses(lanes, mask, a.bytes, shared, &distinct);
-  if (passes > 1 && a.bytes > 4) {
-    const uint32_t parts = std::min(a.bytes / 4, 4u), width = kLanes / parts;
-    passes = 0;
-    for (uint32_t part = 0; part < parts; ++part) {
-      const uint32_t sub = mask & (((width == 32 ? 0 : 1u << width) - 1) << (part * width));
-      if (sub) passes += bankPasses(lanes, sub, a.bytes, shared, nullptr);
-    }
-  }
-  ++site.requests;
-  site.wavefronts += passes;
-  site.idealWavefronts += (distinct + 31) / 32;
-}
-
 bool resolveSpace(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, Space space,
                   bool generic) {
   bool ok;
@@ -416,55 +353,6 @@ bool resolve(Context& c, const Instruction& in, const Access& a, Lanes& lanes) {
     rest &= ~same;
   }
   return true;
-}
-
-void synchronise(Context& c, const Lanes& lanes, bool acquire, bool release, bool writes) {
-  if (!c.launch->checks.race) return;
-  Block& b = *c.block;
-  LaunchState& l = *c.launch;
-  if (release && l.interleaved) b.fenceTime = ++l.time;
-  for (uint32_t m = c.mask; m; m &= m - 1) {
-    const uint32_t lane = lowestLane(m);
-    const uint64_t address = lanes.address[lane];
-    if (lanes.space[lane] == Space::Local || lanes.space[lane] == Space::Param) continue;
-    b.race.acquire(c.warp->index, address);
-    if (writes) b.race.release(c.warp->index, address);
-    if (lanes.space[lane] == Space::Shared || !l.interleaved) continue;
-    auto it = l.releases.find(address);
-    if (it != l.releases.end()) {
-      b.pendingAcquire = std::max(b.pendingAcquire, it->second);
-      if (acquire) b.acquired = std::max(b.acquired, it->second);
-    }
-    if (writes && b.fenceTime) {
-      uint64_t& t = it != l.releases.end() ? it->second : l.releases[address];
-      t = std::max(t, b.fenceTime);
-    }
-  }
-}
-
-void deviceFence(Context& c) {
-  if (!c.launch->interleaved) return;
-  c.block->fenceTime = ++c.launch->time;
-  c.block->acquired = std::max(c.block->acquired, c.block->pendingAcquire);
-}
-
-void polled(Context& c, const Instruction& in) {
-  ++c.warp->syncOperations;
-  if (++c.polls >= 8 && c.event == Event::None) {
-    c.event = Event::Yield;
-    c.block->polled = true;
-  }
-  Worker& w = *c.worker;
-  if (++w.idlePolls == kStallPolls) {
-    w.idleSince = std::chrono::steady_clock::now();
-    if (c.launch->config->stalled && !c.launch->stalled.exchange(true)) c.launch->config->stalled();
-  }
-  if (w.idlePolls % kPollLimit) return;
-  const bool others = c.launch->device->running > 1;
-  if (std::chrono::steady_clock::now() - w.idleSince < (others ? kPatienceForOthers : kPatience)) return;
-  raise(c, in, ReportKind::Timeout, lowestLane(c.mask ? c.mask : 1),
-        "the launch hangs: " + std::to_string(w.idlePolls) +
-            " polls while nothing in memory changed (waiting for a block that is not resident, or a lost signal)");
 }
 
 }  // namespace gpusim

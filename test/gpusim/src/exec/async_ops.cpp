@@ -7,6 +7,7 @@
 #include "check/reporter.h"
 #include "exec/access.h"
 #include "exec/decoder.h"
+#include "exec/ordering.h"
 
 namespace gpusim {
 

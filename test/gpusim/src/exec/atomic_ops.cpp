@@ -8,6 +8,7 @@
 #include "exec/decoder.h"
 #include "exec/formats.h"
 #include "exec/memory_modifiers.h"
+#include "exec/ordering.h"
 
 namespace gpusim {
 

@@ -4,6 +4,7 @@
 #include "exec/decoder.h"
 #include "exec/fragments.h"
 #include "exec/interpreter.h"
+#include "exec/ordering.h"
 
 namespace gpusim {
 

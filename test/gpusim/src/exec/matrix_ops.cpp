@@ -6,6 +6,7 @@
 #include "exec/decoder.h"
 #include "exec/interpreter.h"
 #include "exec/matrix_multiply.h"
+#include "exec/ordering.h"
 #include "exec/wmma.h"
 
 namespace gpusim {

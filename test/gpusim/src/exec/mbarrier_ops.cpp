@@ -8,6 +8,7 @@
 #include "exec/access.h"
 #include "exec/async_copy.h"
 #include "exec/decoder.h"
+#include "exec/ordering.h"
 
 namespace gpusim {
 

@@ -6,6 +6,7 @@
 #include "exec/access.h"
 #include "exec/decoder.h"
 #include "exec/memory_modifiers.h"
+#include "exec/ordering.h"
 
 namespace gpusim {
 

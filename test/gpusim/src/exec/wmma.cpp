@@ -6,6 +6,7 @@
 
 #include "exec/access.h"
 #include "exec/matrix_multiply.h"
+#include "exec/ordering.h"
 
 namespace gpusim {
 
