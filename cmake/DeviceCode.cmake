@@ -7,6 +7,9 @@
 # <binary dir>/fatbin/ holds, for each module, <name>.fatbin and what ptxas said of its kernels in <name>.log, and
 # manifest.json, which scripts/kernel-budget.mjs reads.
 
+# What a release is compiled for.
+set(PAGEWARP_CUDA_RELEASE_ARCHS 80 86 89 90 100 120)
+
 set(PAGEWARP_FATBIN_DIR "$ENV{PAGEWARP_FATBIN_DIR}" CACHE PATH "Compiled device code to embed instead of running nvcc")
 
 if(UNIX AND NOT APPLE)
@@ -51,14 +54,43 @@ const int kEmbeddedToolkitVersion = ${toolkit_version};
   endif()
 endfunction()
 
+# Resolves PAGEWARP_CUDA_ARCHS. `native` is the lowest architecture, whose PTX every GPU can run, and machine code for the
+# GPUs that this machine has: all six of a release take minutes that whoever builds for one machine need not spend.
+function(pagewarp_cuda_architectures result)
+  if(PAGEWARP_CUDA_ARCHS STREQUAL "all")
+    set(architectures ${PAGEWARP_CUDA_RELEASE_ARCHS})
+  elseif(PAGEWARP_CUDA_ARCHS STREQUAL "native")
+    list(GET PAGEWARP_CUDA_RELEASE_ARCHS 0 architectures)
+    find_program(PAGEWARP_NVIDIA_SMI nvidia-smi)
+    if(PAGEWARP_NVIDIA_SMI)
+      execute_process(COMMAND "${PAGEWARP_NVIDIA_SMI}" --query-gpu=compute_cap --format=csv,noheader
+        OUTPUT_VARIABLE present ERROR_QUIET)
+      string(REGEX MATCHALL "[0-9]+\\.[0-9]+" present "${present}")
+      string(REPLACE "." "" present "${present}")
+      foreach(arch IN LISTS present)
+        if(arch IN_LIST PAGEWARP_CUDA_RELEASE_ARCHS)
+          list(APPEND architectures ${arch})
+        endif()
+      endforeach()
+      list(REMOVE_DUPLICATES architectures)
+      list(SORT architectures COMPARE NATURAL)
+    endif()
+  elseif(PAGEWARP_CUDA_ARCHS MATCHES "^[0-9]+(;[0-9]+)*$")
+    set(architectures ${PAGEWARP_CUDA_ARCHS})
+  else()
+    message(FATAL_ERROR "PAGEWARP_CUDA_ARCHS is '${PAGEWARP_CUDA_ARCHS}': native, all, or numbers such as 80;90")
+  endif()
+  set(${result} ${architectures} PARENT_SCOPE)
+endfunction()
+
 # Adds a step per source that writes <binary dir>/fatbin/<name>.fatbin and its log.
-function(pagewarp_compile_kernels names)
+function(pagewarp_compile_kernels names architectures)
   # Machine code for every architecture, PTX of the lowest (drivers and simulators that compile for themselves) and of
   # the newest (GPUs that came after this release).
-  list(GET PAGEWARP_CUDA_ARCHS 0 lowest)
-  list(GET PAGEWARP_CUDA_ARCHS -1 newest)
+  list(GET architectures 0 lowest)
+  list(GET architectures -1 newest)
   set(gencode)
-  foreach(arch IN LISTS PAGEWARP_CUDA_ARCHS)
+  foreach(arch IN LISTS architectures)
     list(APPEND gencode -gencode "arch=compute_${arch},code=sm_${arch}")
   endforeach()
   set(ptx ${lowest} ${newest})
@@ -73,7 +105,7 @@ function(pagewarp_compile_kernels names)
     set(source "${CMAKE_CURRENT_SOURCE_DIR}/cuda/${name}.cu")
     add_custom_command(OUTPUT "${fatbin}" BYPRODUCTS "${fatbin}.log"
       COMMAND ${CMAKE_COMMAND} "-DOUTPUT=${fatbin}" -P "${script}" --
-        ${PAGEWARP_NVCC} -fatbin -m64 -O3 -std=c++17 ${gencode} --compress-mode=none -lineinfo -Xptxas -v
+        ${PAGEWARP_NVCC} -fatbin -m64 -O3 -std=c++17 ${gencode} --compress-mode=size -lineinfo -Xptxas -v
         -I "${CMAKE_CURRENT_SOURCE_DIR}/cuda" -I "${CMAKE_CURRENT_SOURCE_DIR}/csrc/include"
         -MD -MF "${fatbin}.d" -o "${fatbin}" "${source}"
       DEPENDS "${source}" "${script}" DEPFILE "${fatbin}.d" COMMENT "nvcc cuda/${name}.cu" VERBATIM)
@@ -128,11 +160,12 @@ function(pagewarp_embed_device_code target)
     set(folder "${PAGEWARP_FATBIN_DIR}")
   else()
     pagewarp_toolkit_version(toolkit_version)
-    list(JOIN PAGEWARP_CUDA_ARCHS ", " architectures)
+    pagewarp_cuda_architectures(architectures)
+    list(JOIN architectures ", " architecture_list)
     list(JOIN names "\", \"" modules)
     file(WRITE "${folder}/manifest.json"
-      "{\"toolkit\": ${toolkit_version}, \"architectures\": [${architectures}], \"modules\": [\"${modules}\"]}\n")
-    pagewarp_compile_kernels("${names}")
+      "{\"toolkit\": ${toolkit_version}, \"architectures\": [${architecture_list}], \"modules\": [\"${modules}\"]}\n")
+    pagewarp_compile_kernels("${names}" "${architectures}")
   endif()
   pagewarp_embed_fatbins(${target} "${folder}" "${names}" ${toolkit_version})
 endfunction()

@@ -10,8 +10,8 @@ import { parseArgs } from 'node:util';
 
 const root = path.resolve(import.meta.dirname, '..');
 const defaults = { registers: 255, spillBytes: 0, sharedBytes: 48 * 1024 };
-/** What a release is compiled for: PAGEWARP_CUDA_ARCHS of CMakeLists.txt. */
-const released = /PAGEWARP_CUDA_ARCHS "([\d;]+)"/.exec(readFileSync(path.join(root, 'CMakeLists.txt'), 'utf8'))[1];
+const deviceCode = readFileSync(path.join(root, 'cmake', 'DeviceCode.cmake'), 'utf8');
+const released = /PAGEWARP_CUDA_RELEASE_ARCHS ([\d ]+)\)/.exec(deviceCode)[1].split(' ').join(';');
 
 const { values: options } = parseArgs({ options: { list: { type: 'boolean' }, folder: { type: 'string' } } });
 const build = path.join(root, 'build', 'cmake', `${process.platform}-${process.arch}-Release`, 'fatbin');

@@ -11,6 +11,7 @@ import path from 'node:path';
 const root = path.resolve(import.meta.dirname, '..');
 const prefix = path.resolve(process.execPath, '..', '..');
 const env = { ...process.env };
+env.PAGEWARP_CMAKE_ARGS = `-DPAGEWARP_CUDA_ARCHS=all ${env.PAGEWARP_CMAKE_ARGS ?? ''}`;
 const args = ['--napi', '--strip', '--target', process.versions.node];
 const nodedir = env.npm_config_nodedir ?? prefix;
 if (existsSync(path.join(nodedir, 'include', 'node', 'node_api.h'))) env.npm_config_nodedir = nodedir;

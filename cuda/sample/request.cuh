@@ -23,19 +23,13 @@ struct Request {
 /// The filters and penalties of another parameter row, everything else unchanged.
 __device__ inline void setParameters(Request& request, const float* p, int vocabulary) {
   request.temperature = p[PW_TEMPERATURE];
-  const float topK = p[PW_TOP_K];
-  request.topK = topK >= 1.0f && topK < static_cast<float>(vocabulary) ? static_cast<int>(topK) : 0;
+  request.topK = pw_sampling_top_k(p, vocabulary);
   request.topP = p[PW_TOP_P];
   request.minP = p[PW_MIN_P];
   request.repetition = p[PW_REPETITION_PENALTY];
   request.presence = p[PW_PRESENCE_PENALTY];
   request.frequency = p[PW_FREQUENCY_PENALTY];
-  const auto within = [](float x, float least, float most) { return x >= least && x <= most; };  // false for NaN
-  constexpr float kLargest = 3.402823466e38f;
-  request.valid = request.valid && within(request.temperature, 0.0f, kLargest) && topK >= 0.0f &&
-                  within(request.topP, 0.0f, 1.0f) && within(request.minP, 0.0f, 1.0f) && request.repetition > 0.0f &&
-                  within(request.repetition, 0.0f, kLargest) && within(request.presence, -kLargest, kLargest) &&
-                  within(request.frequency, -kLargest, kLargest);
+  request.valid = request.valid && pw_sampling_is_valid(p);
 }
 
 __device__ inline Request loadRequest(const pw_gpu_sampling& s, int index, int vocabulary) {

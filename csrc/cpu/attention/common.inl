@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "cpu/attention/attention.h"
-#include "cpu/linear/unroll.h"
 #include "cpu/rows.h"
+#include "cpu/simd/unroll.h"
 #include "cpu/simd/vec.h"
 
 #if defined(_MSC_VER)

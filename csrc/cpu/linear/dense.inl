@@ -7,7 +7,7 @@
 #pragma once
 #include "cpu/context.h"
 #include "cpu/linear/epilogue.inl"
-#include "cpu/linear/unroll.h"
+#include "cpu/simd/unroll.h"
 #include "plan/linear.h"
 
 namespace pw::cpu::PW_ISA {

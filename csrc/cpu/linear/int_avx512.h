@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "cpu/linear/activations.h"
-#include "cpu/linear/unroll.h"
+#include "cpu/simd/unroll.h"
 #include "cpu/simd/vec.h"
 
 namespace pw::cpu::PW_ISA {

@@ -17,7 +17,7 @@
 #include "cpu/linear/activations.inl"
 #include "cpu/linear/epilogue.inl"
 #include "cpu/linear/formats.inl"
-#include "cpu/linear/unroll.h"
+#include "cpu/simd/unroll.h"
 #include "plan/linear.h"
 
 namespace pw::cpu::PW_ISA {

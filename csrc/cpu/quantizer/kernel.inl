@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Sums of outer products, in tiles of 4 x 32 elements that stay in registers while the rows go by. Each element
 /// is summed over the rows in ascending order, whatever the threads are.
-#include "cpu/linear/unroll.h"
 #include "cpu/quantizer/gram.h"
+#include "cpu/simd/unroll.h"
 #include "cpu/simd/vec.h"
 
 namespace pw::cpu::PW_ISA {

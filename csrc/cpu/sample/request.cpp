@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <string>
 
 #include "cpu/rows.h"
@@ -58,20 +57,13 @@ void writeInteger(const pw_tensor& vector, int64_t i, int64_t value) {
 Request withParameters(Request request, const pw_tensor& parameters, int64_t index, int64_t vocabulary) {
   const auto* p = static_cast<const float*>(rowPointer(parameters, index));
   request.temperature = p[PW_TEMPERATURE];
-  const float topK = p[PW_TOP_K];
-  request.topK = topK >= 1.0f && topK < static_cast<float>(vocabulary) ? static_cast<int64_t>(topK) : 0;
+  request.topK = pw_sampling_top_k(p, vocabulary);
   request.topP = p[PW_TOP_P];
   request.minP = p[PW_MIN_P];
   request.repetitionPenalty = p[PW_REPETITION_PENALTY];
   request.presencePenalty = p[PW_PRESENCE_PENALTY];
   request.frequencyPenalty = p[PW_FREQUENCY_PENALTY];
-  const auto within = [](float x, float least, float most) { return x >= least && x <= most; };  // false for NaN
-  constexpr float kLargest = std::numeric_limits<float>::max();
-  request.valid = request.valid && within(request.temperature, 0.0f, kLargest) && topK >= 0.0f &&
-                  within(request.topP, 0.0f, 1.0f) && within(request.minP, 0.0f, 1.0f) &&
-                  request.repetitionPenalty > 0.0f && within(request.repetitionPenalty, 0.0f, kLargest) &&
-                  within(request.presencePenalty, -kLargest, kLargest) &&
-                  within(request.frequencyPenalty, -kLargest, kLargest);
+  request.valid = request.valid && pw_sampling_is_valid(p);
   return request;
 }
 

@@ -35,6 +35,24 @@ typedef enum pw_sampling_field {
   PW_SAMPLING_FIELDS = 8,     ///< row length; the last column is reserved
 } pw_sampling_field;
 
+/// Is x in [least, most]? False for NaN.
+PW_HOST_DEVICE static inline int pw_is_within(float x, float least, float most) { return x >= least && x <= most; }
+
+/// Does a request's row of parameters keep to the ranges of pw_sampling_field?
+PW_HOST_DEVICE static inline int pw_sampling_is_valid(const float* p) {
+  const float largest = 3.402823466e38f;
+  return pw_is_within(p[PW_TEMPERATURE], 0.0f, largest) && p[PW_TOP_K] >= 0.0f &&
+         pw_is_within(p[PW_TOP_P], 0.0f, 1.0f) && pw_is_within(p[PW_MIN_P], 0.0f, 1.0f) &&
+         p[PW_REPETITION_PENALTY] > 0.0f && pw_is_within(p[PW_REPETITION_PENALTY], 0.0f, largest) &&
+         pw_is_within(p[PW_PRESENCE_PENALTY], -largest, largest) &&
+         pw_is_within(p[PW_FREQUENCY_PENALTY], -largest, largest);
+}
+
+/// Tokens that top-k keeps of a vocabulary; 0: all of them.
+PW_HOST_DEVICE static inline int32_t pw_sampling_top_k(const float* p, int64_t vocabulary) {
+  return p[PW_TOP_K] >= 1.0f && p[PW_TOP_K] < (float)vocabulary ? (int32_t)p[PW_TOP_K] : 0;
+}
+
 /// What a random number is for: the `stream` argument of pw_philox, so that no two uses share a number. The draft
 /// model's own draws use PW_DRAW_SAMPLE; they never meet the coins that judge them.
 typedef enum pw_draw {
