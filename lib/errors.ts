@@ -98,6 +98,11 @@ export function checkInstance<T>(
   if (!type[Symbol.hasInstance](value)) throw invalidArgument(name, value, `a ${type.name} of this copy of pagewarp`);
 }
 
+/** `value` is an object, as options are. Guards what callers without types leave out. */
+export function checkObject(name: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null) throw invalidArgument(name, value, 'an object');
+}
+
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;

@@ -57,4 +57,8 @@ class Tensor final : public RefCounted {
   pw_tensor view_;
 };
 
+/// May two views with contiguous last dimensions have an element in common? Exact for rows of equal stride, such as
+/// columns of one matrix side by side; otherwise views whose address ranges meet are taken to overlap.
+bool mayOverlap(const pw_tensor& a, const pw_tensor& b);
+
 }  // namespace pw

@@ -6,6 +6,11 @@
 namespace pw::node {
 namespace {
 
+/// Rows of x are read for several rows of the result, in any order.
+void requireApart(const pw_tensor& x, const pw_tensor& out) {
+  if (mayOverlap(x, out)) throw Error(PW_INVALID_ARGUMENT, "out shares memory with x, but must be other memory than x");
+}
+
 /// linear(stream, x, weight, bias | null, residual | null, out)
 Napi::Value linear(const Napi::CallbackInfo& info) {
   Call call(info);
@@ -15,6 +20,7 @@ Napi::Value linear(const Napi::CallbackInfo& info) {
   a.bias = call.optionalTensor(3);
   a.residual = call.optionalTensor(4);
   a.out = call.tensor(5);
+  requireApart(a.x, a.out);
   return call.enqueue("linear", [a](Executor& executor) { executor.linear(a); });
 }
 
@@ -35,6 +41,7 @@ Napi::Value gatherRows(const Napi::CallbackInfo& info) {
   a.x = call.tensor(1);
   a.indices = call.tensor(2);
   a.out = call.tensor(3);
+  requireApart(a.x, a.out);
   return call.enqueue("gatherRows", [a](Executor& executor) { executor.gatherRows(a); });
 }
 

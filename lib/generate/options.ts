@@ -77,7 +77,7 @@ export interface ResolvedOptions {
 }
 
 /** Longest draft that one step verifies. */
-export const longestDraft = 64;
+const longestDraft = 64;
 
 /**
  * Checks the options and fills in what was left out.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { disposed, invalidArgument } from '../errors.js';
+import { checkObject, disposed, invalidArgument } from '../errors.js';
 import { native } from '../native.js';
 import type { Device } from '../tensor/device.js';
 import type { Stream } from '../tensor/stream.js';
@@ -59,6 +59,7 @@ export class PagedKvCache implements Disposable {
 
   /** @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_UNSUPPORTED (a dtype that no backend stores yet), ERR_OUT_OF_MEMORY */
   constructor(device: Device, options: PagedKvCacheOptions) {
+    checkObject('options', options);
     const { layers, kvHeads, headDim, pageSize = 16, pages, dtype = 'f16', layout = 'HND' } = options;
     for (const [name, value] of Object.entries({ layers, kvHeads, headDim, pageSize, pages })) {
       if (!Number.isInteger(value) || value < 1) throw invalidArgument(name, value, 'a positive integer');

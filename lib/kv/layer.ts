@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, shapeMismatch, unsupported } from '../errors.js';
+import { checkInstance, checkObject, invalidArgument, shapeMismatch, unsupported } from '../errors.js';
 import type { NativeKvLayer } from '../native.js';
 import type { DType } from '../tensor/dtype.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { Tensor } from '../tensor/tensor.js';
 
 /** How a cache stores keys and values. `i8` has one f32 scale per token and kv head. */
 export type CacheDType = 'f32' | 'f16' | 'bf16' | 'i8' | 'fp8e4m3' | 'fp8e5m2' | 'i4';
@@ -35,7 +35,10 @@ export interface KvLayer {
 
 /** @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT */
 export function checkKvLayer(layer: KvLayer): void {
+  checkObject('kv', layer);
   const { k, v, kScale, vScale } = layer;
+  checkInstance('k pool', k, Tensor);
+  checkInstance('v pool', v, Tensor);
   if (k.rank !== 4) throw shapeMismatch('k', k.shape, ['pages', 'pageSize', 'kvHeads', 'headDim'], 'a pool of pages');
   if (v.rank !== 4 || v.shape.some((n, d) => n !== k.shape[d])) {
     throw shapeMismatch('v', v.shape, k.shape, 'the pools of keys and values have one shape');

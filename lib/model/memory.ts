@@ -21,7 +21,7 @@ export interface CacheShape {
 }
 
 /** Bytes of keys and values of one token in all layers. */
-export function cacheBytesPerToken(config: LlamaConfig, dtype: StoredCacheDType): number {
+function cacheBytesPerToken(config: LlamaConfig, dtype: StoredCacheDType): number {
   const perHead = { f32: 4, f16: 2, bf16: 2, i8: 1 }[dtype] * config.headDim + (dtype === 'i8' ? 4 : 0);
   return 2 * config.layers * config.kvHeads * perHead;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { shapeMismatch } from '../errors.js';
+import { checkObject, shapeMismatch } from '../errors.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
@@ -38,6 +38,7 @@ export function geluMul(stream: Stream, options: GatedOptions): Tensor<FloatDTyp
 }
 
 function gated(stream: Stream, options: GatedOptions, activation: number): Tensor<FloatDType> {
+  checkObject('options', options);
   if (!options.fused) return gatedPair(stream, options.gate, options.up, options.out, activation);
   const { fused } = options;
   checkFloat('fused', fused, stream);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, PagewarpError } from '../errors.js';
+import { checkObject, invalidArgument, PagewarpError } from '../errors.js';
 import { nativeKvLayer } from '../kv/layer.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
@@ -46,6 +46,7 @@ export function attention(
   stream: Stream,
   options: AttentionOptions,
 ): { out: Tensor<FloatDType>; lse: Tensor<'f32'> | undefined } {
+  checkObject('options', options);
   const { q, plan, softCap = 0, alibiSlopes, sinks, workspace } = options;
   const layer = resolveKvLayer(options, stream);
   checkPlan(plan, options, layer.k, q);
@@ -102,6 +103,7 @@ export function mergeStates(
   stream: Stream,
   options: MergeStatesOptions,
 ): { out: Tensor<FloatDType>; lse: Tensor<'f32'> | undefined } {
+  checkObject('options', options);
   const { outs, lses } = options;
   checkFloat('outs', outs, stream);
   checkShape('outs', outs, ['parts', 'rows', 'heads', 'headDim'], 'partial results stacked along the first dimension');

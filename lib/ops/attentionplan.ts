@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, PagewarpError, shapeMismatch } from '../errors.js';
+import { checkObject, invalidArgument, PagewarpError, shapeMismatch } from '../errors.js';
 import type { CacheBatch, PageTable } from '../kv/batch.js';
 import { type NativeAttentionPlan, type NativePlanInputs, native } from '../native.js';
 import type { Device } from '../tensor/device.js';
@@ -133,6 +133,9 @@ function pageTableOf(options: AttentionPlanOptions): PageTable {
 }
 
 function planInputs(options: AttentionPlanOptions): NativePlanInputs {
+  checkObject('options', options);
+  if ('batch' in options) checkObject('batch', options.batch);
+  else checkObject('pageTable', options.pageTable);
   const { heads, mask = 'causal', window, sinkTokens = 0, segments = [], sharedPrefix = [], split = 'auto' } = options;
   if ('batch' in options) options.batch.requireFresh();
   const table = pageTableOf(options);

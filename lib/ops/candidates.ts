@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { invalidArgument, unsupported } from '../errors.js';
+import { checkObject, invalidArgument, unsupported } from '../errors.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
@@ -51,6 +51,7 @@ const kinds = { top: 0, independent: 1, distinct: 2 } as const;
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */
 export function drawCandidates(stream: Stream, options: CandidateOptions): CandidateResult {
+  checkObject('options', options);
   const { logits, count, kind, branches, keys = false } = options;
   if (!Object.hasOwn(kinds, kind)) throw invalidArgument('kind', kind, "'top', 'independent' or 'distinct'");
   checkNumber('count', count, 'an integer from 1 to 64', (n) => Number.isInteger(n) && n >= 1 && n <= 64);

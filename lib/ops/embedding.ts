@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { checkObject } from '../errors.js';
 import { native } from '../native.js';
 import type { PackedMatrix } from '../quant/matrix.js';
 import { type DType, dtypes, type FloatDType } from '../tensor/dtype.js';
@@ -24,6 +25,7 @@ export interface EmbeddingOptions {
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */
 export function embedding(stream: Stream, options: EmbeddingOptions): Tensor<FloatDType> {
+  checkObject('options', options);
   const { ids, weight } = options;
   checkMatrix('weight', weight, stream);
   checkTensor('ids', ids, stream, ['i32']);
@@ -55,6 +57,7 @@ export interface GatherRowsOptions<D extends DType> {
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */
 export function gatherRows<D extends DType>(stream: Stream, options: GatherRowsOptions<D>): Tensor<D> {
+  checkObject('options', options);
   const { x, indices } = options;
   checkTensor('x', x, stream, dtypes);
   checkContiguousRows('x', x);

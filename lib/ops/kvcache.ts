@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { checkObject } from '../errors.js';
 import type { PagedKvCache } from '../kv/cache.js';
 import { checkKvLayer, type KvLayer, nativeKvLayer } from '../kv/layer.js';
 import { native } from '../native.js';
@@ -12,8 +13,9 @@ export type KvSource = { cache: PagedKvCache; layer: number } | { kv: KvLayer };
 
 /** The layer that `source` names, checked, on the stream's device. */
 export function resolveKvLayer(source: KvSource, stream: Stream): KvLayer {
+  if ('kv' in source) checkKvLayer(source.kv);
+  else checkObject('cache', source.cache);
   const layer = 'kv' in source ? source.kv : source.cache.layer(source.layer);
-  if ('kv' in source) checkKvLayer(layer);
   checkTensor('k pool', layer.k, stream, ['f32', 'f16', 'bf16', 'i8']);
   checkTensor('v pool', layer.v, stream, ['f32', 'f16', 'bf16', 'i8']);
   return layer;
@@ -50,6 +52,7 @@ export function gatherKv(stream: Stream, options: KvRowsOptions): void {
 }
 
 function checkRows(stream: Stream, options: KvRowsOptions): KvLayer {
+  checkObject('options', options);
   const layer = resolveKvLayer(options, stream);
   const { k, v, slots } = options;
   checkFloat('k', k, stream);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { PagewarpError, shapeMismatch } from '../errors.js';
+import { checkObject, shapeMismatch } from '../errors.js';
 import { native } from '../native.js';
 import type { PackedMatrix } from '../quant/matrix.js';
 import type { FloatDType } from '../tensor/dtype.js';
@@ -38,6 +38,7 @@ export interface LinearOptions {
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */
 export function linear(stream: Stream, options: LinearOptions): Tensor<FloatDType> {
+  checkObject('options', options);
   const { x, weight, bias, residual } = options;
   checkMatrix('weight', weight, stream);
   const [n, k] = weight.shape;
@@ -57,11 +58,6 @@ export function linear(stream: Stream, options: LinearOptions): Tensor<FloatDTyp
     if (!tensor) continue;
     checkFloat(name, tensor, stream);
     checkShape(name, tensor, shape, 'it has a row of output features for each row of x');
-  }
-  if (options.out === x) {
-    throw new PagewarpError('ERR_INVALID_ARGUMENT', 'out is x itself, but must be other memory than x', {
-      name: 'out',
-    });
   }
   const out = options.out ?? Tensor.empty(stream.device, shape, x.dtype);
   native().linear(stream.native, x.native, weight.native, bias?.native ?? null, residual?.native ?? null, out.native);

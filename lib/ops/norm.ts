@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { shapeMismatch } from '../errors.js';
+import { checkObject, shapeMismatch } from '../errors.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
@@ -26,6 +26,7 @@ export interface RmsNormOptions {
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */
 export function rmsNorm(stream: Stream, options: RmsNormOptions): Tensor<FloatDType> {
+  checkObject('options', options);
   const { x, weight, eps, residual } = options;
   checkFloat('x', x, stream);
   if (x.rank > 4) throw shapeMismatch('x', x.shape, ['...', 'dim'], 'rmsNorm takes 1 to 4 dimensions');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, shapeMismatch } from '../errors.js';
+import { checkObject, invalidArgument, shapeMismatch } from '../errors.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
@@ -24,6 +24,7 @@ export interface RopeTableOptions {
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */
 export function ropeTable(stream: Stream, options: RopeTableOptions): Tensor<'f32'> {
+  checkObject('options', options);
   const { positions, frequencies, magnitude = 1 } = options;
   checkTensor('positions', positions, stream, ['i32', 'i64']);
   checkShape('positions', positions, ['rows'], 'one position per row');
@@ -75,6 +76,7 @@ export function rope(
   stream: Stream,
   options: RopeOptions,
 ): { q: Tensor<FloatDType>; k: Tensor<FloatDType> | undefined } {
+  checkObject('options', options);
   const { q, k, table, pairing } = options;
   const qOut = options.qOut ?? q;
   const kOut = options.kOut ?? k;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, shapeMismatch } from '../errors.js';
+import { checkObject, invalidArgument, shapeMismatch } from '../errors.js';
 import type { Device } from '../tensor/device.js';
 import { Tensor } from '../tensor/tensor.js';
 import { checkNumber } from './check.js';
@@ -58,6 +58,7 @@ export interface RopeFrequencies {
  * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH
  */
 export function ropeFrequencies(options: RopeFrequencyOptions): RopeFrequencies {
+  checkObject('options', options);
   const { rotaryDim, theta, scaling = { type: 'none' } } = options;
   checkNumber('rotaryDim', rotaryDim, 'an even integer above 0', (n) => Number.isInteger(n) && n > 0 && n % 2 === 0);
   checkNumber('theta', theta, 'a number above 1', (n) => n > 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument } from '../errors.js';
+import { checkObject, invalidArgument } from '../errors.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
@@ -39,6 +39,7 @@ export interface SampleResult {
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */
 export function sample(stream: Stream, options: SampleOptions): SampleResult {
+  checkObject('options', options);
   const { logits, logprobs: wanted } = options;
   checkLogits('logits', logits, stream);
   const rows = logits.shape[0] as number;
@@ -80,6 +81,7 @@ export interface ArgmaxOptions {
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */
 export function argmax(stream: Stream, options: ArgmaxOptions): Tensor<'i32' | 'i64'> {
+  checkObject('options', options);
   const { logits } = options;
   checkLogits('logits', logits, stream);
   const rows = logits.shape[0] as number;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { invalidArgument, shapeMismatch, unsupported } from '../errors.js';
+import { checkObject, invalidArgument, shapeMismatch, unsupported } from '../errors.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
@@ -125,6 +125,7 @@ export interface VerifyResult {
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */
 export function verify(stream: Stream, options: VerifyOptions): VerifyResult {
+  checkObject('options', options);
   const { targetLogits, draftTokens, draftLengths, parents, draft = { kind: 'deterministic' } } = options;
   const rule = resolveRule(options.rule ?? 'rejection');
   checkTensor('draftTokens', draftTokens, stream, ['i32']);

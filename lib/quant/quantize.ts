@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { invalidArgument, unsupported } from '../errors.js';
+import { checkObject, invalidArgument, unsupported } from '../errors.js';
 import { HfSource } from '../model/hf.js';
 import { load, openModel } from '../model/load.js';
 import type { LanguageModel } from '../model/model.js';
@@ -123,6 +123,7 @@ async function evaluate(
 }
 
 function checkOptions(input: string, output: string, options: QuantizeOptions): void {
+  checkObject('options', options);
   const { type, method = 'rtn', calibration, embedding = 'q8_0' } = options;
   if (typeof output !== 'string' || output === '') throw invalidArgument('output', output, 'a path');
   if (resolve(input) === resolve(output)) throw invalidArgument('output', output, 'another path than the input');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument } from '../errors.js';
+import { checkObject, invalidArgument } from '../errors.js';
 import { drawCandidates } from '../ops/candidates.js';
 import { checkNumber } from '../ops/check.js';
 import type { Draft, Drafter, DraftTarget } from './drafter.js';
@@ -27,6 +27,7 @@ export interface SelfSpeculationOptions {
  * @throws PagewarpError ERR_INVALID_ARGUMENT; when a generation begins also for layers that the model does not have
  */
 export function selfSpeculation(options: SelfSpeculationOptions): Drafter {
+  checkObject('options', options);
   const { exitLayer, skipLayers = [], window, sinkTokens = 4, maxDraft = 4, confidence = 0 } = options;
   const integer = (name: string, value: number | undefined, least: number, most: number): void => {
     if (value === undefined) return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Shapes and growth of token trees. */
-import { invalidArgument } from '../errors.js';
+import { checkObject, invalidArgument } from '../errors.js';
 import { checkNumber } from '../ops/check.js';
 import { depthsOf } from '../ops/treemask.js';
 import type { Draft } from './drafter.js';
@@ -57,6 +57,7 @@ export interface OptimalTreeOptions {
  * @throws PagewarpError ERR_INVALID_ARGUMENT
  */
 export function optimalTree(acceptance: readonly number[], options: OptimalTreeOptions): TreeShape {
+  checkObject('options', options);
   const { nodes, depth = Number.POSITIVE_INFINITY, cost } = options;
   checkNumber('nodes', nodes, 'an integer from 1 to 1024', (n) => Number.isInteger(n) && n >= 1 && n <= 1024);
   for (const [rank, chance] of acceptance.entries()) {

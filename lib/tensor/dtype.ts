@@ -22,18 +22,17 @@ export type AnyTypedArray = TypedArrays[DType];
 interface DTypeInfo {
   /** pw_dtype */
   readonly code: number;
-  readonly bytes: number;
   readonly array: new (buffer: ArrayBuffer) => AnyTypedArray;
 }
 
 const table: Record<DType, DTypeInfo> = {
-  f32: { code: 0, bytes: 4, array: Float32Array },
-  f16: { code: 1, bytes: 2, array: Uint16Array },
-  bf16: { code: 2, bytes: 2, array: Uint16Array },
-  i8: { code: 3, bytes: 1, array: Int8Array },
-  u8: { code: 4, bytes: 1, array: Uint8Array },
-  i32: { code: 5, bytes: 4, array: Int32Array },
-  i64: { code: 6, bytes: 8, array: BigInt64Array },
+  f32: { code: 0, array: Float32Array },
+  f16: { code: 1, array: Uint16Array },
+  bf16: { code: 2, array: Uint16Array },
+  i8: { code: 3, array: Int8Array },
+  u8: { code: 4, array: Uint8Array },
+  i32: { code: 5, array: Int32Array },
+  i64: { code: 6, array: BigInt64Array },
 };
 
 /** All dtypes, in the order of their native codes. */
@@ -42,11 +41,6 @@ export const dtypes: readonly DType[] = Object.keys(table) as DType[];
 /** The native code of a dtype. @throws PagewarpError ERR_INVALID_ARGUMENT */
 export function dtypeCode(dtype: DType): number {
   return info(dtype).code;
-}
-
-/** Bytes of one element. @throws PagewarpError ERR_INVALID_ARGUMENT */
-export function dtypeBytes(dtype: DType): number {
-  return info(dtype).bytes;
 }
 
 /** A typed array of the dtype over a buffer. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createContext, Script } from 'node:vm';
 import { Template } from '@huggingface/jinja';
 import { invalidArgument, PagewarpError } from '../errors.js';
 import type { Tokenizer } from './tokenizer.js';
@@ -48,10 +49,19 @@ export function requireTemplate(tokenizer: Tokenizer): string {
   );
 }
 
-/** Renders a Jinja template. @throws PagewarpError ERR_INVALID_TEMPLATE */
+/** Longest time that a template may take, in milliseconds; real ones take about one. */
+const renderLimit = 2000;
+const renderScript = new Script('render()');
+
+/**
+ * Renders a Jinja template. It comes with a model file, which may be anybody's, and holds the event loop while it runs: one
+ * that loops for longer than two seconds is stopped.
+ * @throws PagewarpError ERR_INVALID_TEMPLATE
+ */
 export function renderTemplate(source: string, variables: Record<string, unknown>): string {
   try {
-    return new Template(source).render(variables);
+    const context = createContext({ render: () => new Template(source).render(variables) });
+    return renderScript.runInContext(context, { timeout: renderLimit }) as string;
   } catch (error) {
     throw new PagewarpError(
       'ERR_INVALID_TEMPLATE',

@@ -2,17 +2,27 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import {
   type AttentionPlan,
+  appendKv,
   argmax,
+  attention,
   Device,
+  drawCandidates,
   Event,
   embedding,
+  gatherKv,
   gatherRows,
+  geluMul,
   linear,
+  mergeStates,
   PackedMatrix,
   PagedKvCache,
   PagewarpError,
+  planAttention,
   rmsNorm,
+  rope,
+  ropeTable,
   sample,
+  siluMul,
   Tensor,
   verify,
 } from '../../lib/index.js';
@@ -71,6 +81,30 @@ describe('arguments of the wrong type', () => {
     const weight = Tensor.zeros(device, [8], 'f32');
     const matrix = PackedMatrix.fromTensor(stream, x, 'f32');
     const ids = Tensor.zeros(device, [1], 'i32');
+    for (const op of [
+      appendKv,
+      argmax,
+      attention,
+      drawCandidates,
+      embedding,
+      gatherKv,
+      gatherRows,
+      geluMul,
+      linear,
+      mergeStates,
+      rmsNorm,
+      rope,
+      ropeTable,
+      sample,
+      siluMul,
+      verify,
+    ]) {
+      abuse(`${op.name} options`, (options) => void op(stream, options));
+    }
+    abuse('pools', (kv) => gatherKv(stream, { kv } as never));
+    abuse('key pool', (k) => gatherKv(stream, { kv: { k, v: x } } as never));
+    abuse('planAttention', (options) => own(planAttention(options)));
+    abuse('cache options', (options) => own(new PagedKvCache(device, options)));
     abuse('rmsNorm x', (tensor) => rmsNorm(stream, { x: tensor, weight, eps: 1 }));
     abuse('rmsNorm stream', (other) => rmsNorm(other, { x, weight, eps: 1 }));
     abuse('rmsNorm eps', (eps) => rmsNorm(stream, { x, weight, eps }));
@@ -83,6 +117,21 @@ describe('arguments of the wrong type', () => {
     abuse('cache dtype', (dtype) =>
       own(new PagedKvCache(device, { layers: 1, kvHeads: 1, headDim: 8, pages: 1, dtype })),
     );
+  });
+
+  it('are refused where a result would overwrite what is still read', async () => {
+    using matrix = PackedMatrix.fromTensor(stream, Tensor.zeros(device, [4, 4], 'f32'), 'f32');
+    using wide = Tensor.zeros(device, [2, 8], 'f32');
+    using left = wide.slice(1, 0, 4);
+    using right = wide.slice(1, 4, 8);
+    using middle = wide.slice(1, 2, 6);
+    using indices = Tensor.zeros(device, [2], 'i32');
+    expect(linear(stream, { x: left, weight: matrix, out: right })).toBe(right);
+    for (const out of [left, middle]) {
+      expect(() => linear(stream, { x: left, weight: matrix, out })).toThrow(/out shares memory with x/);
+      expect(() => gatherRows(stream, { x: left, indices, out })).toThrow(/out shares memory with x/);
+    }
+    await stream.synchronize();
   });
 
   it('are refused where they would be captured in vain', () => {

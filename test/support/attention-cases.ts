@@ -64,11 +64,7 @@ function checkedSequences(inputs: AttentionInputs, most: number): number[] {
 }
 
 /** Runs one case on every device and judges it by the tolerance rule. */
-export async function checkAttentionCase(
-  parameters: AttentionCase,
-  factor: number,
-  options: CaseOptions,
-): Promise<void> {
+async function checkAttentionCase(parameters: AttentionCase, factor: number, options: CaseOptions): Promise<void> {
   const inputs = makeInputs(parameters);
   const sequences = checkedSequences(inputs, options.referenceWork);
   using oracle = new AttentionBench(options.reference, subset(inputs, sequences), 'f32');

@@ -136,7 +136,7 @@ function randomArray(dtype: StoredDType, count: number, seed: number, stream: nu
 }
 
 /** Parents of a random tree: depth up to 8, at most 10 children per node. */
-export function randomTree(nodes: number, seed: number): number[] {
+function randomTree(nodes: number, seed: number): number[] {
   const random = generator(seed);
   const parents: number[] = [];
   const depth: number[] = [];
@@ -152,7 +152,7 @@ export function randomTree(nodes: number, seed: number): number[] {
 }
 
 /** Bits of the causal rule, as a custom mask. */
-export function causalBits(queryLengths: readonly number[], kvLengths: ArrayLike<number>): CustomMask {
+function causalBits(queryLengths: readonly number[], kvLengths: ArrayLike<number>): CustomMask {
   const total = queryLengths.reduce((sum, n, s) => sum + n * (kvLengths[s] as number), 0);
   const bits = new Uint8Array(Math.ceil(total / 8));
   let bit = 0;

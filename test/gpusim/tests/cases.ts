@@ -122,7 +122,7 @@ const devices: Readonly<Record<Target, string>> = {
   sm_89: 'small89',
   sm_90: fileURLToPath(new URL('devices/small90.txt', import.meta.url)),
 };
-export const deviceOf = (target: Target): string => devices[target];
+const deviceOf = (target: Target): string => devices[target];
 
 /** Registers a vitest suite that runs every case in one launch each. */
 export function suite(title: string, cases: readonly Case[]): void {

@@ -54,7 +54,7 @@ export type Exact =
 /** To nearest even, toward zero, down, up, to nearest with ties away from zero. */
 export type Rounding = 'rn' | 'rz' | 'rm' | 'rp' | 'rna';
 
-export const NAN: Exact = { kind: 'nan' };
+const NAN: Exact = { kind: 'nan' };
 export const infinity = (negative = false): Exact => ({ kind: 'infinity', negative });
 export const finite = (negative: boolean, magnitude: bigint, exponent = 0): Exact => ({
   kind: 'finite',
