@@ -81,6 +81,12 @@ export { type AdaptiveNgramOptions, adaptiveNgrams } from './speculate/adaptiven
 export { firstOf, merged } from './speculate/compose.js';
 export type { Draft, Drafter, DraftOutcome, DraftTarget } from './speculate/drafter.js';
 export { type DraftModelOptions, draftModel } from './speculate/draftmodel.js';
+export {
+  type DraftHeadKind,
+  type DraftHeadOptions,
+  DraftHeads,
+  loadDraftHeads,
+} from './speculate/heads/load.js';
 export { type LookaheadOptions, lookahead } from './speculate/lookahead.js';
 export { type PromptLookupOptions, promptLookup } from './speculate/promptlookup.js';
 export { type SelfSpeculationOptions, selfSpeculation } from './speculate/selfspeculation.js';

@@ -9,7 +9,7 @@ import { Interrupt } from './interrupt.js';
 import type { ResolvedOptions } from './options.js';
 import { type GenerateChunk, type GenerateResult, Recorder } from './result.js';
 import { type Drawn, Sampler } from './sampler.js';
-import { Pace, Speculation } from './speculation.js';
+import { forwardNext, Pace, Speculation } from './speculation.js';
 import { StopMatcher } from './stop.js';
 
 /** What a generation needs of its model. */
@@ -30,7 +30,7 @@ export class Generation implements AsyncIterable<GenerateChunk> {
    * it failed. Does not start it: iterate, or call {@link Generation.complete}.
    */
   readonly result: Promise<GenerateResult>;
-  readonly #run: () => AsyncGenerator<GenerateChunk, void, void>;
+  readonly #run: (leaving: AbortSignal) => AsyncGenerator<GenerateChunk, void, void>;
   #started = false;
 
   /** @internal Use {@link LanguageModel.generate}. */
@@ -45,7 +45,7 @@ export class Generation implements AsyncIterable<GenerateChunk> {
       settle = { resolve, reject };
     });
     this.result.catch(() => {}); // the iterator reports it, too
-    this.#run = () => run(context, prompt, options, sequence, settle);
+    this.#run = (leaving) => run(context, prompt, options, sequence, settle, leaving);
   }
 
   /** @throws PagewarpError ERR_INVALID_ARGUMENT when it is being iterated, or has been */
@@ -54,7 +54,14 @@ export class Generation implements AsyncIterable<GenerateChunk> {
       throw new PagewarpError('ERR_INVALID_ARGUMENT', 'a generation can be iterated only once; call generate() again');
     }
     this.#started = true;
-    const steps = this.#run();
+    const leaving = new AbortController();
+    const steps = this.#run(leaving.signal);
+    // Ended from outside while a chunk is awaited, it must not wait for it: a drafter's promise may never settle.
+    const end = steps.return.bind(steps);
+    steps.return = (value) => {
+      leaving.abort();
+      return end(value);
+    };
     // To its first yield, which is nobody's: a generator that is ended before it began runs nothing, not even `finally`.
     void steps.next();
     return steps;
@@ -73,6 +80,7 @@ async function* run(
   options: ResolvedOptions,
   given: TokenSequence | undefined,
   settle: { resolve: (result: GenerateResult) => void; reject: (error: unknown) => void },
+  leaving: AbortSignal,
 ): AsyncGenerator<GenerateChunk, void, void> {
   const recorder = new Recorder();
   const resources: Disposable[] = [];
@@ -80,7 +88,7 @@ async function* run(
   let lengthBefore = 0;
   try {
     yield { text: '', tokens: [] };
-    const interrupt = new Interrupt(options.signal);
+    const interrupt = new Interrupt(options.signal ? [options.signal, leaving] : [leaving]);
     resources.push(interrupt);
     const target = given ?? new TokenSequence(context.runner.cache.sequence());
     target.claim();
@@ -90,6 +98,7 @@ async function* run(
     resources.push(decoder);
     yield* decoder.run(prompt());
   } catch (error) {
+    if (leaving.aborted && error === leaving.reason) return;
     if (options.signal?.aborted && error === options.signal.reason) throw error;
     settle.reject(error);
     if (sequence && !sequence.isDisposed) rollBack(sequence, lengthBefore);
@@ -218,10 +227,9 @@ class Decoder implements Disposable {
   /** Enqueues the computation of some tokens that follow what is cached. */
   #forward(ids: Int32Array | Tensor<'i32'>, outputs: number): Tensor<'f32'> {
     const { runner } = this.#context;
-    const { kv } = this.#sequence;
     const queryLength = ids instanceof Int32Array ? ids.length : 1;
-    kv.reserve(queryLength, runner.stream);
-    return runner.forward(runner.cache.batch([{ sequence: kv, queryLength }]), ids, outputs);
+    this.#sequence.kv.reserve(queryLength, runner.stream);
+    return forwardNext(runner, this.#sequence.kv, ids, outputs, this.#options.drafter);
   }
 
   /**

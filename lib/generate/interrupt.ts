@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Lets an AbortSignal end a wait at once. The listener is removed on dispose. */
+/** Lets AbortSignals end a wait at once. The listeners are removed on dispose. */
 export class Interrupt implements Disposable {
-  readonly #signal: AbortSignal | undefined;
-  readonly #aborted: Promise<never> | undefined;
-  #listener: (() => void) | undefined;
+  readonly #signals: readonly AbortSignal[];
+  readonly #aborted: Promise<never>;
+  readonly #listener: (event: Event) => void;
 
-  /** @throws the signal's reason when it is aborted already */
-  constructor(signal: AbortSignal | undefined) {
-    signal?.throwIfAborted();
-    this.#signal = signal;
-    if (!signal) return;
-    this.#aborted = new Promise((_, reject) => {
-      this.#listener = () => reject(signal.reason);
-      signal.addEventListener('abort', this.#listener, { once: true });
+  /** @throws the reason of a signal that is aborted already */
+  constructor(signals: readonly AbortSignal[]) {
+    for (const signal of signals) signal.throwIfAborted();
+    this.#signals = signals;
+    let reject!: (reason: unknown) => void;
+    this.#aborted = new Promise((_, fail) => {
+      reject = fail;
     });
     this.#aborted.catch(() => {}); // reported by wait(), if anybody waits
+    this.#listener = ({ target }) => reject((target as AbortSignal).reason);
+    for (const signal of signals) signal.addEventListener('abort', this.#listener, { once: true });
   }
 
-  /** Settles as `promise` does, or rejects with the signal's reason. */
+  /** Settles as `promise` does, or rejects with an aborted signal's reason. */
   wait<T>(promise: Promise<T>): Promise<T> {
-    return this.#aborted ? Promise.race([this.#aborted, promise]) : promise;
+    return Promise.race([this.#aborted, promise]);
   }
 
   dispose(): void {
-    if (this.#listener) this.#signal?.removeEventListener('abort', this.#listener);
-    this.#listener = undefined;
+    for (const signal of this.#signals) signal.removeEventListener('abort', this.#listener);
   }
 
   [Symbol.dispose](): void {

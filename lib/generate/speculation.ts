@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner, StepOptions } from '../model/llama.js';
 import type { TokenSequence } from '../model/sequence.js';
 import { depthsOf, treeMask } from '../ops/treemask.js';
 import type { VerifyRule } from '../ops/verify.js';
 import { type Draft, type Drafter, noDraft, truncated } from '../speculate/drafter.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { SpeculationControl } from './control.js';
 import type { Interrupt } from './interrupt.js';
 import type { ResolvedOptions } from './options.js';
@@ -12,6 +14,26 @@ import type { Drawn, Sampler, Verified } from './sampler.js';
 
 /** Rows of one tree mask: a draft's nodes and the last token. */
 const mostTreeRows = 64;
+
+/**
+ * Enqueues a step over the newest tokens of one sequence, for which it has room already, and shows its features to the drafter.
+ * @returns the logits of the last `outputs` rows
+ */
+export function forwardNext(
+  runner: LlamaRunner,
+  kv: KvSequence,
+  ids: Int32Array | Tensor<'i32'>,
+  outputs: number,
+  drafter: Drafter | undefined,
+  options: StepOptions = {},
+): Tensor<'f32'> {
+  const queryLength = ids instanceof Int32Array ? ids.length : 1;
+  const batch = runner.cache.batch([{ sequence: kv, queryLength }]);
+  const sink = drafter?.features;
+  const logits = runner.forward(batch, ids, outputs, sink ? { ...options, features: true } : options);
+  sink?.take(runner.features(queryLength), kv.length - queryLength);
+  return logits;
+}
 
 /** How fast plain steps come, without what their consumer does between them. */
 export class Pace {
@@ -170,9 +192,7 @@ export class Speculation {
   }
 
   #forward(ids: readonly number[], options?: StepOptions) {
-    const { kv } = this.#sequence;
-    const batch = this.#runner.cache.batch([{ sequence: kv, queryLength: ids.length }]);
-    return this.#runner.forward(batch, Int32Array.from(ids), ids.length, options);
+    return forwardNext(this.#runner, this.#sequence.kv, Int32Array.from(ids), ids.length, this.#drafter, options);
   }
 
   /** The most probable tokens after each row, for a drafter that wants them. */

@@ -18,6 +18,8 @@ export interface StepBuffers {
   readonly x: Tensor<'f32'>;
   /** [rows, dim]: normalised. */
   readonly h: Tensor<'f32'>;
+  /** [rows, dim]: what the output layer reads, of all rows; before that, the features that a draft head is given. */
+  readonly features: Tensor<'f32'>;
   /** [rows, (heads + 2 kvHeads) headDim], and views of its parts by head. */
   readonly qkv: Tensor<'f32'>;
   readonly q: Tensor<'f32'>;
@@ -38,7 +40,7 @@ export class Activations implements Disposable {
   readonly capacity: number;
   readonly #config: LlamaConfig;
   readonly #memory: Record<'places' | 'ids', Tensor<'i32'>> &
-    Record<'table' | 'x' | 'h' | 'qkv' | 'attended' | 'gateUp' | 'gated' | 'logits', Tensor<'f32'>>;
+    Record<'table' | 'x' | 'h' | 'features' | 'qkv' | 'attended' | 'gateUp' | 'gated' | 'logits', Tensor<'f32'>>;
   readonly #views = new Map<number, StepBuffers>();
   readonly #outputs = new Map<number, Tensor<'f32'>>();
 
@@ -53,6 +55,7 @@ export class Activations implements Disposable {
       table: f32(rope.rotaryDim),
       x: f32(dim),
       h: f32(dim),
+      features: f32(dim),
       qkv: f32((heads + 2 * kvHeads) * headDim),
       attended: f32(heads * headDim),
       gateUp: f32(2 * ffnDim),
@@ -64,7 +67,7 @@ export class Activations implements Disposable {
   /** Bytes that a model of this shape needs. */
   static bytes(config: LlamaConfig, capacity: number, outputs: number): number {
     const { dim, heads, kvHeads, headDim, ffnDim, rope, vocabulary } = config;
-    const perRow = 3 + rope.rotaryDim + 2 * dim + (2 * heads + 2 * kvHeads) * headDim + 3 * ffnDim;
+    const perRow = 3 + rope.rotaryDim + 3 * dim + (2 * heads + 2 * kvHeads) * headDim + 3 * ffnDim;
     return 4 * (capacity * perRow + outputs * vocabulary);
   }
 
@@ -117,6 +120,7 @@ export class Activations implements Disposable {
       table: flat(memory.table, rope.rotaryDim),
       x: flat(memory.x, dim),
       h: flat(memory.h, dim),
+      features: flat(memory.features, dim),
       qkv: flat(memory.qkv, width),
       q: part(heads, 0),
       k: part(kvHeads, heads * headDim),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PagewarpError, unreadable, unsupported } from '../errors.js';
+import { PagewarpError, unsupported } from '../errors.js';
 import { type NativeInt4, native } from '../native.js';
 import type { MatrixFormat } from '../quant/format.js';
 import { PackedMatrix } from '../quant/matrix.js';
@@ -11,10 +11,9 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type LlamaConfig, tensorShapes } from './config.js';
 import { configFromHf } from './hfconfig.js';
 import { codesOf, type Int4Scheme, int4Matrix, int4SchemeOf, type Lut4Matrix, lut4Matrix } from './int4.js';
+import { type Json, readJsonObject } from './json.js';
 import { type SafeTensor, SafetensorsFile } from './safetensors.js';
 import type { ModelSource } from './source.js';
-
-type Json = Record<string, unknown>;
 
 /** Modules of a layer by GGUF's names. */
 const layerModules: Readonly<Record<string, string>> = {
@@ -61,7 +60,7 @@ function encodes(tokenizer: Tokenizer, parseSpecial: boolean): void {
   }
 }
 
-const denseFormats: Readonly<Record<string, MatrixFormat>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
+export const denseFormats: Readonly<Record<string, MatrixFormat>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
 
 /**
  * A folder as the Hugging Face hub lays it out: config.json, model.safetensors (or shards with an index), tokenizer.json.
@@ -281,18 +280,7 @@ export class HfSource implements ModelSource {
   }
 
   #readJson(name: string): Json {
-    const path = join(this.path, name);
-    let text: string;
-    try {
-      text = readFileSync(path, 'utf8');
-    } catch (error) {
-      throw unreadable(path, error);
-    }
-    try {
-      const json: unknown = JSON.parse(text);
-      if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Json;
-    } catch {}
-    throw this.#invalid(`${name} is not a JSON object`);
+    return readJsonObject(join(this.path, name));
   }
 
   #invalid(what: string): PagewarpError {

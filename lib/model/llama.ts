@@ -41,6 +41,10 @@ export interface StepOptions {
   /** Attend to the last so many keys only, and to the first `sinkTokens`. */
   window?: number;
   sinkTokens?: number;
+  /** What the output layer reads is wanted of all rows, and left where {@link LlamaRunner.features} is. */
+  features?: boolean;
+  /** [rows, dim]: for a draft head, the target's features before each token. */
+  inputs?: Tensor<'f32'>;
   /** Called for the inputs of all linear layers, in order. */
   observe?: LinearObserver;
 }
@@ -95,6 +99,11 @@ export class LlamaRunner implements Disposable {
     this.#activations = new Activations(stream.device, config, limits.rows, limits.outputs);
   }
 
+  /** What draft heads share with the model. */
+  get weights(): Readonly<LlamaWeights> {
+    return this.#weights;
+  }
+
   /** Rows that one step may have. */
   get maxRows(): number {
     return this.#activations.capacity;
@@ -124,7 +133,8 @@ export class LlamaRunner implements Disposable {
     places.set(batch.slots, rows);
     buffers.places.write(places, this.stream);
     const { heads } = this.config;
-    const { mask, window, sinkTokens = 0, layers = this.#allLayers, observe } = options;
+    const { mask, window, sinkTokens = 0, inputs } = options;
+    if (inputs) buffers.features.copyFrom(inputs, this.stream);
     const plan = planAttention({
       batch,
       heads,
@@ -132,13 +142,18 @@ export class LlamaRunner implements Disposable {
       ...(mask ? { mask } : {}),
       ...(window === undefined ? {} : { window, sinkTokens }),
     });
-    if (rows <= largestCaptured && !observe) {
-      this.#replay(buffers, plan, outputs, layers);
+    if (rows <= largestCaptured && !options.observe) {
+      this.#replay(buffers, plan, outputs, options);
     } else {
-      this.#enqueue(buffers, plan, outputs, layers, observe);
+      this.#enqueue(buffers, plan, outputs, options);
       plan.dispose();
     }
     return this.#activations.logits(Math.max(1, outputs));
+  }
+
+  /** [rows, dim]: the features of a step with the option `features`, valid until the next step is enqueued. */
+  features(rows: number): Tensor<'f32'> {
+    return this.#activations.at(rows).features;
   }
 
   dispose(): void {
@@ -155,12 +170,12 @@ export class LlamaRunner implements Disposable {
     this.dispose();
   }
 
-  #replay(buffers: StepBuffers, plan: AttentionPlan, outputs: number, layers: readonly number[]): void {
-    const part = layers === this.#allLayers ? '' : `/${layers.join()}`;
-    const key = `${buffers.rows}/${outputs}${part}`;
+  #replay(buffers: StepBuffers, plan: AttentionPlan, outputs: number, options: StepOptions): void {
+    const { layers, features = false } = options;
+    const key = `${buffers.rows}/${outputs}${features ? '/features' : ''}${layers ? `/${layers.join()}` : ''}`;
     let recorded = this.#recorded.get(key);
     if (!recorded) {
-      recorded = { commands: this.stream.capture(() => this.#enqueue(buffers, plan, outputs, layers)), plan };
+      recorded = { commands: this.stream.capture(() => this.#enqueue(buffers, plan, outputs, options)), plan };
       this.#recorded.set(key, recorded);
       this.stream.replay(recorded.commands);
       return;
@@ -169,16 +184,11 @@ export class LlamaRunner implements Disposable {
     plan.dispose();
   }
 
-  #enqueue(
-    buffers: StepBuffers,
-    plan: AttentionPlan,
-    outputs: number,
-    layers: readonly number[],
-    observe?: LinearObserver,
-  ): void {
+  #enqueue(buffers: StepBuffers, plan: AttentionPlan, outputs: number, options: StepOptions): void {
     const { stream } = this;
-    const { ids, x, h, positions, table, rows } = buffers;
-    embedding(stream, { ids, weight: this.#weights.embedding, out: x });
+    const { layers = this.#allLayers, observe } = options;
+    const { positions, table } = buffers;
+    this.#embed(buffers);
     const { magnitude } = this.#frequencies;
     ropeTable(stream, { positions, frequencies: this.#frequencyTensor, magnitude, out: table });
     for (const layer of layers) {
@@ -186,13 +196,31 @@ export class LlamaRunner implements Disposable {
       this.#attentionBlock(buffers, plan, layer, weights, observe);
       this.#feedForwardBlock(buffers, layer, weights, observe);
     }
+    this.#outputLayer(buffers, outputs, options.features ?? false);
+  }
+
+  #embed({ ids, x, h, features }: StepBuffers): void {
+    const { stream } = this;
+    const { embedding: weight, fusion } = this.#weights;
+    embedding(stream, { ids, weight, out: fusion ? h : x });
+    if (!fusion) return;
+    const { bias } = fusion;
+    linear(stream, { x: h, weight: fusion.embedding, out: x });
+    linear(stream, { x: features, weight: fusion.features, ...(bias ? { bias } : {}), residual: x, out: x });
+  }
+
+  #outputLayer({ x, h, features, rows }: StepBuffers, outputs: number, wantsFeatures: boolean): void {
+    const first = wantsFeatures ? 0 : rows - outputs;
+    if (first === rows) return;
+    const { stream } = this;
+    const { outputNorm, output } = this.#weights;
+    using last = x.slice(0, first, rows);
+    using normed = (wantsFeatures ? features : h).slice(0, 0, rows - first);
+    if (outputNorm) rmsNorm(stream, { x: last, weight: outputNorm, eps: this.config.eps, out: normed });
+    else normed.copyFrom(last, stream);
     if (outputs === 0) return;
-    const logits = this.#activations.logits(outputs);
-    const { eps } = this.config;
-    using last = x.slice(0, rows - outputs, rows);
-    using normed = h.slice(0, 0, outputs);
-    rmsNorm(stream, { x: last, weight: this.#weights.outputNorm, eps, out: normed });
-    linear(stream, { x: normed, weight: this.#weights.output, out: logits });
+    using read = normed.slice(0, rows - first - outputs, rows - first);
+    linear(stream, { x: read, weight: output, out: this.#activations.logits(outputs) });
   }
 
   #attentionBlock(
@@ -205,9 +233,10 @@ export class LlamaRunner implements Disposable {
     const { stream, cache } = this;
     const { eps, rope: rotary } = this.config;
     const { x, h, q, k, v, table, slots, attended, attendedFlat, qkv } = buffers;
-    rmsNorm(stream, { x, weight: weights.attentionNorm, eps, out: h });
-    observe?.(layer, 'qkv', h);
-    project(stream, h, weights.qkv, qkv);
+    const { attentionNorm } = weights;
+    const normed = attentionNorm ? rmsNorm(stream, { x, weight: attentionNorm, eps, out: h }) : x;
+    observe?.(layer, 'qkv', normed as Tensor<'f32'>);
+    project(stream, normed as Tensor<'f32'>, weights.qkv, qkv);
     if (weights.queryNorm) rmsNorm(stream, { x: q, weight: weights.queryNorm, eps, out: q });
     if (weights.keyNorm) rmsNorm(stream, { x: k, weight: weights.keyNorm, eps, out: k });
     rope(stream, { q, k, table, pairing: rotary.pairing });

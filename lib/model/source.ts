@@ -7,16 +7,13 @@ import { configFromGguf, type LlamaConfig } from './config.js';
 import type { GgufFile } from './gguf.js';
 
 /**
- * Where a model comes from: a GGUF file, or a folder of Hugging Face. Tensors go by GGUF's names ("blk.0.attn_q.weight").
- * Disposing it does not take back what has been packed.
+ * Where weights come from. Tensors go by GGUF's names ("blk.0.attn_q.weight"). Disposing it does not take back what has been
+ * packed.
  */
-export interface ModelSource extends Disposable {
+export interface WeightSource extends Disposable {
   readonly path: string;
-  readonly config: LlamaConfig;
   /** Bytes of all weights. */
   readonly tensorBytes: number;
-  /** @throws PagewarpError ERR_INVALID_MODEL, ERR_UNSUPPORTED */
-  tokenizer(): Tokenizer;
   /** Bytes of one tensor. */
   bytesOf(name: string): number;
   /** A vector (norm, bias) as f32. */
@@ -25,6 +22,13 @@ export interface ModelSource extends Disposable {
   kindOf(name: string): string;
   /** Packs matrices below one another. */
   pack(stream: Stream, names: readonly string[]): PackedMatrix;
+}
+
+/** Where a model comes from: a GGUF file, or a folder of Hugging Face. */
+export interface ModelSource extends WeightSource {
+  readonly config: LlamaConfig;
+  /** @throws PagewarpError ERR_INVALID_MODEL, ERR_UNSUPPORTED */
+  tokenizer(): Tokenizer;
 }
 
 /** A GGUF file as a model. It takes over the file. */

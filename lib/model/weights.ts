@@ -3,7 +3,7 @@ import type { PackedMatrix } from '../quant/matrix.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { LlamaConfig } from './config.js';
-import type { ModelSource } from './source.js';
+import type { ModelSource, WeightSource } from './source.js';
 
 /** Columns `begin` to `end` of a projection's output. */
 export interface ProjectionPart {
@@ -17,7 +17,8 @@ export interface ProjectionPart {
 export type Projection = readonly ProjectionPart[];
 
 export interface LayerWeights {
-  readonly attentionNorm: Tensor<'f32'>;
+  /** None in the first layer of an EAGLE head. */
+  readonly attentionNorm: Tensor<'f32'> | undefined;
   /** Queries, keys, values. */
   readonly qkv: Projection;
   readonly queryNorm: Tensor<'f32'> | undefined;
@@ -28,10 +29,21 @@ export interface LayerWeights {
   readonly down: PackedMatrix;
 }
 
+/** How an EAGLE head makes its residual stream of a token and of the target's features before it. */
+export interface FusionWeights {
+  /** [dim, dim], both: the two halves of one linear layer over embedding and features side by side. */
+  readonly embedding: PackedMatrix;
+  readonly features: PackedMatrix;
+  readonly bias: Tensor<'f32'> | undefined;
+}
+
 export interface LlamaWeights {
   readonly embedding: PackedMatrix;
+  /** Of draft heads. */
+  readonly fusion?: FusionWeights;
   readonly layers: readonly LayerWeights[];
-  readonly outputNorm: Tensor<'f32'>;
+  /** None in an EAGLE head, whose residual stream takes the place of the target's features. */
+  readonly outputNorm: Tensor<'f32'> | undefined;
   /** The output layer; the embedding itself where the two are tied. */
   readonly output: PackedMatrix;
 }
@@ -60,7 +72,7 @@ export async function loadWeights(
   options: WeightOptions = {},
 ): Promise<{ weights: LlamaWeights; owned: Disposable[] }> {
   const { config } = source;
-  const loader = new Loader(source, stream, options);
+  const loader = new WeightLoader(source, stream, options);
   try {
     const embedding = await loader.matrix('token_embd.weight');
     const layers: LayerWeights[] = [];
@@ -74,10 +86,16 @@ export async function loadWeights(
   }
 }
 
-async function loadLayer(loader: Loader, config: LlamaConfig, layer: number): Promise<LayerWeights> {
+/** One layer. @param hasAttentionNorm false in the first layer of an EAGLE head */
+export async function loadLayer(
+  loader: WeightLoader,
+  config: LlamaConfig,
+  layer: number,
+  hasAttentionNorm = true,
+): Promise<LayerWeights> {
   const p = `blk.${layer}.`;
   return {
-    attentionNorm: loader.vector(`${p}attn_norm.weight`),
+    attentionNorm: hasAttentionNorm ? loader.vector(`${p}attn_norm.weight`) : undefined,
     qkv: await loader.projection(
       ['attn_q', 'attn_k', 'attn_v'].map((name) => p + name),
       config.qkvBias,
@@ -94,15 +112,16 @@ async function loadLayer(loader: Loader, config: LlamaConfig, layer: number): Pr
   };
 }
 
-class Loader {
+/** Packs tensors of a source one by one, and keeps what is to be disposed. */
+export class WeightLoader {
   readonly owned: Disposable[] = [];
-  readonly #source: ModelSource;
+  readonly #source: WeightSource;
   readonly #stream: Stream;
   readonly #options: WeightOptions;
   readonly #totalBytes: number;
   #loadedBytes = 0;
 
-  constructor(source: ModelSource, stream: Stream, options: WeightOptions) {
+  constructor(source: WeightSource, stream: Stream, options: WeightOptions = {}) {
     this.#source = source;
     this.#stream = stream;
     this.#options = options;

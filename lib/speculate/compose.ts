@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Draft, type Drafter, type DraftOutcome, type DraftTarget, noDraft, parentsOf } from './drafter.js';
+import {
+  type Draft,
+  type Drafter,
+  type DraftOutcome,
+  type DraftTarget,
+  type FeatureSink,
+  noDraft,
+  parentsOf,
+} from './drafter.js';
 
 /** What drafters made of drafters have in common. */
 abstract class Composed implements Drafter {
@@ -11,6 +19,16 @@ abstract class Composed implements Drafter {
 
   get topTokens(): number {
     return this.drafters.reduce((most, { topTokens = 0 }) => Math.max(most, topTokens), 0);
+  }
+
+  get features(): FeatureSink | undefined {
+    const sinks = this.drafters.flatMap(({ features }) => features ?? []);
+    if (sinks.length === 0) return undefined;
+    return {
+      take: (features, position) => {
+        for (const sink of sinks) sink.take(features, position);
+      },
+    };
   }
 
   abstract draft(context: ArrayLike<number>, maxTokens: number, worth?: number): Promise<Draft>;

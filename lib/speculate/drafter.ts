@@ -2,6 +2,7 @@
 import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner } from '../model/llama.js';
 import type { DraftSource } from '../ops/verify.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 /** Tokens that a drafter expects to come next: a chain, or a tree of alternatives. */
 export interface Draft {
@@ -11,6 +12,16 @@ export interface Draft {
   parents?: readonly number[];
   /** What {@link verify} must know of their origin. Default: deterministic. */
   source?: DraftSource;
+}
+
+/** Takes the target's features: what its output layer reads, of which draft heads make their guesses. @internal */
+export interface FeatureSink {
+  /**
+   * Called as a step of the target is enqueued.
+   * @param features [rows, dim], valid until the next step is enqueued
+   * @param position of the first row in the sequence; the others follow it, or are nodes of a draft
+   */
+  take(features: Tensor<'f32'>, position: number): void;
 }
 
 /** How a draft fared, or a step without one. */
@@ -55,6 +66,8 @@ export interface DraftTarget {
 export interface Drafter extends Disposable {
   /** So many of the target's most probable tokens are to be reported after every row. Default 0. */
   readonly topTokens?: number;
+  /** For drafters that want the target's features. @internal */
+  readonly features?: FeatureSink | undefined;
   /**
    * Proposes up to `maxTokens` nodes to follow `context`.
    * @param context every token committed so far, prompt included; extends the context of the call before, or `reset` was

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { disposed, invalidArgument } from '../errors.js';
 import type { KvSequence } from '../kv/sequence.js';
+import type { LlamaRunner, StepOptions } from '../model/llama.js';
 import type { LanguageModel } from '../model/model.js';
 import { drawCandidates } from '../ops/candidates.js';
 import { checkNumber } from '../ops/check.js';
 import { packSampling } from '../ops/sampling.js';
 import type { CustomMask } from '../ops/treemask.js';
 import { Tensor } from '../tensor/tensor.js';
-import { type Draft, type Drafter, type DraftTarget, noDraft } from './drafter.js';
+import { type Draft, type Drafter, type DraftOutcome, type DraftTarget, noDraft } from './drafter.js';
 import { TreeGrowth, type TreeShape } from './tree.js';
 
 export interface DraftModelOptions {
@@ -42,6 +43,11 @@ export interface DraftModelOptions {
  * @throws PagewarpError ERR_INVALID_ARGUMENT; when a generation begins also for another vocabulary or device
  */
 export function draftModel(model: LanguageModel, options: DraftModelOptions = {}): Drafter {
+  return new ModelDrafter(model, resolveDraftOptions(options));
+}
+
+/** @throws PagewarpError ERR_INVALID_ARGUMENT naming the option */
+export function resolveDraftOptions(options: DraftModelOptions): Required<DraftModelOptions> {
   const { tree = 'dynamic', maxDraft = 24, depth = 8, width = 4, sampled = false, confidence = 0 } = options;
   const integer = (name: string, value: number, most: number): void =>
     checkNumber(name, value, `an integer from 1 to ${most}`, (n) => Number.isInteger(n) && n >= 1 && n <= most);
@@ -53,7 +59,7 @@ export function draftModel(model: LanguageModel, options: DraftModelOptions = {}
     throw invalidArgument('tree', tree, "'chain', 'dynamic' or a shape");
   }
   if (typeof tree !== 'string') for (const [node, parent] of tree.entries()) checkParent(parent, node);
-  return new ModelDrafter(model, { tree, maxDraft, depth, width: tree === 'chain' ? 1 : width, sampled, confidence });
+  return { tree, maxDraft, depth, width: tree === 'chain' ? 1 : width, sampled, confidence };
 }
 
 function checkParent(parent: number, node: number): void {
@@ -63,7 +69,7 @@ function checkParent(parent: number, node: number): void {
 }
 
 /** A node whose children are drawn in this level. */
-interface Expansion {
+export interface Expansion {
   /** Index among the candidates; -1: the root. */
   node: number;
   /** Node of the shape, if the tree has one. */
@@ -75,8 +81,14 @@ interface Expansion {
   path: number[];
 }
 
-class ModelDrafter implements Drafter {
-  readonly #model: LanguageModel;
+/** What drafts: a model, or the part of one that an EAGLE head is. */
+export interface DraftRunner {
+  parts(): { runner: LlamaRunner; contextLength: number };
+}
+
+/** Drafts level by level with a runner that has a cache of its own. */
+export class ModelDrafter implements Drafter {
+  readonly #model: DraftRunner;
   readonly #options: Required<DraftModelOptions>;
   #target: DraftTarget | undefined;
   #kv: KvSequence | undefined;
@@ -87,7 +99,7 @@ class ModelDrafter implements Drafter {
   #parameters: Tensor<'f32'> | undefined;
   #rows: Tensor<'i32'> | undefined;
 
-  constructor(model: LanguageModel, options: Required<DraftModelOptions>) {
+  constructor(model: DraftRunner, options: Required<DraftModelOptions>) {
     this.#model = model;
     this.#options = options;
   }
@@ -110,8 +122,22 @@ class ModelDrafter implements Drafter {
     this.#kv = runner.cache.sequence();
   }
 
+  /** The runner's options for the tokens `begin` to `end` of the context. */
+  protected contextStep(_begin: number, _end: number): StepOptions {
+    return {};
+  }
+
+  /** The runner's options for nodes. @param rows those that they were drawn from, of the rows computed for this draft */
+  protected nodeStep(_rows: readonly number[]): StepOptions {
+    return {};
+  }
+
+  /** Called when a step of `rows` has been enqueued, the last of which are rows `begin` to `end` computed for this draft. */
+  protected computed(_rows: number, _begin: number, _end: number): void {}
+
   async draft(context: ArrayLike<number>, maxTokens: number, worth = 0): Promise<Draft> {
-    if (!this.#target || !this.#kv) throw disposed('draft model drafter');
+    const target = this.#target;
+    if (!target || !this.#kv) throw disposed('draft model drafter');
     const { runner, contextLength } = this.#model.parts();
     const { tree, confidence } = this.#options;
     const nodes = Math.min(maxTokens, this.#options.maxDraft);
@@ -128,9 +154,10 @@ class ModelDrafter implements Drafter {
     let linear = true; // the rows in the cache after the context are a chain
     for (;;) {
       const offered = await this.#draw(logits, level, rows, context.length - 1, growth, drawnFrom);
+      if (this.#target !== target) return noDraft; // that generation has ended meanwhile
       rows += level.length;
-      const next = this.#choose(offered, growth, worth, deepest);
-      if (next.length === 0 || rows - 1 + next.length > nodes) break;
+      const next = this.#choose(offered, growth, worth, deepest, nodes - (rows - 1));
+      if (next.length === 0) break;
       linear &&= next.length === 1 && (next[0] as Expansion).path.length === rows;
       logits = this.#expand(next, rows - 1, context.length, linear);
       if (linear) this.#cached.push((next[0] as Expansion).token);
@@ -140,7 +167,7 @@ class ModelDrafter implements Drafter {
     return this.#isSampled ? this.#withSource(draft, chosen, drawnFrom, rows) : draft;
   }
 
-  observe(): void {}
+  observe(_outcome: DraftOutcome): void {}
 
   dispose(): void {
     this.#release();
@@ -175,9 +202,14 @@ class ModelDrafter implements Drafter {
       kv.reserve(ids.length, runner.stream);
       const last = end === context.length;
       const batch = runner.cache.batch([{ sequence: kv, queryLength: ids.length }]);
-      const logits = runner.forward(batch, ids, last ? 1 : 0);
+      const step = this.contextStep(at, end);
+      const logits = runner.forward(batch, ids, last ? 1 : 0, step);
+      step.inputs?.dispose();
       this.#cached.push(...ids);
-      if (last) return logits;
+      if (last) {
+        this.computed(ids.length, 0, 1);
+        return logits;
+      }
       at = end;
     }
   }
@@ -240,17 +272,26 @@ class ModelDrafter implements Drafter {
     return offered;
   }
 
-  /** Which nodes are expanded next. */
-  #choose(offered: readonly Expansion[], growth: TreeGrowth, worth: number, deepest: number): Expansion[] {
+  /** Which nodes are expanded next, `most` of them at most; a shape's level is expanded as a whole or not at all. */
+  #choose(
+    offered: readonly Expansion[],
+    growth: TreeGrowth,
+    worth: number,
+    deepest: number,
+    most: number,
+  ): Expansion[] {
     const { tree, width, confidence } = this.#options;
-    if (typeof tree !== 'string') return offered.filter(({ place }) => this.#childPlaces(place).length > 0);
+    if (typeof tree !== 'string') {
+      const inner = offered.filter(({ place }) => this.#childPlaces(place).length > 0);
+      return inner.length <= most ? inner : [];
+    }
     const least = Math.max(worth, confidence);
     return offered
       .filter(({ node, chance, depth }) => {
         return depth < deepest && chance > least && (growth.nodes[node]?.priority as number) > least;
       })
       .sort((a, b) => b.chance - a.chance)
-      .slice(0, width);
+      .slice(0, Math.min(width, most));
   }
 
   /** Nodes of the shape below `place`. */
@@ -267,11 +308,17 @@ class ModelDrafter implements Drafter {
     kv.reserve(next.length, runner.stream);
     const batch = runner.cache.batch([{ sequence: kv, queryLength: next.length }]);
     const ids = Int32Array.from(next, ({ token }) => token);
-    if (linear) return runner.forward(batch, ids, next.length);
-    // Row 0 of a draft is the root, which is the last token of the context: row i > 0 is token base + i - 1.
-    const keys = next.map(({ path }, row) => [...path.slice(1).map((at) => base + at - 1), base + before + row]);
-    const positions = Int32Array.from(next, ({ depth }) => base + depth - 1);
-    return runner.forward(batch, ids, next.length, { positions, mask: maskOf(base, kv.length, keys) });
+    const step = this.nodeStep(next.map(({ path }) => path.at(-1) as number));
+    if (!linear) {
+      // Row 0 of a draft is the root, which is the last token of the context: row i > 0 is token base + i - 1.
+      const keys = next.map(({ path }, row) => [...path.slice(1).map((at) => base + at - 1), base + before + row]);
+      step.positions = Int32Array.from(next, ({ depth }) => base + depth - 1);
+      step.mask = maskOf(base, kv.length, keys);
+    }
+    const logits = runner.forward(batch, ids, next.length, step);
+    step.inputs?.dispose();
+    this.computed(next.length, before + 1, before + 1 + next.length);
+    return logits;
   }
 
   #keep(logits: Tensor<'f32'>, at: number): void {

@@ -81,8 +81,9 @@ class SelfSpeculation implements Drafter {
   }
 
   async draft(context: ArrayLike<number>, maxTokens: number, worth = 0): Promise<Draft> {
-    if (!this.#target) return noDraft;
-    const { runner, kv, sampling } = this.#target;
+    const target = this.#target;
+    if (!target) return noDraft;
+    const { runner, kv, sampling } = target;
     const { window, sinkTokens, maxDraft, confidence } = this.#part;
     const { temperature, topK, topP, minP } = sampling;
     const { stream } = runner;
@@ -104,13 +105,14 @@ class SelfSpeculation implements Drafter {
         drawn.ids.dispose();
         drawn.logprobs.dispose();
         const [ids, logprobs] = await reads;
+        if (this.#target !== target) return noDraft; // that generation has ended meanwhile
         last = ids[0] as number;
         chance *= Math.exp(logprobs[0] as number);
         if (last < 0 || chance <= least) break;
         tokens.push(last);
       }
     } finally {
-      if (!kv.isDisposed) kv.truncate(base);
+      if (this.#target === target && !kv.isDisposed) kv.truncate(base);
     }
     return { tokens };
   }

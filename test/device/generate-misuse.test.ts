@@ -81,6 +81,40 @@ describe('a generation', () => {
     expect(await steps.next()).toEqual({ value: undefined, done: true });
   });
 
+  it.each(['abort', 'return'] as const)('whose drafter never settles ends with %s()', async (end) => {
+    await using model = await load(path, { device: { threads: 1 } });
+    let drafting!: () => void;
+    const begun = new Promise<void>((resolve) => {
+      drafting = resolve;
+    });
+    const never: Drafter = {
+      draft: () => {
+        drafting();
+        return new Promise(() => {});
+      },
+      observe() {},
+      reset() {},
+      dispose() {},
+      [Symbol.dispose]() {},
+    };
+    const controller = new AbortController();
+    const { signal } = controller;
+    const generation = model.generate('ab', { ignoreEnd: true, speculate: never, adaptive: false, signal });
+    const steps = generation[Symbol.asyncIterator]();
+    expect((await steps.next()).value?.tokens).toHaveLength(1);
+    const next = steps.next();
+    await begun;
+    if (end === 'abort') {
+      controller.abort(new Error('enough'));
+      await expect(next).rejects.toThrow('enough');
+    } else {
+      await steps.return();
+      expect((await next).done).toBe(true);
+    }
+    expect((await generation.result).finishReason).toBe('cancelled');
+    expect(model.cacheStatistics.used).toBe(0);
+  });
+
   it('of a sequence that another has begun meanwhile does not begin it again', async () => {
     await using model = await load(path, { device: { threads: 1 } });
     const sequence = model.createSequence();

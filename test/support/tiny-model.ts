@@ -26,6 +26,8 @@ export interface TinyOptions {
   /** Type of each tensor's values. Default F32. */
   typeOf?: (name: string) => Extract<GgufTensorType, 'F32' | 'F16' | 'BF16'>;
   seed?: number;
+  /** Values of a tensor in place of random ones. */
+  valuesOf?: (name: string, shape: readonly number[]) => Float32Array | undefined;
   chatTemplate?: string;
 }
 
@@ -78,7 +80,9 @@ export function tinyModel(options: TinyOptions = {}): { writer: GgufWriter; orac
   const weights = new Map<string, Float32Array>();
   const add = (name: string, shape: number[], scale: number, mean = 0): void => {
     const count = shape.reduce((a, b) => a * b);
-    const values = randomNumbers(count, { seed, stream: weights.size, scale }).map((x) => x + mean);
+    const values =
+      options.valuesOf?.(name, shape) ??
+      randomNumbers(count, { seed, stream: weights.size, scale }).map((x) => x + mean);
     const type = shape.length === 1 ? 'F32' : typeOf(name);
     const round = {
       F32: Math.fround,
