@@ -40,7 +40,7 @@ unsigned samplingThreads(int64_t size) {
 
 pw_gpu_sample_workspace sampleWorkspace(Context& context, int64_t size, bool penalizes, int64_t blocks) {
   pw_gpu_sample_workspace w{};
-  w.bytes = roundUp(divideUp(size, PW_GPU_SAMPLE_BLOCK) * 4, 256);
+  w.bytes = roundUp(2 * divideUp(size, PW_GPU_SAMPLE_BLOCK) * 4, 256);
   if (penalizes) {
     w.logitsAt = w.bytes;
     w.countsAt = w.logitsAt + roundUp(size * 4, 256);

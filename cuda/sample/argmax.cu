@@ -11,7 +11,11 @@ extern "C" __global__ void __launch_bounds__(256) pw_argmax_parts(const __grid_c
   const int first = static_cast<int>(blockIdx.x) * (p.partSize / kBlock);
   const int end = min(first + p.partSize / kBlock, row.blocks());
   Scan scan;
-  for (int b = first + warpIndex(); b < end; b += warpCount()) scan.takeBlock(row, b);
+  for (int b = first + warpIndex(); b < end; b += warpCount()) {
+    float x[kPerLane];
+    row.load(b, x);
+    scan.take(x, b);
+  }
   const int bad = __syncthreads_or(scan.bad);
   const uint64_t found = reduceBlock(scan.best, Maximum(), best);
   if (threadIdx.x == 0) p.found[blockIdx.y * static_cast<int64_t>(p.parts) + blockIdx.x] = {found, bad != 0, 0};

@@ -4,8 +4,10 @@
 /// normaliser say everything, and a weight is evaluated where it is needed. Nothing is sorted but some thousand
 /// candidates around a cut.
 ///
-/// **Passes over the row**: one to look at it, one to normalise; for top-k or top-p one or two (rarely more) that
-/// narrow a bracket around the cut and one that collects what lies in it, each; top-p also normalises before.
+/// **Passes over the row**: one, which looks at it and sums its weights, each block's relative to its own largest logit
+/// until the row's is known (online softmax; Milakov and Gimelshein, 2018). For top-k or top-p one or two (rarely more)
+/// that narrow a bracket around the cut and one that collects what lies in it, each; after any cut one that normalises
+/// again, after top-k also before top-p. The draw reads one block.
 ///
 /// **The draw**, as on the CPU: with u of the request's Philox counter, the first token in order of ids at which the
 /// cumulative weight exceeds u times the total. Weights of 256 tokens are summed in f32 and such sums in f64, in a
@@ -46,11 +48,51 @@ struct RowRange {
   int first;       ///< the first token in the total order
   int finite;      ///< finite logits
   int valid;       ///< no NaN, no +inf, some finite logit
+  double weight;   ///< sum of e^((x - max) scale), with the scale of the scan
 };
 
-__device__ __noinline__ inline RowRange scanRow(const LogitsRow& row, Shared& shared) {
+/// e^x, 0 below e^-87 as on the CPU.
+__device__ inline float weightOfExponent(float x) { return x < -87.0f ? 0.0f : expf(x); }
+
+/// Sum of one f32 per block of tokens, by all threads.
+__device__ inline double sumOfSums(int blocks, const float* sums, Shared& shared) {
+  if (warpIndex() == 0) {
+    double total = 0;
+    for (int b = laneIndex(); b < blocks; b += kWarp) total += sums[b];
+    total = reduceWarp(total, Sum());
+    if (laneIndex() == 0) shared.left = total;
+  }
+  __syncthreads();
+  const double total = shared.left;
+  __syncthreads();
+  return total;
+}
+
+/// Looks at a row and sums its weights e^((x - max) scale) by blocks, in one pass.
+/// @param scale 1 / temperature; 0: no weights are wanted
+/// @param sums memory for two numbers per block: the sums, and scratch
+__device__ __noinline__ inline RowRange scanRow(const LogitsRow& row, float scale, float* sums, Shared& shared) {
+  const int blocks = row.blocks();
+  float* tops = sums + blocks;  // each block's largest logit, which its sum is relative to at first
   Scan scan;
-  for (int b = warpIndex(); b < row.blocks(); b += warpCount()) scan.takeBlock(row, b);
+  for (int b = warpIndex(); b < blocks; b += warpCount()) {
+    float x[kPerLane];
+    row.load(b, x);
+    scan.take(x, b);
+    if (scale == 0.0f) continue;
+    float top = -CUDART_INF_F, sum = 0.0f;
+#pragma unroll
+    for (int j = 0; j < kPerLane; ++j) top = fmaxf(top, x[j]);
+    top = reduceWarp(top, Maximum());
+    if (top > -CUDART_INF_F) {
+#pragma unroll
+      for (int j = 0; j < kPerLane; ++j) sum += weightOfExponent((x[j] - top) * scale);
+    }
+    sum = reduceWarp(sum, Sum());
+    if (laneIndex() != 0) continue;
+    sums[b] = sum;
+    tops[b] = top;
+  }
   scan.best = reduceWarp(scan.best, Maximum());
   scan.low = -reduceWarp(-scan.low, Maximum());
   scan.finite = reduceWarp(scan.finite, Sum());
@@ -64,7 +106,7 @@ __device__ __noinline__ inline RowRange scanRow(const LogitsRow& row, Shared& sh
   }
   __syncthreads();
   uint64_t best = 0;
-  RowRange range{0.0f, CUDART_INF_F, 0, 0, 1};
+  RowRange range{0.0f, CUDART_INF_F, 0, 0, 1, 0.0};
   for (int w = 0; w < warpCount(); ++w) {
     best = Maximum()(best, shared.best[w]);
     range.min = fminf(range.min, shared.low[w]);
@@ -74,6 +116,12 @@ __device__ __noinline__ inline RowRange scanRow(const LogitsRow& row, Shared& sh
   range.valid = range.valid && range.finite > 0;
   range.max = logitOfRank(best);
   range.first = tokenOfRank(best);
+  if (scale == 0.0f || !range.valid) return range;
+  // A block whose largest weight is 0 has none at all, as for those who weigh its tokens one by one.
+  for (int b = static_cast<int>(threadIdx.x); b < blocks; b += static_cast<int>(blockDim.x))
+    sums[b] *= weightOfExponent((tops[b] - range.max) * scale);
+  __syncthreads();
+  range.weight = sumOfSums(blocks, sums, shared);
   return range;
 }
 
@@ -92,11 +140,8 @@ struct TargetDistribution {
     return (logit > cut || (logit == cut && token <= cutToken)) && logit <= ceiling;
   }
 
-  /// e^((x - max) / T), 0 below e^-87 as on the CPU.
-  __device__ float weightOf(float x) const {
-    const float exponent = (x - range.max) * scale;
-    return exponent < -87.0f ? 0.0f : expf(exponent);
-  }
+  /// e^((x - max) / T)
+  __device__ float weightOf(float x) const { return weightOfExponent((x - range.max) * scale); }
   /// This lane's weights of a block.
   __device__ void weigh(int block, float (&w)[kPerLane]) const {
     float x[kPerLane];
@@ -173,16 +218,7 @@ __device__ double sumBlocks(int blocks, float* sums, Weigh&& weigh, Shared& shar
     if (laneIndex() == 0) sums[b] = sum;
   }
   __syncthreads();
-  if (warpIndex() == 0) {
-    double total = 0;
-    for (int b = laneIndex(); b < blocks; b += kWarp) total += sums[b];
-    total = reduceWarp(total, Sum());
-    if (laneIndex() == 0) shared.left = total;
-  }
-  __syncthreads();
-  const double total = shared.left;
-  __syncthreads();
-  return total;
+  return sumOfSums(blocks, sums, shared);
 }
 
 /// Inverse transform sampling in order of tokens, from weights whose sums by blocks are known.
@@ -402,33 +438,33 @@ __device__ inline void cutByWeight(TargetDistribution& d, float share, Shared& s
 }
 
 /// The distribution of a valid, penalised row.
-/// @param sums one per block, kept by the result
+/// @param range of scanRow with the request's scale
+/// @param sums of the scan, kept by the result
 __device__ inline TargetDistribution makeDistribution(const LogitsRow& row, const RowRange& range,
                                                       const Request& request, float* sums, Shared& shared) {
-  TargetDistribution d{row, range, 1.0f / request.temperature, -CUDART_INF_F, row.size, CUDART_INF_F, -1, 0, sums};
-  if (request.temperature < PW_GREEDY_TEMPERATURE) {
+  TargetDistribution d{row, range, request.scale(), -CUDART_INF_F, row.size, CUDART_INF_F, -1, range.weight, sums};
+  if (d.scale == 0.0f) {
     d.scale = 1.0f;
     d.keepFirst();
     return d;
   }
-  if (request.topK > 0 && request.topK < range.finite) cutPrefix(d, false, request.topK, belowAll(range), shared);
+  bool summed = true;
+  if (request.topK > 0 && request.topK < range.finite) {
+    cutPrefix(d, false, request.topK, belowAll(range), shared);
+    summed = false;
+  }
   if (request.topP < 1.0f) {
-    normalize(d, shared);
+    if (!summed) normalize(d, shared);
     cutByWeight(d, request.topP, shared);
     if (d.only >= 0) return d;
+    summed = false;
   }
-  if (request.minP > 0.0f)
+  if (request.minP > 0.0f) {
     d.raiseCut(static_cast<float>(range.max + log(static_cast<double>(request.minP)) * request.temperature), row.size);
-  normalize(d, shared);
+    summed = false;
+  }
+  if (!summed) normalize(d, shared);
   return d;
-}
-
-/// log sum of e^logit over a valid row.
-/// @param sums scratch, one per block
-__device__ inline double logSumExp(const LogitsRow& row, const RowRange& range, float* sums, Shared& shared) {
-  TargetDistribution d{row, range, 1.0f, -CUDART_INF_F, row.size, CUDART_INF_F, -1, 0, sums};
-  normalize(d, shared);
-  return range.max + log(d.total);
 }
 
 }  // namespace sampling

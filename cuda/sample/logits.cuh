@@ -91,9 +91,8 @@ struct Scan {
     low = fminf(low, x);
     ++finite;
   }
-  __device__ void takeBlock(const LogitsRow& row, int block) {
-    float x[kPerLane];
-    row.load(block, x);
+  /// This lane's logits of a block.
+  __device__ void take(const float (&x)[kPerLane], int block) {
 #pragma unroll
     for (int j = 0; j < kPerLane; ++j) take(x[j], block * kBlock + placeInBlock(j));
   }

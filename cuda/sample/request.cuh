@@ -17,6 +17,8 @@ struct Request {
   int historyLength;
   int64_t promptLength;
 
+  /// What logits are multiplied by; 0: greedy.
+  __device__ float scale() const { return temperature < PW_GREEDY_TEMPERATURE ? 0.0f : 1.0f / temperature; }
   __device__ bool isPenalized() const { return repetition != 1.0f || presence != 0.0f || frequency != 0.0f; }
 };
 

@@ -45,24 +45,29 @@ __device__ void sampleRow(const pw_gpu_sample_params& p, int row, Shared& shared
     if (threadIdx.x == 0) pw_gpu_report(p.error, PW_INVALID_ARGUMENT, row, 0);
     return writeNothing(p, row);
   }
-  RowRange range = scanRow(given, shared);
+  const float scale = request.scale();
+  const bool reports = p.logprobs || p.topIds;
+  RowRange range{};
   LogitsRow logits = given;
   double denominator = 0;
-  if (range.valid) {
-    if (p.logprobs || p.topIds) denominator = logSumExp(given, range, sums, shared);
-    if (p.topIds) writeTop(p, row, given, range, sums, denominator, shared);
-    if (request.isPenalized() && request.historyLength > 0) {
-      auto* penalized = reinterpret_cast<float*>(memory + p.workspace.logitsAt);
-      const int wrong =
-          penalize(given, penalized, request, nullptr, 0, reinterpret_cast<int32_t*>(memory + p.workspace.countsAt));
-      if (wrong >= 0) {
-        if (threadIdx.x == 0) pw_gpu_report(p.error, PW_INVALID_TOKEN, row, wrong);
-        return writeNothing(p, row);
-      }
-      logits = {reinterpret_cast<const char*>(penalized), given.size, PW_F32, 1};
-      range = scanRow(logits, shared);
-    }
+  if (reports) {
+    range = scanRow(given, 1.0f, sums, shared);
+    denominator = range.max + log(range.weight);
+    if (p.topIds && range.valid) writeTop(p, row, given, range, sums, denominator, shared);
   }
+  if (request.isPenalized() && request.historyLength > 0) {
+    auto* copy = reinterpret_cast<float*>(memory + p.workspace.logitsAt);
+    const int wrong =
+        penalize(given, copy, request, nullptr, 0, reinterpret_cast<int32_t*>(memory + p.workspace.countsAt));
+    if (wrong >= 0) {
+      if (threadIdx.x == 0) pw_gpu_report(p.error, PW_INVALID_TOKEN, row, wrong);
+      return writeNothing(p, row);
+    }
+    logits = {reinterpret_cast<const char*>(copy), given.size, PW_F32, 1};
+  }
+  // Finding the most probable tokens may have overwritten the sums.
+  if (!reports || logits.data != given.data || (scale != 0.0f && (scale != 1.0f || p.topIds)))
+    range = scanRow(logits, scale, sums, shared);
   if (!range.valid) {
     if (threadIdx.x == 0) pw_gpu_report(p.error, PW_INVALID_LOGITS, row, 0);
     return writeNothing(p, row);

@@ -198,16 +198,22 @@ __device__ __noinline__ inline RowError openRow(const LogitsRow& given, const Re
                                                 int length, char* workspace, const VerifyMemory& memory,
                                                 double* denominator, TargetDistribution& out, Shared& shared) {
   auto* sums = reinterpret_cast<float*>(workspace);
-  RowRange range = scanRow(given, shared);
-  if (!range.valid) return RowError::kLogits;
-  if (denominator) *denominator = logSumExp(given, range, sums, shared);
+  const float scale = request.scale();
+  RowRange range{};
+  if (denominator) {
+    range = scanRow(given, 1.0f, sums, shared);
+    if (!range.valid) return RowError::kLogits;
+    *denominator = range.max + log(range.weight);
+  }
   LogitsRow logits = given;
   if (request.isPenalized() && request.historyLength + length > 0) {
-    auto* penalized = reinterpret_cast<float*>(workspace + memory.logitsAt);
+    auto* copy = reinterpret_cast<float*>(workspace + memory.logitsAt);
     auto* counts = reinterpret_cast<int32_t*>(workspace + memory.countsAt);
-    if (penalize(given, penalized, request, tokens, length, counts) >= 0) return RowError::kToken;
-    logits = {reinterpret_cast<const char*>(penalized), given.size, PW_F32, 1};
-    range = scanRow(logits, shared);
+    if (penalize(given, copy, request, tokens, length, counts) >= 0) return RowError::kToken;
+    logits = {reinterpret_cast<const char*>(copy), given.size, PW_F32, 1};
+  }
+  if (!denominator || logits.data != given.data || (scale != 0.0f && scale != 1.0f)) {
+    range = scanRow(logits, scale, sums, shared);
     if (!range.valid) return RowError::kLogits;
   }
   out = makeDistribution(logits, range, request, sums, shared);

@@ -46,7 +46,7 @@ typedef struct pw_gpu_sample_workspace {
 typedef struct pw_gpu_sample_params {
   pw_gpu_logits logits;
   pw_gpu_sampling sampling;
-  pw_gpu_sample_workspace workspace;  ///< begins with f32 sums, one per PW_GPU_SAMPLE_BLOCK tokens
+  pw_gpu_sample_workspace workspace;  ///< begins with two f32 per PW_GPU_SAMPLE_BLOCK tokens
   pw_gpu_vector ids;
   float* logprobs;  ///< may be null
   int64_t logprobStride;
