@@ -10,6 +10,7 @@ import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { GgufFile } from '../../lib/index.js';
 import { probe } from '../support/probe.js';
 import { median, spread } from '../support/statistics.js';
 import { Runner, type RunnerInfo } from './protocol.js';
@@ -48,6 +49,21 @@ const mebibytes = (count: number): string => (count / 2 ** 20).toFixed(0);
 /** The same pseudo-random prompt for everybody, out of ids that every vocabulary has. */
 const prompt = (length: number): number[] => Array.from({ length }, (_, i) => (i === 0 ? 1 : 3 + ((i * 7919) % 90)));
 
+/**
+ * What a step costs at least: the bytes that decoding a token reads (of an embedding that is not the output layer, too, only a row)
+ * and the multiply-adds that a token of a prompt takes in the layers (only the last one goes through the output layer).
+ */
+function work(path: string): { bytes: number; weights: number } {
+  using file = GgufFile.open(path);
+  const tensors = [...file.tensors.values()];
+  const read = tensors.filter(({ name }) => name !== 'token_embd.weight' || !file.tensors.has('output.weight'));
+  const layers = tensors.filter(({ name, shape }) => name.startsWith('blk.') && shape.length === 2);
+  return {
+    bytes: read.reduce((sum, tensor) => sum + tensor.bytes, 0),
+    weights: layers.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0),
+  };
+}
+
 interface Series {
   decode: number[];
   prefill: number[];
@@ -63,7 +79,8 @@ async function measure(runner: Runner, series: Series | undefined): Promise<numb
 }
 
 const path = modelFile();
-const bytes = statSync(path).size;
+const size = statSync(path).size;
+const { bytes, weights } = work(path);
 const peers = join(root, 'bench', 'peers');
 const hasPeer = existsSync(join(peers, 'node_modules', 'node-llama-cpp'));
 if (!hasPeer) console.log('node-llama-cpp is not installed (npm run bench:peers:install): this library alone');
@@ -97,18 +114,22 @@ for (const threads of options.threads.split(',').map(Number)) {
     const info = await runner.info();
     const { decode, prefill } = all[i] as Series;
     const read = (median(decode) * bytes) / 1e9;
+    const multiplied = (2 * median(prefill) * weights) / 1e9;
     console.log(
       `${info.name}\n  decode  ${spread(decode)} tokens/s, ${read.toFixed(1)} GB/s of weights, ` +
         `${((100 * read) / limits.readGBs).toFixed(0)} % of what the machine reads\n` +
-        `  prefill ${spread(prefill)} tokens/s (${promptLength} tokens)\n` +
+        `  prefill ${spread(prefill)} tokens/s (${promptLength} tokens), ${multiplied.toFixed(0)} GOP/s in linear layers, ` +
+        `${((100 * multiplied) / limits.int8Gops).toFixed(0)} % of its int8 peak\n` +
         `  load ${info.loadMilliseconds.toFixed(0)} ms, resident ${mebibytes(loaded[i]?.rss ?? 0)} MiB after it, ` +
-        `${mebibytes(info.rss)} MiB at the end (file ${mebibytes(bytes)} MiB)`,
+        `${mebibytes(info.rss)} MiB at the end (file ${mebibytes(size)} MiB)`,
     );
     runner.close();
   }
   if (all[1]) {
     const ratios = (key: keyof Series): number[] =>
       (all[0] as Series)[key].map((value, i) => value / ((all[1] as Series)[key][i] as number));
-    console.log(`ratio, pair by pair: decode ${spread(ratios('decode'), 2)}, prefill ${spread(ratios('prefill'), 2)}`);
+    console.log(
+      `ratio, pair by pair (${repeats}): decode ${spread(ratios('decode'), 2)}, prefill ${spread(ratios('prefill'), 2)}`,
+    );
   }
 }
