@@ -124,8 +124,27 @@ const devices: Readonly<Record<Target, string>> = {
 };
 const deviceOf = (target: Target): string => devices[target];
 
+/** Where suites leave their PTX instead of registering tests, while `collectPtx` runs. */
+let collected: string[] | undefined;
+
+/** The PTX under test of every suite that `load` would register: the bodies of cases without their frames, and kernels. */
+export async function collectPtx(load: () => Promise<void>): Promise<string[]> {
+  const texts: string[] = [];
+  collected = texts;
+  try {
+    await load();
+  } finally {
+    collected = undefined;
+  }
+  return texts;
+}
+
 /** Registers a vitest suite that runs every case in one launch each. */
 export function suite(title: string, cases: readonly Case[]): void {
+  if (collected) {
+    collected.push(...cases.map((test) => test.body));
+    return;
+  }
   const prepared = cases.map((test, i): Prepared => {
     const tuples = test.tuples ?? samples(test.inputs, kCount, i + 1);
     const name = `case${i}`;
@@ -230,10 +249,16 @@ export interface KernelCase {
   /** Text of the module without its header; the entry is named `test`. */
   readonly ptx: string;
   readonly launch: Omit<Launch, 'code' | 'kernel'>;
-  readonly judge: (outputs: readonly Uint8Array[]) => readonly string[];
+  /** The code with which the launch must fail; then there is nothing to judge. */
+  readonly error?: string;
+  readonly judge?: ((outputs: readonly Uint8Array[]) => readonly string[]) | undefined;
 }
 
 export function kernelSuite(title: string, cases: readonly KernelCase[]): void {
+  if (collected) {
+    collected.push(...cases.map((test) => test.ptx));
+    return;
+  }
   describe(title, () => {
     it.skipIf(!ptxas)('is legal PTX', { timeout: 240_000 }, () => {
       const problems = cases.map((test) => assemble(header(test.target ?? 'sm_80') + test.ptx, test.target ?? 'sm_80'));
@@ -254,8 +279,8 @@ export function kernelSuite(title: string, cases: readonly KernelCase[]): void {
       }, 240_000);
       it.each(cases.map((test) => [test.name, test] as const))('%s', (_, test) => {
         const { error, outputs } = outcomes.get(test) as Outcome;
-        expect(error && `${error.code} ${error.message}`).toBeUndefined();
-        expect(test.judge(outputs)).toEqual([]);
+        expect(error && (test.error ? error.code : `${error.code} ${error.message}`)).toBe(test.error);
+        expect(test.judge?.(outputs) ?? []).toEqual([]);
       });
     });
   });

@@ -2,10 +2,12 @@
 #include "inspect.h"
 
 #include <cstdio>
+#include <cstring>
 
 #include "driver/fatbin.h"
 #include "driver/handles.h"
 #include "driver/module.h"
+#include "driver/runtime.h"
 #include "runner.h"
 
 namespace gpusim::tool {
@@ -39,7 +41,43 @@ void printKernel(const Kernel& kernel) {
                 parameter.size, parameter.align);
 }
 
+constexpr char kFatbinMagic[] = "\x50\xed\x55\xba";
+constexpr char kElfMagic[] = "\177ELF";
+
+bool startsWith(const std::vector<uint8_t>& image, size_t at, const char* magic) {
+  return image.size() - at >= 4 && std::memcmp(image.data() + at, magic, 4) == 0;
+}
+
+// Where the images in a file begin: a program or library embeds fatbins at multiples of 8, other files are one image.
+std::vector<size_t> imagesIn(const std::vector<uint8_t>& file) {
+  if (!startsWith(file, 0, kElfMagic)) return {0};
+  std::vector<size_t> found;
+  for (size_t at = 0; at < file.size(); at += 8) {
+    if (!startsWith(file, at, kFatbinMagic)) continue;
+    const FatbinListing listing = listFatbin(file.data() + at, file.size() - at);
+    if (listing.error.empty() && !listing.entries.empty()) found.push_back(at);
+  }
+  return found;
+}
+
 }  // namespace
+
+int printPtx(const std::string& path) {
+  const std::vector<uint8_t> file = readFile(path);
+  const std::vector<size_t> images = imagesIn(file);
+  Runner runner;
+  int status = images.empty() ? 1 : 0;
+  if (images.empty()) std::fprintf(stderr, "gpusim: %s embeds no fatbin\n", path.c_str());
+  for (const size_t at : images) {
+    const PtxSelection selected = selectPtx(file.data() + at, file.size() - at, devices().front()->target());
+    if (selected.status != CUDA_SUCCESS) {
+      std::fprintf(stderr, "gpusim: %s\n%s\n", nameOf(selected.status).c_str(), selected.log.c_str());
+      status = 1;
+    }
+    std::printf("%s\n", selected.ptx.c_str());
+  }
+  return status;
+}
 
 int inspect(const std::string& path) {
   printEntries(readFile(path));

@@ -8,4 +8,8 @@ namespace gpusim::tool {
 /// GPUSIM_DEVICE would run. Returns the exit code.
 int inspect(const std::string& path);
 
+/// Prints the PTX that the device of GPUSIM_DEVICE would run of a PTX file, a fatbin, or each fatbin that a program or
+/// library embeds. Returns the exit code.
+int printPtx(const std::string& path);
+
 }  // namespace gpusim::tool

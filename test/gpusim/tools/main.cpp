@@ -22,6 +22,7 @@ constexpr const char* kUsage =
     "       gpusim batch FILE|-\n"
     "       gpusim devices\n"
     "       gpusim inspect FILE\n"
+    "       gpusim ptx FILE\n"
     "ARG: i8|u8|i16|u16|i32|u32|i64|u64|f32|f64:NUMBER  bytes:HEX  null  in:FILE  out:FILE:BYTES  inout:IN:OUT\n"
     "     zero:BYTES  uninit:BYTES  hex:HEX  show:BYTES  showhex:HEX\n";
 
@@ -101,6 +102,7 @@ int dispatch(const std::vector<std::string>& words) {
   if (words[0] == "batch" && rest.size() == 1) return runBatch(rest[0]);
   if (words[0] == "devices" && rest.empty()) return listDevices();
   if (words[0] == "inspect" && rest.size() == 1) return inspect(rest[0]);
+  if (words[0] == "ptx" && rest.size() == 1) return printPtx(rest[0]);
   if (words[0] == "--help" || words[0] == "help") {
     std::printf("%s", kUsage);
     return kOk;

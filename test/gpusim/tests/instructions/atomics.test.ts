@@ -79,36 +79,51 @@ const cases: Case[] = ['global', 'shared', ''].flatMap((space) =>
       if (old !== a) return 'the old value is wrong';
       return same(type, wanted, fresh as bigint) ? undefined : `expected 0x${wanted.toString(16)}`;
     };
-    const atom: Case = {
+    const atom = (instruction: string): Case => ({
       ...base,
-      name: `atom${dot}.relaxed${scope}.${operation}`,
+      name: instruction,
       outputs: [w, w],
-      body: `${cell(space, w)} atom${dot}.relaxed${scope}.${operation} %x, [%u0], %b; ld${dot}.b${w} %y, [%u0];`,
+      body: `${cell(space, w)} ${instruction} %x, [%u0], %b; ld${dot}.b${w} %y, [%u0];`,
       judge,
-    };
-    if (operation.startsWith('exch') || space === '') return [atom];
-    const red: Case = {
+    });
+    const red = (instruction: string): Case => ({
       ...base,
-      name: `red${dot}.${operation}`,
+      name: instruction,
       outputs: [w, w],
-      body: `${cell(space, w)} mov.b${w} %x, %a; red${dot}.${operation} [%u0], %b; ld${dot}.b${w} %y, [%u0];`,
+      body: `${cell(space, w)} mov.b${w} %x, %a; ${instruction} [%u0], %b; ld${dot}.b${w} %y, [%u0];`,
       judge,
-    };
-    return [atom, red];
+    });
+    const isReduction = !operation.startsWith('exch');
+    return [
+      atom(`atom${dot}.${operation}`),
+      atom(`atom.relaxed${scope}${dot}.${operation}`),
+      ...(isReduction ? [red(`red${dot}.${operation}`), red(`red.relaxed${scope}${dot}.${operation}`)] : []),
+      // What semantics and scope say does not depend on the operation; the headers of nvcc write them behind it as well.
+      ...(['add.u32', 'exch.b32'].includes(operation)
+        ? ['acquire', 'release', 'acq_rel'].flatMap((semantics) =>
+            ['cta', 'gpu', 'sys'].flatMap((each) => [
+              atom(`atom.${semantics}.${each}${dot}.${operation}`),
+              ...(space === '' ? [atom(`atom.${operation.replace('.', `.${semantics}.${each}.`)}`)] : []),
+            ]),
+          )
+        : []),
+    ];
   }),
 );
 
-const compareAndSwap: Case[] = ['global', 'shared'].flatMap((space) =>
-  [16, 32, 64].map(
-    (w): Case => ({
-      name: `atom.${space}.cas.b${w}`,
-      inputs: [`b${w}` as Kind, `b${w}` as Kind, `b${w}` as Kind, 'b32'],
-      outputs: [w, w],
-      // A negative last operand makes the comparison succeed.
-      body: `${cell(space, w)} setp.lt.s32 %p, %d, 0; selp.b${w} %b, %a, %b, %p;
-      atom.${space}.cas.b${w} %x, [%u0], %b, %c; ld.${space}.b${w} %y, [%u0];`,
-      judge: exactly((a, b, c, d) => [a, d >> 31n === 1n || a === b ? c : a]),
-    }),
+const compareAndSwap: Case[] = ['.global', '.shared', ''].flatMap((space) =>
+  [16, 32, 64].flatMap((w) =>
+    ['', '.relaxed.gpu', '.acquire.gpu', '.release.sys', '.acq_rel.cta'].map(
+      (semantics): Case => ({
+        name: `atom${semantics}${space}.cas.b${w}`,
+        inputs: [`b${w}` as Kind, `b${w}` as Kind, `b${w}` as Kind, 'b32'],
+        outputs: [w, w],
+        // A negative last operand makes the comparison succeed.
+        body: `${cell(space.slice(1), w)} setp.lt.s32 %p, %d, 0; selp.b${w} %b, %a, %b, %p;
+      atom${semantics}${space}.cas.b${w} %x, [%u0], %b, %c; ld${space}.b${w} %y, [%u0];`,
+        judge: exactly((a, b, c, d) => [a, d >> 31n === 1n || a === b ? c : a]),
+      }),
+    ),
   ),
 );
 

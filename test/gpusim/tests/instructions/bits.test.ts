@@ -216,7 +216,32 @@ const permutes: Case[] = [
   ),
 ];
 
+/** A constant in a type's own notation and its bits. */
+const constants: Readonly<Record<string, readonly [text: string, bits: bigint]>> = {
+  u16: ['65535', 0xffffn],
+  s16: ['-2', 0xfffen],
+  b16: ['0x1234', 0x1234n],
+  u32: ['4000000000', 4000000000n],
+  s32: ['-7', 0xfffffff9n],
+  b32: ['0b101U', 5n],
+  f32: ['0f3FC00000', 0x3fc00000n],
+  u64: ['0xfedcba9876543210', 0xfedcba9876543210n],
+  s64: ['-9000000000', u(64, -9000000000n)],
+  b64: ['017', 15n],
+  f64: ['-0.5', 0xbfe0000000000000n],
+};
+
 const moves: Case[] = [
+  ...Object.entries(constants).map(([type, [text, bits]]): Case => {
+    const width = Number(type.slice(1));
+    return {
+      name: `mov.${type}`,
+      inputs: [kind(width)],
+      outputs: [width, width],
+      body: `mov.${type} %x, %a; mov.${type} %y, ${text};`,
+      judge: exactly((a) => [a, bits]),
+    };
+  }),
   {
     name: 'mov pack and unpack b32, b64, b8x4 through 16-bit halves',
     inputs: ['b64', 'b32'],

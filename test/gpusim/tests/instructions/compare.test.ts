@@ -145,31 +145,22 @@ const sets: Case[] = types
     );
   });
 
-const halfSets: Case[] = [
-  {
-    name: 'set.gt.f16.f16, set.ltu.u32.f16',
-    inputs: ['f16', 'f16'],
-    outputs: [16, 32],
-    body: 'set.gt.f16.f16 %x, %a, %b; set.ltu.u32.f16 %y, %a, %b;',
-    judge: exactly((a, b) => {
-      const order = compare(decode(f16, a), decode(f16, b));
-      return [holds('gt', order) ? 0x3c00n : 0n, holds('ltu', order) ? 0xffffffffn : 0n];
-    }),
-  },
-  {
-    name: 'set.le.f16x2.f16x2, set.geu.f16x2.f16x2',
+/** 0x3c00 is 1.0; a mask fills its half of the word, or all of it. */
+const halfSets: Case[] = floatOperators.map(
+  (operator): Case => ({
+    name: `set.${operator} to f16 and u32 from f16, to f16x2 and u32 from f16x2`,
     inputs: ['f16x2', 'f16x2'],
-    outputs: [32, 32],
-    body: 'set.le.f16x2.f16x2 %x, %a, %b; set.geu.f16x2.f16x2 %y, %a, %b;',
+    outputs: [16, 32, 32, 32],
+    body: `mov.b32 {%h0, %h1}, %a; mov.b32 {%h2, %h3}, %b; set.${operator}.f16.f16 %x, %h0, %h2; set.${operator}.u32.f16 %y, %h0, %h2;
+      set.${operator}.f16x2.f16x2 %z, %a, %b; set.${operator}.u32.f16x2 %w, %a, %b;`,
     judge: exactly((a, b) => {
-      const order = (at: bigint): Ordering =>
-        compare(decode(f16, (a >> at) & 0xffffn), decode(f16, (b >> at) & 0xffffn));
-      return ['le', 'geu'].map((operator) =>
-        [0n, 16n].reduce((bits, at) => bits | (holds(operator, order(at)) ? 0x3c00n << at : 0n), 0n),
-      );
+      const half = (at: bigint): boolean =>
+        holds(operator, compare(decode(f16, (a >> at) & 0xffffn), decode(f16, (b >> at) & 0xffffn)));
+      const word = (value: bigint): bigint => [0n, 16n].reduce((bits, at) => bits | (half(at) ? value << at : 0n), 0n);
+      return [half(0n) ? 0x3c00n : 0n, half(0n) ? 0xffffffffn : 0n, word(0x3c00n), word(0xffffn)];
     }),
-  },
-];
+  }),
+);
 
 const selections: Case[] = [
   ...['b16', 'b32', 'b64', 'u16', 's32', 'u64', 'f32', 'f64'].map(

@@ -88,6 +88,17 @@ join: add.u32 %r10, %r10, %r3;`),
   ),
 ];
 
+/** `trap` stops the launch, unless its guard holds nobody back from it. */
+const traps: KernelCase[] = [
+  threads('a trap that no lane reaches', entry('setp.gt.u32 %p0, %r0, 5000; @%p0 trap; mov.u32 %r10, %r3;'), (i) => i),
+  {
+    name: 'trap by one lane',
+    ptx: entry('setp.eq.u32 %p0, %r0, 7; @%p0 trap;'),
+    launch: { args: [{ output: 128 }] },
+    error: 'CUDA_ERROR_LAUNCH_FAILED',
+  },
+];
+
 const calls: KernelCase[] = [
   threads(
     'a call with two parameters and a result, and divergent calls',
@@ -202,6 +213,7 @@ const special: KernelCase[] = [
 ];
 
 kernelSuite('branches', branches);
+kernelSuite('traps', traps);
 kernelSuite('calls', calls);
 kernelSuite('barriers', barriers);
 kernelSuite('special registers', special);

@@ -52,18 +52,20 @@ const arithmetic = (fmt: Format & { name: string }): Case[] =>
   );
 
 /** Without a rounding modifier add, sub and mul round to nearest even. */
-const defaults = ['add.f32', 'sub.ftz.f32', 'mul.f32', 'add.f64', 'mul.f64', 'sub.f64'].map((instruction): Case => {
-  const [name, ftz] = [instruction.split('.')[0] as string, instruction.includes('ftz')];
-  const fmt = instruction.endsWith('f32') ? f32 : f64;
-  const { run } = operations[name] as { run: Operation };
-  return {
-    name: instruction,
-    inputs: [fmt.name as 'f32', fmt.name as 'f32'],
-    outputs: [fmt.bits],
-    body: `${instruction} %x, %a, %b;`,
-    judge: rounded(fmt, run, { ftz }),
-  };
-});
+const defaults = (fmt: Format & { name: string }): Case[] =>
+  ['add', 'sub', 'mul'].flatMap((name) =>
+    variants(fmt).map(({ text, modifiers }): Case => {
+      const instruction = `${name}${text}.${fmt.name}`;
+      const { run } = operations[name] as { run: Operation };
+      return {
+        name: instruction,
+        inputs: [fmt.name as 'f32', fmt.name as 'f32'],
+        outputs: [fmt.bits],
+        body: `${instruction} %x, %a, %b;`,
+        judge: rounded(fmt, run, modifiers),
+      };
+    }),
+  );
 
 const smaller = (x: Exact, y: Exact): boolean => (compare(x, y) as number) < 0;
 
@@ -157,6 +159,5 @@ function properties(fmt: Format): Case[] {
 suite('f32 arithmetic', arithmetic(f32));
 suite('f64 arithmetic', arithmetic(f64));
 suite('float defaults, extremes and signs', [
-  ...defaults,
-  ...[f32, f64].flatMap((fmt) => [...extremes(fmt), ...signs(fmt), ...properties(fmt)]),
+  ...[f32, f64].flatMap((fmt) => [...defaults(fmt), ...extremes(fmt), ...signs(fmt), ...properties(fmt)]),
 ]);

@@ -113,6 +113,33 @@ const arithmetic: Case[] = [
   ...all.map((t) => binary(`max.${t}`, (x, y) => (x > y ? x : y))),
 ];
 
+/** Every multiply-add that takes or gives a carry, after one that gives it; `addc` shows the carry that is left. */
+const multiplyChains: Case[] = ['u32', 's32', 'u64', 's64'].flatMap((t) =>
+  ['lo', 'hi'].flatMap((first) =>
+    ['lo', 'hi'].flatMap((second) =>
+      ['.cc', ''].map((cc): Case => {
+        const width = Number(t.slice(1));
+        const w = BigInt(width);
+        const read = (v: bigint): bigint => (t.startsWith('s') ? BigInt.asIntN(width, v) : v);
+        const part = (which: string, x: bigint, y: bigint): bigint =>
+          BigInt.asUintN(width, which === 'lo' ? read(x) * read(y) : (read(x) * read(y)) >> w);
+        return {
+          name: `mad.${first}.cc / madc.${second}${cc} / addc .${t}`,
+          inputs: [kind(width), kind(width), kind(width), kind(width)],
+          outputs: [width, width, width],
+          body: `mad.${first}.cc.${t} %x, %a, %b, %c; madc.${second}${cc}.${t} %y, %a, %d, %b; addc.${t} %z, 0, 0;`,
+          judge: exactly((a, b, c, d) => {
+            const one = part(first, a, b) + c;
+            const two = part(second, a, d) + b + (one >> w);
+            // Without .cc the carry of the first is still there.
+            return [BigInt.asUintN(width, one), BigInt.asUintN(width, two), cc === '' ? one >> w : two >> w];
+          }),
+        };
+      }),
+    ),
+  ),
+);
+
 /** Two words through carry chains, in both directions and through both multiply-adds. */
 const wide = (low: bigint, top: bigint, width: bigint): bigint => (top << width) | low;
 const chains: Case[] = [32, 64].flatMap((width): Case[] => {
@@ -138,30 +165,6 @@ const chains: Case[] = [32, 64].flatMap((width): Case[] => {
       outputs: [width, width, width],
       body: `sub.cc.${t} %x, %a, %c; subc.cc.${t} %y, %b, %d; subc.${t} %z, 0, 0;`,
       judge: exactly((a, b, c, d) => split(BigInt.asUintN(width * 3, wide(a, b, w) - wide(c, d, w)))),
-    },
-    {
-      name: `mad.lo.cc / madc.hi.cc / addc .${t}`,
-      inputs: words,
-      outputs: [width, width, width],
-      body: `mad.lo.cc.${t} %x, %a, %b, %c; madc.hi.cc.${t} %y, %a, %b, %d; addc.${t} %z, 0, 0;`,
-      judge: exactly((a, b, c, d) => split(a * b + wide(c, d, w))),
-    },
-    {
-      name: `mad.hi.cc / madc.lo / signed .s${width}`,
-      inputs: words,
-      outputs: [width, width],
-      body: `mad.hi.cc.s${width} %x, %a, %b, %c; madc.lo.s${width} %y, %a, %d, %c;`,
-      judge: exactly((a, b, c, d) => {
-        const top = BigInt.asUintN(width, (BigInt.asIntN(width, a) * BigInt.asIntN(width, b)) >> w) + c;
-        return [BigInt.asUintN(width, top), BigInt.asUintN(width, a * d + c + (top >> w))];
-      }),
-    },
-    {
-      name: `mad.lo.cc / madc.hi without a second carry out .${t}`,
-      inputs: words,
-      outputs: [width, width],
-      body: `mad.lo.cc.${t} %x, %a, %b, %c; madc.hi.${t} %y, %a, %b, %d;`,
-      judge: exactly((a, b, c, d) => split(a * b + wide(c, d, w)).slice(0, 2)),
     },
   ];
 });
@@ -192,5 +195,5 @@ const dots: Case[] = ['u32', 's32'].flatMap((at) =>
 );
 
 suite('integer arithmetic', arithmetic);
-suite('carry chains', chains);
+suite('carry chains', [...chains, ...multiplyChains]);
 suite('dot products of bytes', dots);

@@ -133,7 +133,6 @@ function wmma(v: Wmma, index: number): KernelCase {
     layout === 'row'
       ? [...values]
       : Array.from({ length: rows * columns }, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)] as number);
-  const name = (e: string): string => e;
   const registers = (letter: string, count: number): string =>
     `{${Array.from({ length: count }, (_, i) => `%${letter}${i}`).join(', ')}}`;
   const declare = (letter: string, e: string): string =>
@@ -143,15 +142,20 @@ function wmma(v: Wmma, index: number): KernelCase {
   // Integer and f64 accumulate forms name their types once; 16-bit and tf32 inputs name them all but f16, which names only d and c.
   const types = v.a === 'f16' ? `${v.d}.${v.c}` : `${v.d}.${v.a}.${v.b}.${v.c}`;
   const operation = v.suffix ? `${v.suffix}.` : '';
+  const d = element(v.d);
+  const size = (m * n * d.bits) / 8;
+  // Rounding of f64 is to nearest even, said or not.
+  const product = (space: string): string => `
+wmma.load.a.sync.aligned.${orderA}.${v.shape}${space}.${v.a} ${registers('a', ra)}, [%p0], ${stride(orderA, m, k)};
+wmma.load.b.sync.aligned.${orderB}.${v.shape}${space}.${v.b} ${registers('b', rb)}, [%p1], ${stride(orderB, k, n)};
+wmma.load.c.sync.aligned.${orderC}.${v.shape}${space}.${v.c} ${registers('c', rc)}, [%p2], ${stride(orderC, m, n)};
+wmma.mma.${operation}sync.aligned.${orderA}.${orderB}.${v.shape}.${types}${v.d === 'f64' && space === '' ? '.rn' : ''} ${registers('d', rd)}, ${registers('a', ra)}, ${registers('b', rb)}, ${registers('c', rc)};
+wmma.store.d.sync.aligned.${orderC}.${v.shape}${space}.${v.d} [%p3], ${registers('d', rd)}, ${stride(orderC, m, n)};`;
+  // Once through global, once through generic addresses.
   const ptx = `.visible .entry test(.param .u64 a, .param .u64 b, .param .u64 c, .param .u64 d)
 { .reg .u64 %p<4>; ${declare('a', v.a)} ${declare('b', v.b)} ${declare('c', v.c)} ${declare('d', v.d)}
 ld.param.u64 %p0, [a]; ld.param.u64 %p1, [b]; ld.param.u64 %p2, [c]; ld.param.u64 %p3, [d];
-wmma.load.a.sync.aligned.${orderA}.${v.shape}.global.${name(v.a)} ${registers('a', ra)}, [%p0], ${stride(orderA, m, k)};
-wmma.load.b.sync.aligned.${orderB}.${v.shape}.global.${name(v.b)} ${registers('b', rb)}, [%p1], ${stride(orderB, k, n)};
-wmma.load.c.sync.aligned.${orderC}.${v.shape}.global.${v.c} ${registers('c', rc)}, [%p2], ${stride(orderC, m, n)};
-wmma.mma.${operation}sync.aligned.${orderA}.${orderB}.${v.shape}.${types} ${registers('d', rd)}, ${registers('a', ra)}, ${registers('b', rb)}, ${registers('c', rc)};
-wmma.store.d.sync.aligned.${orderC}.${v.shape}.global.${v.d} [%p3], ${registers('d', rd)}, ${stride(orderC, m, n)}; ret; }`;
-  const d = element(v.d);
+${product('.global')} add.u64 %p3, %p3, ${size}; ${product('')} ret; }`;
   return {
     name: `wmma ${v.shape} A ${orderA} B ${orderB} C ${orderC} ${types}${v.suffix ? ` ${v.suffix}` : ''}`,
     ptx,
@@ -160,7 +164,7 @@ wmma.store.d.sync.aligned.${orderC}.${v.shape}.global.${v.d} [%p3], ${registers(
         { input: bytesOf(order(a, m, k, orderA), element(v.a)) },
         { input: bytesOf(order(b, k, n, orderB), element(v.b)) },
         { input: bytesOf(order(c, m, n, orderC), element(v.c)) },
-        { output: (m * n * d.bits) / 8 },
+        { output: 2 * size },
       ],
     },
     judge: ([bytes]) => {
@@ -177,9 +181,13 @@ wmma.store.d.sync.aligned.${orderC}.${v.shape}.global.${v.d} [%p3], ${registers(
         return sum;
       });
       const expected = order(wanted, m, n, orderC);
-      const found = unpack(bytes as Uint8Array, d.bits).flatMap((bits, at) =>
-        d.decode(bits) === expected[at] ? [] : [`element ${at} is ${d.decode(bits)}, expected ${expected[at]}`],
-      );
+      const found = unpack(bytes as Uint8Array, d.bits).flatMap((bits, i) => {
+        const at = i % (m * n);
+        const space = i < m * n ? 'global' : 'generic';
+        return d.decode(bits) === expected[at]
+          ? []
+          : [`${space}: element ${at} is ${d.decode(bits)}, expected ${expected[at]}`];
+      });
       return found.length > 3 ? [...found.slice(0, 3), `${found.length} are wrong`] : found;
     },
   };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads and stores of every width and space, vectors, generic addresses, module variables, parameters and asynchronous copies.
+// Extending loads and narrow stores, cache policies, generic addresses, module variables, parameters and asynchronous copies.
 import { type Case, exactly, type KernelCase, kernelSuite, pack, suite, unpack } from '../cases.js';
 import type { Kind } from '../samples.js';
 
@@ -31,84 +31,6 @@ const extending: Case[] = [8, 16, 32].flatMap((width) =>
         }),
       ),
     ),
-);
-
-/** Vectors through shared and local memory; elements come back rotated by one. */
-const vectors: Case[] = [8, 16, 32, 64].flatMap((width) =>
-  [2, 4]
-    .filter((count) => count * width <= 128)
-    .flatMap((count) =>
-      ['shared', 'local'].map((space): Case => {
-        const registers = ['%a', '%b', '%c', '%d'].slice(0, count);
-        const results = ['%x', '%y', '%z', '%w'].slice(0, count);
-        const rotated = [...results.slice(1), results[0]];
-        const cells =
-          space === 'shared'
-            ? '.shared .align 16 .b8 cells[2048]; mov.u64 %u0, cells; mov.u32 %t0, %tid.x; mul.wide.u32 %u1, %t0, 16; add.u64 %u0, %u0, %u1;'
-            : '.local .align 16 .b8 cells[16]; mov.u64 %u0, cells;';
-        return {
-          name: `st.${space}.v${count}.b${width} and ld.${space}.v${count}.b${width}`,
-          inputs: registers.map(() => `b${width}` as Kind),
-          outputs: results.map(() => width),
-          body: `${cells} st.${space}.v${count}.b${width} [%u0], {${registers.join(', ')}}; ld.${space}.v${count}.b${width} {${rotated.join(', ')}}, [%u0];`,
-          judge: exactly((...values) => results.map((_, i) => values[(i + count - 1) % count] as bigint)),
-        };
-      }),
-    ),
-);
-
-const qualifiers: Case[] = [
-  '.ca',
-  '.cg',
-  '.cs',
-  '.lu',
-  '.cv',
-  '.nc',
-  '.ca.nc',
-  '.cg.nc',
-  '.volatile',
-  '.relaxed.cta',
-  '.relaxed.gpu',
-  '.relaxed.sys',
-  '.acquire.cta',
-  '.acquire.gpu',
-  '.acquire.sys',
-  '.weak',
-  '.L1::evict_last',
-  '.L1::no_allocate',
-  '.L2::128B',
-  '.nc.L1::no_allocate.L2::256B',
-].map((qualifier): Case => {
-  const isOperator = /^\.(ca|cg|cs|lu|cv|nc|L)/.test(qualifier);
-  const instruction = isOperator ? `ld.global${qualifier}.b32` : `ld${qualifier}.global.b32`;
-  return {
-    name: instruction,
-    inputs: ['b32'],
-    outputs: [32],
-    body: `ld.param.u64 %u0, [in0]; mul.wide.u32 %u1, %index, 4; add.u64 %u0, %u0, %u1; ${instruction} %x, [%u0];`,
-    judge: exactly((a) => a),
-  };
-});
-
-const storing: Case[] = [
-  'st.global.wb',
-  'st.global.cg',
-  'st.global.cs',
-  'st.global.wt',
-  'st.volatile.global',
-  'st.relaxed.gpu.global',
-  'st.release.gpu.global',
-  'st.release.sys.global',
-  'st.relaxed.cta.global',
-  'st.weak.global',
-].map(
-  (instruction): Case => ({
-    name: `${instruction}.b32`,
-    inputs: ['b32'],
-    outputs: [32, 32],
-    body: `ld.param.u64 %u0, [out1]; mul.wide.u32 %u1, %index, 4; add.u64 %u0, %u0, %u1; ${instruction}.b32 [%u0], %a; ld.global.b32 %x, [%u0]; mov.b32 %y, %x;`,
-    judge: exactly((a) => [a, a]),
-  }),
 );
 
 const policies: Case[] = [
@@ -147,7 +69,7 @@ const generic: Case[] = [
   ),
 ];
 
-suite('loads and stores', [...extending, ...vectors, ...qualifiers, ...storing, ...policies, ...generic]);
+suite('loads and stores', [...extending, ...policies, ...generic]);
 
 const wordsAre =
   (wanted: readonly bigint[], width = 32): KernelCase['judge'] =>
@@ -179,7 +101,7 @@ const variables: KernelCase[] = [
     name: 'parameters of every width, a struct with vector loads, and its generic address',
     ptx: `.visible .entry test(.param .u64 out, .param .u8 a, .param .u16 b, .param .u32 c, .param .align 16 .b8 s[24], .param .f64 e)
 { .reg .u32 %r<12>; .reg .u64 %d<8>; .reg .u16 %h<2>; ld.param.u64 %d0, [out]; ld.param.s8 %r0, [a]; ld.param.u16 %r1, [b]; ld.param.u32 %r2, [c];
-  ld.param.v4.u32 {%r3, %r4, %r5, %r6}, [s]; ld.param.u8 %r7, [s+17]; ld.param.s16 %r8, [s+18]; ld.param.u32 %r9, [s+20]; ld.param.b64 %d1, [e];
+  ld.param.v4.u32 {%r3, %r4, %r5, %r6}, [s]; ld.param.u8 %r7, [s+17]; ld.param.s16 %r8, [s+18]; mov.u64 %d2, s; cvta.param.u64 %d3, %d2; ld.u32 %r9, [%d3+20]; ld.param.b64 %d1, [e];
   st.global.v4.u32 [%d0], {%r0, %r1, %r2, %r3}; st.global.v4.u32 [%d0+16], {%r4, %r5, %r6, %r7}; st.global.v2.u32 [%d0+32], {%r8, %r9}; st.global.u64 [%d0+40], %d1; ret; }`,
     launch: {
       block: '1',
@@ -235,7 +157,8 @@ function copy(instruction: string, size: number, operands: string, kept: number)
   return {
     name: `${instruction} ${size}${operands}`,
     ptx: `.visible .entry test(.param .u64 in, .param .u64 out)
-{ .reg .u32 %r<4>; .reg .u64 %d<8>; .reg .pred %p; .shared .align 16 .b8 cells[512]; ld.param.u64 %d0, [in]; ld.param.u64 %d1, [out]; mov.u32 %r0, %tid.x; mul.wide.u32 %d2, %r0, 16;
+{ .reg .u32 %r<4>; .reg .u64 %d<8>; .reg .pred %p; .reg .b64 %policy; .shared .align 16 .b8 cells[512]; ld.param.u64 %d0, [in]; ld.param.u64 %d1, [out]; mov.u32 %r0, %tid.x; mul.wide.u32 %d2, %r0, 16;
+  createpolicy.fractional.L2::evict_first.b64 %policy, 1.0;
   mov.u64 %d3, cells; add.u64 %d3, %d3, %d2; add.u64 %d0, %d0, %d2; add.u64 %d1, %d1, %d2; mov.u32 %r1, -1; st.shared.v4.u32 [%d3], {%r1, %r1, %r1, %r1}; mov.u32 %r2, 2; setp.eq.u32 %p, %r2, 2;
   ${instruction} [%d3], [%d0], ${size}${operands}; cp.async.wait_all;
   ld.shared.v2.u64 {%d4, %d5}, [%d3]; st.global.v2.u64 [%d1], {%d4, %d5}; ret; }`,
@@ -256,9 +179,13 @@ const copies: KernelCase[] = [
     copy('cp.async.ca.shared.global', size, ', %r2', 2),
     copy('cp.async.ca.shared.global', size, ', 0', 0),
   ]),
-  copy('cp.async.cg.shared.global', 16, '', 16),
-  copy('cp.async.cg.shared.global.L2::128B', 16, '', 16),
   copy('cp.async.cg.shared.global', 16, ', %r2', 2),
+  ...['', '.L2::64B', '.L2::128B', '.L2::256B'].flatMap((prefetch) => [
+    copy(`cp.async.ca.shared.global${prefetch}`, 8, '', 8),
+    copy(`cp.async.cg.shared.global${prefetch}`, 16, '', 16),
+    copy(`cp.async.cg.shared.global.L2::cache_hint${prefetch}`, 16, ', %policy', 16),
+    copy(`cp.async.ca.shared.global.L2::cache_hint${prefetch}`, 4, ', %r2, %policy', 2),
+  ]),
   copy('cp.async.ca.shared.global', 16, ', !%p', 16),
   copy('cp.async.ca.shared.global', 8, ', %p', 0),
 ];

@@ -46,8 +46,14 @@ function full(name: string, random: Random): number {
   return element(name).decode(element(name).encode(value));
 }
 
-/** One-hot matrices for every element of A, then of B, then dense ones; the flag says whether the result is exact. */
-function problems(v: Variant, random: Random): { readonly exact: boolean; readonly problem: Problem }[] {
+interface Task {
+  /** Whether no product or sum rounds. */
+  readonly exact: boolean;
+  readonly problem: Problem;
+}
+
+/** One-hot matrices for every element of A, then of B, then dense ones. */
+function problems(v: Variant, random: Random): Task[] {
   const [m, n, k] = v.shape;
   const zero = matrix(m, n, () => 0);
   const cell = (index: number, columns: number): readonly [number, number] => [
@@ -82,7 +88,30 @@ function problems(v: Variant, random: Random): { readonly exact: boolean; readon
       problem: { a: matrix(m, k, () => full(v.a, random)), b: matrix(k, n, () => full(v.b, random)), c: reals },
     });
   }
+  if (!/^[sub]\d/.test(v.a)) list.push({ exact: true, problem: extremes(v, random) });
   return list;
+}
+
+/** NaN and infinities in all operands, which meet zeros and each other; e4m3 has NaN only. */
+function extremes(v: Variant, random: Random): Problem {
+  const [m, n, k] = v.shape;
+  const infinity = (name: string): number => (name === 'e4m3' ? Number.NaN : Number.POSITIVE_INFINITY);
+  const a = matrix(m, k, () => small(v.a, random));
+  const b = matrix(k, n, (i, j) => (i === 0 && j === 1 ? 0 : 1 + random.below(2)));
+  const c = matrix(m, n, () => random.below(64) - 32);
+  const set = (rows: Matrix, row: number, column: number, value: number): void => {
+    (rows[row] as number[])[column] = value;
+  };
+  set(a, 0, 0, infinity(v.a)); // times a number, and times the zero in column 1
+  set(a, 1, 1, Number.NaN);
+  set(a, 2, 0, -infinity(v.a));
+  set(a, 3, 2, infinity(v.a)); // and minus infinity in C
+  set(c, 3, 0, Number.NEGATIVE_INFINITY);
+  set(c, 4, 2, Number.POSITIVE_INFINITY);
+  set(c, 5, 3, Number.NaN);
+  set(b, 3, 5, infinity(v.b));
+  set(b, 2, 6, Number.NaN);
+  return { a, b, c };
 }
 
 /** Registers of one warp for one operand: elements packed low to high into words of 32 bits, or 64 for f64. */
@@ -160,22 +189,35 @@ function wrong(
         ? Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, sum))
         : Number(BigInt.asIntN(32, BigInt(sum)))
       : sum;
+  if (!Number.isFinite(wanted))
+    return Object.is(actual, wanted) ? undefined : `(${row}, ${column}) is ${actual}, expected ${wanted}`;
   const tolerance = exact
     ? 0
     : magnitude * (v.d === 'f16' || v.c === 'f16' ? 2 ** -9 : v.d === 'f64' ? 2 ** -50 : 2 ** -20);
   return Math.abs(actual - wanted) <= tolerance ? undefined : `(${row}, ${column}) is ${actual}, expected ${wanted}`;
 }
 
+/** The problems of a variant, as many for each warp as its instruction computes products. */
+function warpsOf(v: Variant, index: number): Task[][] {
+  const products = v.products ?? 1;
+  const list = problems(v, new Random(100 + index));
+  while (list.length % products !== 0) list.push(list[0] as Task);
+  return Array.from({ length: list.length / products }, (_, i) => list.slice(i * products, (i + 1) * products));
+}
+
 function caseOf(v: Variant, index: number): KernelCase {
   const [m, n] = v.shape;
   const products = v.products ?? 1;
-  const list = problems(v, new Random(100 + index));
-  while (list.length % products !== 0) list.push(list[0] as (typeof list)[0]);
-  const warps = Array.from({ length: list.length / products }, (_, i) => list.slice(i * products, (i + 1) * products));
   const width = element(v.a).bits === 64 ? 64 : 32;
+  // Made when the case runs, not when it is listed.
+  let made: Task[][] | undefined;
+  const warps = (): Task[][] => {
+    made ??= warpsOf(v, index);
+    return made;
+  };
   const operand = (key: 'a' | 'b' | 'c', size: number): Uint8Array =>
     pack(
-      warps.flatMap((group) =>
+      warps().flatMap((group) =>
         fragments(
           group.map(({ problem }) => problem[key]),
           element(v[key]),
@@ -192,26 +234,28 @@ function caseOf(v: Variant, index: number): KernelCase {
     name: v.instruction,
     ...(v.target ? { target: v.target } : {}),
     ptx: ptx(v),
-    launch: {
-      grid: String(warps.length),
-      block: '32',
-      args: [
-        { input: operand('a', v.layout.sizes[0]) },
-        { input: operand('b', v.layout.sizes[1]) },
-        { input: operand('c', v.layout.sizes[2]) },
-        { output: (warps.length * 32 * words * width) / 8 },
-      ],
+    get launch() {
+      return {
+        grid: String(warps().length),
+        block: '32',
+        args: [
+          { input: operand('a', v.layout.sizes[0]) },
+          { input: operand('b', v.layout.sizes[1]) },
+          { input: operand('c', v.layout.sizes[2]) },
+          { output: (warps().length * 32 * words * width) / 8 },
+        ],
+      };
     },
     judge: ([bytes]) => {
       const values = unpack(bytes as Uint8Array, width);
       const found: string[] = [];
       const per = width / d.bits;
       const seen = new Set<string>();
-      warps.forEach((group, warp) => {
+      warps().forEach((group, warp) => {
         for (let lane = 0; lane < 32; ++lane) {
           for (let i = 0; i < v.layout.sizes[2]; ++i) {
             const which = products === 1 ? 0 : (lane >> 2) & 3;
-            const { exact, problem } = group[which] as (typeof list)[0];
+            const { exact, problem } = group[which] as Task;
             const [row, column] = place(lane, i);
             const word = values[(warp * 32 + lane) * words + Math.floor(i / per)] as bigint;
             const bits = BigInt.asUintN(d.bits, word >> BigInt((i % per) * d.bits));
