@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Verification, a thread block per request: it walks down the draft and reads only the rows that it comes to.
+///
+/// Each of these is read once (without filters: see sample/distribution.cuh), the draft's like the target's. The rows
+/// of the last node are read again when a child was rejected there: once for the residual, of a sampled draft once per
+/// rejected child, since the next one is judged by what is left; so are those of a node with an accepted child after
+/// rejected ones. Further passes: PW_VERIFY_K_SEQ solves for its ratio in at most 22, PW_VERIFY_BLOCK sums the residual
+/// of each sampled row and opens the row that it ends with again, PW_VERIFY_TYPICAL sums the entropy of each row that
+/// it judges, and both criteria open the last row again.
 #include "verify/rules.cuh"
 
 namespace pw {

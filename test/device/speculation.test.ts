@@ -7,19 +7,16 @@ import {
   Device,
   type Drafter,
   draftModel,
-  firstOf,
   type GenerateOptions,
   type LanguageModel,
   load,
   lookahead,
-  merged,
-  optimalTree,
-  promptLookup,
   selfSpeculation,
   suffixLookup,
   tokenRecycling,
   treeOfPaths,
 } from '../../lib/index.js';
+import { everyDrafter } from '../bodies/speculation.js';
 import { targetProbabilities } from '../oracle/sampling.js';
 import { temporaryFolder } from '../support/folder.js';
 import { ggufFromFolder } from '../support/hf-to-gguf.js';
@@ -56,28 +53,7 @@ async function run(more: GenerateOptions) {
   return { tokens, text, speculation };
 }
 
-const drafters: Record<string, () => Drafter> = {
-  'prompt lookup': () => promptLookup({ minNgram: 1 }),
-  'suffix lookup': () => suffixLookup({ minMatch: 1 }),
-  'suffix lookup with a corpus': () =>
-    suffixLookup({ minMatch: 1, corpus: [model.tokenize('abd abc abq abc abc xyz')] }),
-  'token recycling': () => tokenRecycling(),
-  'adaptive n-grams': () => adaptiveNgrams(),
-  lookahead: () => lookahead(),
-  'jacobi decoding': () => lookahead({ ngram: 2, window: 8, guesses: 0 }),
-  'early exit': () => selfSpeculation({ exitLayer: 2 }),
-  'skipped layers': () => selfSpeculation({ skipLayers: [1] }),
-  'a window': () => selfSpeculation({ window: 8, sinkTokens: 2 }),
-  'a draft model, chain': () => draftModel(other, { tree: 'chain' }),
-  'a draft model, growing tree': () => draftModel(other),
-  'a draft model, small growing tree': () => draftModel(other, { maxDraft: 5, width: 2 }),
-  'a draft model, paths': () => draftModel(other, { tree: treeOfPaths([[0, 0, 0], [1, 0], [2]]) }),
-  'a draft model, optimal tree': () => draftModel(other, { tree: optimalTree([0.5, 0.2, 0.1], { nodes: 20 }) }),
-  'the model itself, chain': () => draftModel(twin, { tree: 'chain' }),
-  'the model itself, growing tree': () => draftModel(twin),
-  'the first of several': () => firstOf(suffixLookup(), tokenRecycling()),
-  'a merged tree': () => merged(suffixLookup({ minMatch: 1 }), draftModel(other), tokenRecycling()),
-};
+const drafters = everyDrafter(() => ({ model, other, twin }));
 
 describe.each(Object.entries(drafters))('speculation with %s', (_name, make) => {
   it.each([

@@ -118,14 +118,16 @@ async function run(device: Device, test: TreeCase, trials: number, batch: number
   const offset = Tensor.empty(device, [batch], 'i32');
   const branches = Tensor.empty(device, [batch], 'i32');
   const tally = new Tally(vocabulary);
+  const firsts = depths.map((depth) => target.index(depth, 0));
 
   for (let done = 0, step = 0; done < trials; done += batch, step++) {
     const base = step * (nodes + 2);
     for (const [parent, children] of families) {
       const depth = parent < 0 ? 0 : (depths[parent] as number);
+      const [count, first] = [children.length, draft.index(depth, 0)];
       for (let b = 0; b < batch; b++) {
-        const row = parent < 0 ? 0 : draft.index(depth, tokens[b * nodes + parent] as number);
-        for (const child of children) draftRows[b * nodes + child] = row;
+        const row = parent < 0 ? 0 : first + (tokens[b * nodes + parent] as number);
+        for (let i = 0; i < count; i++) draftRows[b * nodes + (children[i] as number)] = row;
         secondRows[b] = row;
       }
       using rows = upload(secondRows);
@@ -135,7 +137,7 @@ async function run(device: Device, test: TreeCase, trials: number, batch: number
       const kind = drawing === 'deterministic' ? 'top' : drawing;
       const drawn = drawCandidates(stream, {
         logits,
-        count: children.length,
+        count,
         kind,
         branches,
         parameters,
@@ -144,16 +146,15 @@ async function run(device: Device, test: TreeCase, trials: number, batch: number
       });
       const ids = await drawn.ids.read(stream);
       for (let b = 0; b < batch; b++) {
-        for (const [i, child] of children.entries()) tokens[b * nodes + child] = ids[b * children.length + i] as number;
+        for (let i = 0; i < count; i++) tokens[b * nodes + (children[i] as number)] = ids[b * count + i] as number;
       }
       drawn.ids.dispose();
       drawn.logprobs.dispose();
     }
-    for (let b = 0; b < batch; b++) {
-      targetRows[b * (nodes + 1)] = 0;
+    for (let b = 0, at = 0; b < batch; b++) {
+      targetRows[at++] = 0;
       for (let node = 0; node < nodes; node++) {
-        const token = Math.max(0, tokens[b * nodes + node] as number);
-        targetRows[b * (nodes + 1) + 1 + node] = target.index(depths[node] as number, token);
+        targetRows[at++] = (firsts[node] as number) + Math.max(0, tokens[b * nodes + node] as number);
       }
     }
     using draftTokens = upload(tokens);
