@@ -36,13 +36,16 @@ struct DeviceState {
 
   DeviceModel model;
   CheckOptions checks;                            ///< from GPUSIM_CHECK
-  uint64_t seed = 0;                              ///< from GPUSIM_SEED (default 0)
+  std::vector<uint64_t> seeds;                    ///< from GPUSIM_SEED (default 0), one or several
   int hostThreads = 1;                            ///< from GPUSIM_THREADS (default: the cores of the host)
   uint64_t stackLimit = 1024;                     ///< CU_LIMIT_STACK_SIZE: bytes of local stack for recursive calls
   std::function<void(const std::string&)> print;  ///< receives device printf output; default: stdout
   std::atomic<uint64_t> launches{0};
   std::atomic<int> running{0};  ///< launches under way
   GlobalMemory memory;
+
+  /// The seed of the launch with this number: drawn from `seeds`, the same in every run.
+  uint64_t seedOf(uint64_t launch) const;
 
   struct Heap;  ///< device-side malloc/free
   std::unique_ptr<Heap> heap;

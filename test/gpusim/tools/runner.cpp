@@ -40,7 +40,7 @@ Runner::Runner() {
   if (status != CUDA_SUCCESS) throw std::runtime_error("cuInit: " + nameOf(status));
   cuDevicePrimaryCtxRetain(&context_, 0);
   cuCtxSetCurrent(context_);
-  defaultSeed_ = devices().front()->state.seed;
+  defaultSeeds_ = devices().front()->state.seeds;
   defaultChecks_ = devices().front()->state.checks;
 }
 
@@ -141,7 +141,7 @@ RunResult Runner::fail(CUresult status, const std::string& message) {
 
 RunResult Runner::run(const RunOptions& options) {
   DeviceState& state = devices().front()->state;
-  state.seed = options.seed.value_or(defaultSeed_);
+  state.seeds = options.seed ? std::vector<uint64_t>{*options.seed} : defaultSeeds_;
   state.launches = 0;  // the number of the launch is part of its random order: a line of a batch runs as it would alone
   state.checks = defaultChecks_;
   if (options.check) {

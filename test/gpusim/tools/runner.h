@@ -46,7 +46,7 @@ class Runner {
   RunResult fail(CUresult status, const std::string& message);
 
   CUcontext context_ = nullptr;
-  uint64_t defaultSeed_ = 0;
+  std::vector<uint64_t> defaultSeeds_;
   CheckOptions defaultChecks_;
   std::map<std::string, CachedModule> modules_;
 };

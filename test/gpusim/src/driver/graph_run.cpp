@@ -16,7 +16,7 @@ class GraphRun {
       : graph_(graph),
         context_(context),
         stalled_(stalled),
-        random_(context.device.state.seed * 0x9e3779b97f4a7c15u + salt),
+        random_(context.device.state.seedOf(salt) * 0x9e3779b97f4a7c15u + salt),
         open_(graph.nodes.size()),
         dependents_(graph.nodes.size()) {
     for (size_t i = 0; i < graph.nodes.size(); ++i) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "exec/heap.h"
+#include "exec/random.h"
 
 namespace gpusim {
 
@@ -22,12 +23,23 @@ uint64_t environmentNumber(const char* name, uint64_t otherwise) {
   return text && *text ? std::strtoull(text, nullptr, 0) : otherwise;
 }
 
+/// "3" or "0,1,2".
+std::vector<uint64_t> environmentNumbers(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  if (!text || !*text) return {otherwise};
+  std::vector<uint64_t> numbers;
+  for (char* end = nullptr;; text = end + 1) {
+    numbers.push_back(std::strtoull(text, &end, 0));
+    if (*end != ',') return numbers;
+  }
+}
+
 }  // namespace
 
 DeviceState::DeviceState(DeviceModel m)
     : model(std::move(m)),
       checks(CheckOptions::fromEnvironment()),
-      seed(environmentNumber("GPUSIM_SEED", 0)),
+      seeds(environmentNumbers("GPUSIM_SEED", 0)),
       memory(model.memoryBytes),
       heap(std::make_unique<Heap>()) {
   const unsigned cores = std::thread::hardware_concurrency();
@@ -40,6 +52,8 @@ DeviceState::DeviceState(DeviceModel m)
 }
 
 DeviceState::~DeviceState() = default;
+
+uint64_t DeviceState::seedOf(uint64_t launch) const { return seeds[Random(launch).next() % seeds.size()]; }
 
 uint64_t deviceMalloc(DeviceState& device, uint64_t bytes) {
   DeviceState::Heap& heap = *device.heap;

@@ -236,7 +236,7 @@ LaunchResult launch(DeviceState& device, const Kernel& kernel, const LaunchConfi
   l.checks = device.checks;
   l.profile = profileRequested();
   l.serial = ++device.launches;
-  l.seed = Random(device.seed * 0x9E3779B97F4A7C15ull + l.serial).next();
+  l.seed = Random(device.seedOf(l.serial) * 0x9E3779B97F4A7C15ull + l.serial).next();
   l.interleaved = l.code->singleWorker || config.cooperative;
   l.sharedBytes = l.code->sharedStatic + config.dynamicShared;
   l.stackBytes = uint32_t((l.code->stackBytes + (l.code->recursive ? device.stackLimit : 0) + 15) / 16 * 16);
