@@ -47,7 +47,8 @@ uint64_t Event::begin(const Engine* engine) {
 void Event::complete(uint64_t recording) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    completed_ = std::max(completed_, recording);
+    if (recording <= completed_) return;
+    completed_ = recording;
     time_ = now();
   }
   changed_.notify_all();

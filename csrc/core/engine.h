@@ -17,6 +17,7 @@
 namespace pw {
 
 class Engine;
+class Event;
 
 /// One operation, with everything that must outlive it.
 struct Command {
@@ -34,6 +35,8 @@ void runNamed(const Command& command, Executor& executor);
 class CommandList final : public RefCounted {
  public:
   std::vector<Command> commands;
+  /// Events that they record, one recording each per replay.
+  std::vector<Ref<Event>> events;
   /// What the executor has made of it. Only the engine thread touches it.
   Ref<RefCounted> compiled;
   bool isUncapturable = false;
@@ -75,7 +78,7 @@ class Event final : public RefCounted {
  public:
   /// The event is to be recorded by `engine`. @return the recording's number
   uint64_t begin(const Engine* engine);
-  /// The stream has reached the recording.
+  /// The stream has reached the recording. Nothing happens where it had been reached.
   void complete(uint64_t recording);
   /// Returns when the recording has been reached, or when `cancelled` turns true.
   void wait(uint64_t recording, const std::atomic<bool>& cancelled);
@@ -96,6 +99,19 @@ class Event final : public RefCounted {
   uint64_t begun_ = 0, completed_ = 0;
   double time_ = 0;
   Ref<EventMark> mark_;
+};
+
+/// A recording that has been submitted. It completes when the stream gets there, and at the latest with the command
+/// that holds this: nobody waits for what failed before, or was dropped.
+class Recording final : public RefCounted {
+ public:
+  Recording(Ref<Event> event, const Engine* engine) : event_(std::move(event)), number_(event_->begin(engine)) {}
+  ~Recording() override { event_->complete(number_); }
+  uint64_t number() const noexcept { return number_; }
+
+ private:
+  const Ref<Event> event_;
+  const uint64_t number_;
 };
 
 /// A device's queue and the thread that serves it, in submission order: an order that satisfies every stream and event,

@@ -119,12 +119,30 @@ class Executor {
     Substitutions outer_;
   };
 
+  /// While it lives, recordings() are these: those that a replay makes.
+  class Recordings {
+   public:
+    Recordings(Executor& executor, std::vector<uint64_t> numbers) : executor_(executor), outer_(std::move(numbers)) {
+      executor_.recordings_.swap(outer_);
+    }
+    ~Recordings() { executor_.recordings_.swap(outer_); }
+    Recordings(const Recordings&) = delete;
+    Recordings& operator=(const Recordings&) = delete;
+
+   private:
+    Executor& executor_;
+    std::vector<uint64_t> outer_;
+  };
+  /// The numbers of recordings of the list that is being replayed, in the order of CommandList::events.
+  const std::vector<uint64_t>& recordings() const noexcept { return recordings_; }
+
  protected:
   /// Has resolve() been called since this was last false?
   bool resolved_ = false;
 
  private:
   Substitutions substitutions_;
+  std::vector<uint64_t> recordings_;
 };
 
 }  // namespace pw

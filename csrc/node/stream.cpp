@@ -35,20 +35,48 @@ Napi::Value replay(const Napi::CallbackInfo& info) {
   Executor::Substitutions substitutions;
   for (uint32_t i = 0; i < captured.Length(); ++i)
     substitutions.emplace_back(unwrap<RefCounted>(captured.Get(i)), unwrap<RefCounted>(current.Get(i)));
-  return call.enqueue("replay", [list, substitutions](Executor& executor) { executor.replay(*list, substitutions); });
+  const size_t count = list->events.size();
+  if (CommandList* outer = call.stream().stream->capture.get()) {
+    // The outer list's recordings include those of the inner one.
+    const size_t first = outer->events.size();
+    outer->events.insert(outer->events.end(), list->events.begin(), list->events.end());
+    return call.enqueue("replay", [list, substitutions, first, count](Executor& executor) {
+      const auto begin = executor.recordings().begin() + static_cast<std::ptrdiff_t>(first);
+      const Executor::Recordings scope(executor, {begin, begin + static_cast<std::ptrdiff_t>(count)});
+      executor.replay(*list, substitutions);
+    });
+  }
+  std::vector<uint64_t> numbers;
+  for (const Ref<Event>& event : list->events) {
+    const auto recording = makeRef<Recording>(event, &call.stream().device->engine());
+    numbers.push_back(recording->number());
+    call.hold(recording);
+  }
+  return call.enqueue("replay", [list, substitutions, numbers](Executor& executor) {
+    const Executor::Recordings scope(executor, numbers);
+    executor.replay(*list, substitutions);
+  });
 }
 
 /// createEvent()
 Napi::Value createEvent(const Napi::CallbackInfo& info) { return wrapObject(info.Env(), makeRef<Event>()); }
 
-/// recordEvent(stream, event)
+/// recordEvent(stream, event). In a capture nothing is recorded yet: every replay makes a recording.
 Napi::Value recordEvent(const Napi::CallbackInfo& info) {
   Call call(info);
   Ref<Event> event = call.object<Event>(1);
-  call.stream().device->engine().requireOpen("recordEvent");  // nobody shall wait for what cannot come
-  const uint64_t recording = event->begin(&call.stream().device->engine());
-  return call.enqueue("recordEvent",
-                      [event, recording](Executor& executor) { executor.recordEvent(event, recording); });
+  if (CommandList* list = call.stream().stream->capture.get()) {
+    const size_t index = list->events.size();
+    list->events.push_back(event);
+    return call.enqueue("recordEvent", [event, index](Executor& executor) {
+      executor.recordEvent(event, executor.recordings()[index]);
+    });
+  }
+  const auto recording = makeRef<Recording>(event, &call.stream().device->engine());
+  call.hold(recording);
+  return call.enqueue("recordEvent", [event, number = recording->number()](Executor& executor) {
+    executor.recordEvent(event, number);
+  });
 }
 
 /// waitEvent(stream, event)

@@ -68,7 +68,7 @@ export class Stream extends Resource<NativeStream> {
     await native().synchronize(this.native);
   }
 
-  /** Marks this point of the stream. */
+  /** Marks this point of the stream. In a capture, every replay marks its own: before the first, nobody waits for the event. */
   record(event: Event = new Event()): Event {
     checkInstance('event', event, Event);
     native().recordEvent(this.native, event.native);

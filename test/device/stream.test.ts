@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { Device, Tensor } from '../../lib/index.js';
+import { Device, type Event, gatherRows, Tensor } from '../../lib/index.js';
 
 describe('Stream', () => {
   it('runs commands in order and replays captured ones', async () => {
@@ -55,6 +55,52 @@ describe('Stream', () => {
     expect((await tensor.select(0, 0).readNumbers(second))[0]).toBe(20);
     expect(end.done).toBe(true);
     expect(end.since(start)).toBeGreaterThan(0);
+  });
+
+  it('events in a capture are recorded by replays, and nobody waits for what is not', async () => {
+    using device = Device.cpu({ threads: 1 });
+    using other = Device.cpu({ threads: 1 });
+    const stream = device.defaultStream;
+    using source = Tensor.zeros(device, [1 << 16], 'f32');
+    using target = Tensor.zeros(other, [1], 'f32');
+    let event: Event | undefined;
+    using list = stream.capture(() => {
+      source.fill(1);
+      event = stream.record();
+    });
+    using outer = stream.capture(() => {
+      stream.record().dispose();
+      stream.replay(list);
+    });
+    const recorded = event as Event;
+    other.defaultStream.wait(recorded);
+    expect(await target.readNumbers()).toEqual([0]);
+    for (const [round, replayed] of [list, outer, list].entries()) {
+      source.fill(0);
+      stream.replay(replayed);
+      other.defaultStream.wait(recorded);
+      await other.defaultStream.synchronize();
+      expect(recorded.done, `round ${round}`).toBe(true);
+      expect((await source.read())[0]).toBe(1);
+    }
+  });
+
+  it('an event counts as reached when what comes before it fails', async () => {
+    using device = Device.cpu({ threads: 1 });
+    using other = Device.cpu({ threads: 1 });
+    const stream = device.defaultStream;
+    using x = Tensor.zeros(device, [2, 4], 'f32');
+    using indices = Tensor.from(device, [7], [1], 'i32');
+    let event: Event | undefined;
+    using list = stream.capture(() => {
+      gatherRows(stream, { x, indices }).dispose();
+      event = stream.record();
+    });
+    stream.replay(list);
+    other.defaultStream.wait(event as Event);
+    await other.defaultStream.synchronize();
+    await expect(stream.synchronize()).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+    expect((event as Event).done).toBe(true);
   });
 
   it('never blocks the event loop while the device works', async () => {
