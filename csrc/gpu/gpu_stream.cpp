@@ -140,9 +140,11 @@ const void* GpuStream::fetch(const void* from, size_t bytes) {
 void GpuStream::launch(const Kernel& kernel, Dim3 grid, Dim3 block, unsigned sharedBytes, const void* params, size_t) {
   modules_.allowShared(kernel, sharedBytes);
   void* arguments[] = {const_cast<void*>(params)};
-  check(driver().launchKernel(kernel.function, grid.x, grid.y, grid.z, block.x, block.y, block.z, sharedBytes, stream_,
-                              arguments, nullptr),
-        kernel.entry.c_str());
+  const CUresult result = driver().launchKernel(kernel.function, grid.x, grid.y, grid.z, block.x, block.y, block.z,
+                                                sharedBytes, stream_, arguments, nullptr);
+  // A fault of what runs already may show here first.
+  if (PrimaryContext::isSticky(result)) resources_.primary->lose(result, "or before " + kernel.entry);
+  check(result, kernel.entry.c_str());
   ++resources_.counters->kernels;
 }
 

@@ -9,8 +9,10 @@
 namespace pw::gpu {
 namespace {
 
-/// Freed bytes that the pool keeps for itself when the system could have them back.
-constexpr uint64_t kKeptBytes = uint64_t{256} << 20;
+/// Freed bytes that the pool keeps for itself when the system could have them back: mapping memory anew is slow.
+uint64_t keptBytes(const DeviceProperties& properties) {
+  return std::max<uint64_t>(uint64_t{256} << 20, properties.memoryBytes / 16);
+}
 
 }  // namespace
 
@@ -20,7 +22,7 @@ DeviceMemory::DeviceMemory(Ref<PrimaryContext> primary, int64_t limit) : primary
   CUmemPoolProps props;
   props.locationId = primary_->properties().index;
   primary_->check(driver().poolCreate(&pool_, &props), "cuMemPoolCreate");
-  uint64_t kept = kKeptBytes;
+  uint64_t kept = keptBytes(primary_->properties());
   driver().poolSetAttribute(pool_, kPoolReleaseThreshold, &kept);
   if (const CUresult result = driver().streamCreate(&stream_, kStreamNonBlocking); result != kCudaSuccess) {
     driver().poolDestroy(pool_);
