@@ -15,6 +15,7 @@ export interface LaunchProfile {
   globalLoadSectors: number;
   globalLoadIdealSectors: number;
   globalLoadBytes: number;
+  globalStoreBytes: number;
   globalStoreSectors: number;
   globalStoreIdealSectors: number;
   globalBytesTouched: number;
@@ -23,6 +24,7 @@ export interface LaunchProfile {
   sharedStoreWavefronts: number;
   sharedStoreIdeal: number;
   matrixOperations: number;
+  warpInstructions: number;
   threadByClass: { half: number };
   conflicts: { source: string; text: string }[];
 }

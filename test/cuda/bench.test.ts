@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The parts of bench/cuda that need a GPU: its cases are right, and its clock runs. No speed is judged. */
+import { expect, it } from 'vitest';
+import { kernelCases, type Prepared } from '../../bench/cuda/cases.js';
+import { checkCase, measureCopies } from '../../bench/cuda/measure.js';
+import type { Device } from '../../lib/index.js';
+import { cudaDevices, describeOnGpu, inTurn } from '../support/cuda.js';
+import { bestCpu } from '../support/devices.js';
+
+describeOnGpu('bench/cuda', () => {
+  const { device: cpu } = bestCpu();
+  const next = inTurn(cudaDevices());
+
+  it.each(kernelCases(true))('checks $name against the CPU', async (one) => {
+    await checkCase(one, next().device, cpu);
+  });
+
+  it('does not time what is wrong', async () => {
+    const norm = kernelCases(true).find(({ name }) => name.startsWith('rmsNorm'));
+    if (!norm) throw new Error('no norm is measured');
+    const prepare = (device: Device): Prepared => ({
+      ...norm.prepare(device),
+      result: async () => [1, 1, 1, device === cpu ? 1 : 2],
+    });
+    await expect(checkCase({ ...norm, prepare }, next().device, cpu)).rejects.toThrow(`${norm.name} is wrong`);
+  });
+
+  it('measures copies by events around a replayed graph', async () => {
+    expect(await measureCopies(next().device, 3, 2 ** 16)).toBeGreaterThan(0);
+  });
+});
