@@ -23,7 +23,8 @@ const project = (
 });
 
 /**
- * The simulator in place of the driver: the loader reads the library path when a worker's process starts.
+ * The simulator in place of the driver, with two GPUs, launches under several scheduling seeds, every check on. The loader
+ * reads the library path when a worker's process starts.
  * `PAGEWARP_REAL_GPU=1` runs the same tests on the machine's own GPU.
  */
 const simulator = process.env['GPUSIM_BUILD'] ?? fileURLToPath(new URL('build/gpusim', import.meta.url));
@@ -32,7 +33,9 @@ const simulatedGpu =
     ? {}
     : {
         LD_LIBRARY_PATH: [simulator, process.env['LD_LIBRARY_PATH']].filter(Boolean).join(':'),
-        GPUSIM_DEVICE: process.env['GPUSIM_DEVICE'] ?? 'small',
+        GPUSIM_DEVICE: process.env['GPUSIM_DEVICE'] ?? 'small,small89',
+        GPUSIM_SEED: process.env['GPUSIM_SEED'] ?? '0,1,2',
+        GPUSIM_CHECK: 'all',
         GPUSIM_STRICT: '1',
       };
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { attention, type Device, type KvLayer, planAttention, Tensor } from '../../lib/index.js';
 import { AttentionBench, makeInputs } from '../support/attention.js';
 import type { NamedDevice } from '../support/devices.js';
+import { sampleSize } from '../support/grid.js';
 import { randomNumbers } from '../support/random.js';
 import { expectClose } from '../support/tolerance.js';
 
@@ -241,9 +242,9 @@ export function attentionEdges(devices: readonly NamedDevice[], reference: Devic
       using bench = new AttentionBench(device, inputs);
       const first = await bench.run();
       expect(bench.plan.merges).toBeGreaterThan(1);
-      const repeats = device.kind === 'cuda' ? 50 : device.isa === 'portable' ? 200 : 1000;
-      for (let i = 0; i < repeats; i += 50) {
-        for (let j = 0; j < 49; j++) bench.enqueue();
+      const repeats = device.kind === 'cuda' ? 20 * sampleSize : device.isa === 'portable' ? 200 : 1000;
+      for (let i = 0; i < repeats; i += 20) {
+        for (let j = 0; j < 19; j++) bench.enqueue();
         expect(await bench.run()).toEqual(first);
       }
     });

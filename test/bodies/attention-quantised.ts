@@ -21,7 +21,7 @@ import {
   selectCombinations,
 } from '../support/grid.js';
 import { randomNumbers } from '../support/random.js';
-import { expectClose, nmse } from '../support/tolerance.js';
+import { expectAgreement, expectClose, nmse } from '../support/tolerance.js';
 
 interface QuantisedCase {
   batch: number;
@@ -99,7 +99,8 @@ async function attend(device: Device, filled: Filled, inputs: Inputs, dtype: Flo
   return Array.from(await out.readNumbers());
 }
 
-async function check(device: Device, reference: Device, inputs: Inputs): Promise<void> {
+/** Judges attention over int8 codes. @returns it */
+async function check(device: Device, reference: Device, inputs: Inputs): Promise<number[]> {
   const { c } = inputs;
   const tokens = inputs.lengths.reduce((sum, n) => sum + n, 0);
   const shape = [tokens, c.kvHeads, c.headDim];
@@ -126,6 +127,7 @@ async function check(device: Device, reference: Device, inputs: Inputs): Promise
   expect(nmse(actual, held)).toBeLessThanOrEqual(5e-4);
   expectClose(actual, await exactly(inputs.k, inputs.v), { absolute: 0.08, relative: 0.01 });
   release(quantised);
+  return actual;
 }
 
 function release({ cache, sequences, slots }: Filled): void {
@@ -134,8 +136,11 @@ function release({ cache, sequences, slots }: Filled): void {
   cache.dispose();
 }
 
-/** @param mostWork larger combinations are left out */
-export function quantisedTests(devices: readonly NamedDevice[], reference: Device, mostWork: number): void {
+/**
+ * @param forCase the devices of the next case, whose results are compared with each other, too
+ * @param mostWork larger combinations are left out
+ */
+export function quantisedTests(forCase: () => readonly NamedDevice[], reference: Device, mostWork: number): void {
   const cost = (combination: Combination): number => {
     const c = combination as unknown as QuantisedCase;
     return c.batch * c.pages * pageSize * c.queries * c.kvHeads * c.group * c.headDim;
@@ -145,7 +150,11 @@ export function quantisedTests(devices: readonly NamedDevice[], reference: Devic
       for (const c of selectCombinations(record, cost, (combination) => cost(combination) <= mostWork)) {
         const inputs = (): Inputs => makeInputs(c as unknown as QuantisedCase, record.seed);
         it(describeCombination(c), async () => {
-          for (const { device } of devices) await check(device, reference, inputs());
+          const results: number[][] = [];
+          for (const { device } of forCase()) results.push(await check(device, reference, inputs()));
+          // The same codes, attended to in the same types.
+          const step = { f32: 1e-5, f16: 2e-3, bf16: 1.6e-2 }[(c as unknown as QuantisedCase).dtype];
+          expectAgreement(results, { absolute: step, relative: step });
         });
       }
     });

@@ -12,7 +12,7 @@ import {
   selectCombinations,
 } from '../support/grid.js';
 import { randomTensor } from '../support/random.js';
-import { expectClose } from '../support/tolerance.js';
+import { expectAgreement, expectClose } from '../support/tolerance.js';
 
 interface CascadeCase {
   stage: 'decode' | 'append';
@@ -28,6 +28,8 @@ interface CascadeCase {
   sinkTokens: number;
   split: 'auto' | 'none' | number;
 }
+
+const tolerances = { f32: { absolute: 1e-5 }, f16: { absolute: 1e-3 } };
 
 /** Prefix pages first, the same for all; then pages of each sequence's own. A prefix may end within a page. */
 function pageTableOf(c: CascadeCase, seed: number): PageTable {
@@ -60,7 +62,8 @@ function pageTableOf(c: CascadeCase, seed: number): PageTable {
   };
 }
 
-async function compare(device: Device, c: CascadeCase, seed: number): Promise<void> {
+/** Compares a plan that knows of the prefix with one that does not. @returns what the former gives */
+async function compare(device: Device, c: CascadeCase, seed: number): Promise<number[]> {
   const pageTable = pageTableOf(c, seed);
   const { batch, heads, kvHeads, headDim, pageSize, dtype, window, sinkTokens, split } = c;
   const rows = c.stage === 'decode' ? 1 : c.unique;
@@ -87,12 +90,20 @@ async function compare(device: Device, c: CascadeCase, seed: number): Promise<vo
   };
   const expected = await run(flat);
   const actual = await run(joined);
-  expectClose(actual.out, expected.out, { absolute: dtype === 'f16' ? 1e-3 : 1e-5 }, 'out');
+  expectClose(actual.out, expected.out, tolerances[dtype], 'out');
   expectClose(actual.lse, expected.lse, { absolute: 2e-5 }, 'lse');
+  return actual.out;
 }
 
-/** @param mostWork larger combinations are left out */
-export function cascadeTests(devices: readonly NamedDevice[], mostWork: number): void {
+/**
+ * @param forCase the devices of the next case, whose results are compared with each other, too
+ * @param mostWork larger combinations are left out
+ */
+export function cascadeTests(
+  devices: readonly NamedDevice[],
+  forCase: () => readonly NamedDevice[],
+  mostWork: number,
+): void {
   const cost = (c: Combination): number => {
     const { stage, batch, unique, shared, heads, headDim } = c as unknown as CascadeCase;
     return batch * (stage === 'decode' ? 1 : unique) * (shared + unique) * heads * headDim;
@@ -101,7 +112,10 @@ export function cascadeTests(devices: readonly NamedDevice[], mostWork: number):
     describe(`attention ${record.group}: ${record.name}`, () => {
       for (const c of selectCombinations(record, cost, (combination) => cost(combination) <= mostWork)) {
         it(describeCombination(c), async () => {
-          for (const { device } of devices) await compare(device, c as unknown as CascadeCase, record.seed);
+          const one = c as unknown as CascadeCase;
+          const results: number[][] = [];
+          for (const { device } of forCase()) results.push(await compare(device, one, record.seed));
+          expectAgreement(results, tolerances[one.dtype]);
         });
       }
     });

@@ -18,11 +18,9 @@ import {
 import * as oracle from '../oracle/elementwise.js';
 import { casesOf } from '../support/cases.js';
 import { type Judges, reference } from '../support/judges.js';
+import { roundingStep } from '../support/rounding.js';
 import { tiledNumbers } from '../support/tile.js';
-import { expectClose } from '../support/tolerance.js';
-
-/** One step of the output's dtype, relative: what rounding to it may add to the tolerance. */
-const steps: Record<FloatDType, number> = { f32: 0, f16: 2 ** -10, bf16: 2 ** -7 };
+import { expectAgreement, expectClose } from '../support/tolerance.js';
 
 type Compare = (
   test: { tolerance: number; large?: boolean },
@@ -310,10 +308,13 @@ export function elementwiseTests(judges: Judges): void {
   /** Runs `compute` on the reference and on every judged device, and compares. */
   const compare: Compare = async (test, dtype, compute) => {
     const expected = await reference.run(compute);
+    const tolerance = { absolute: test.tolerance, relative: test.tolerance + roundingStep[dtype] };
+    const results: Float32Array[] = [];
     for (const { name, run } of judges.devices(test.large)) {
-      const tolerance = { absolute: test.tolerance, relative: test.tolerance + steps[dtype] };
-      expectClose(await run(compute), expected, tolerance, `${name} ${JSON.stringify(test)}`);
+      results.push(await run(compute));
+      expectClose(results.at(-1) as Float32Array, expected, tolerance, `${name} ${JSON.stringify(test)}`);
     }
+    expectAgreement(results, tolerance, JSON.stringify(test));
     return expected;
   };
   normTests(judges, compare);

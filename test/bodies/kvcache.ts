@@ -96,8 +96,15 @@ async function appendAndGather(device: Device, c: AppendCase, seed: number): Pro
   }
 }
 
-/** @param most elements of a case's keys; larger cases are left out */
-export function kvCacheTests(devices: readonly NamedDevice[], most = Number.POSITIVE_INFINITY): void {
+/**
+ * @param forCase the devices of the next case
+ * @param most elements of a case's keys; larger cases are left out
+ */
+export function kvCacheTests(
+  devices: readonly NamedDevice[],
+  forCase: () => readonly NamedDevice[] = () => devices,
+  most = Number.POSITIVE_INFINITY,
+): void {
   for (const record of readCases<GridRecord>('kvcache')) {
     describe(`KV cache ${record.group}: ${record.name}`, () => {
       const cost = (c: Combination): number =>
@@ -108,7 +115,7 @@ export function kvCacheTests(devices: readonly NamedDevice[], most = Number.POSI
         (c) => cost(c) <= most,
       )) {
         it(describeCombination(combination), async () => {
-          for (const { device } of devices)
+          for (const { device } of forCase())
             await appendAndGather(device, combination as unknown as AppendCase, record.seed);
         });
       }

@@ -81,6 +81,7 @@ export function linearTests(target: LinearTarget): void {
             expectClose(out, exact, { absolute: 1e-5 * scale }, `${name}: integer arithmetic`);
           }
           const isa = name.split(',')[0] as string;
+          if (first) expectAccurate(c, out, first);
           if (isa === firstIsa) expect(out, `${name}: the same bits as with one thread`).toEqual(first);
           first = out;
           firstIsa = isa;

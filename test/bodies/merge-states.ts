@@ -10,8 +10,8 @@ import {
   selectCombinations,
 } from '../support/grid.js';
 import { randomNumbers } from '../support/random.js';
-import { rounding } from '../support/rounding.js';
-import { expectClose, expectNearlyAsGoodAs } from '../support/tolerance.js';
+import { rounding, roundingStep } from '../support/rounding.js';
+import { allowedError, expectAgreement, expectClose, expectNearlyAsGoodAs } from '../support/tolerance.js';
 
 interface MergeCase {
   parts: number;
@@ -60,9 +60,13 @@ async function merge(
 const cost = (c: Combination): number =>
   (c['parts'] as number) * (c['rows'] as number) * (c['headDim'] as number) * (c['heads'] as number);
 
-/** @param most elements of a case; larger cases are left out */
+/**
+ * @param forCase the devices of the next case, whose results are compared with each other, too
+ * @param most elements of a case; larger cases are left out
+ */
 export function mergeStatesTests(
   devices: readonly NamedDevice[],
+  forCase: () => readonly NamedDevice[],
   reference: Device,
   most = Number.POSITIVE_INFINITY,
 ): void {
@@ -74,11 +78,15 @@ export function mergeStatesTests(
           const states = makeStates(c, record.seed);
           const exact = await merge(reference, c, states, 'f32');
           const naive = exact.out.map(rounding[c.dtype]);
-          for (const { name, device } of devices) {
+          const outs: number[][] = [];
+          for (const { name, device } of forCase()) {
             const { out, lse } = await merge(device, c, states, c.dtype);
             expectNearlyAsGoodAs({ kernel: out, naive, exact: exact.out }, { factor: record.factor, what: name });
             expectClose(lse, exact.lse, { absolute: 1e-5 }, `lse on ${name}`);
+            outs.push(out);
           }
+          const absolute = allowedError({ naive, exact: exact.out }, { factor: record.factor });
+          expectAgreement(outs, { absolute, relative: roundingStep[c.dtype] }, 'out');
         });
       }
     });

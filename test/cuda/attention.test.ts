@@ -6,23 +6,28 @@ import { cascadeTests } from '../bodies/cascade.js';
 import { kvCacheTests } from '../bodies/kvcache.js';
 import { sequenceHistories, sequenceTests } from '../bodies/kvcache-sequences.js';
 import { mergeStatesTests } from '../bodies/merge-states.js';
-import { cudaDevice, describeOnGpu } from '../support/cuda.js';
-import { referenceCpu } from '../support/devices.js';
-import { runsFull } from '../support/grid.js';
+import { cudaDevices, describeOnGpu, inTurn } from '../support/cuda.js';
+import { bestCpu, type NamedDevice, referenceCpu } from '../support/devices.js';
+import { runsFull, sampleSize } from '../support/grid.js';
 import { announceSkip } from '../support/skip.js';
 
 describeOnGpu('the KV cache and what attention promises, on the GPU', () => {
-  const device = cudaDevice();
-  const devices = [{ name: 'cuda', device }];
+  const devices = cudaDevices();
+  const next = inTurn(devices);
+  const cpu = bestCpu();
+  // Cases whose results are compared with the CPU's, too.
+  const both = (): NamedDevice[] => [cpu, next()];
   // What a simulator can do in seconds.
   if (!runsFull) announceSkip('the larger cases of groups E, H, K and L on the GPU; PAGEWARP_FULL=1 runs all');
-  const atMost = (work: number): number => (runsFull ? Number.POSITIVE_INFINITY : work);
-  kvCacheTests(devices, atMost(40_000));
-  sequenceTests(device);
-  sequenceHistories(device, [1], 60);
-  mergeStatesTests(devices, referenceCpu(), atMost(150_000));
+  const atMost = (work: number): number => (runsFull ? Number.POSITIVE_INFINITY : work * sampleSize);
+  kvCacheTests(devices, both, atMost(40_000));
+  for (const [i, { device }] of devices.entries()) {
+    sequenceTests(device);
+    sequenceHistories(device, [i + 1], 60);
+  }
+  mergeStatesTests(devices, both, referenceCpu(), atMost(150_000));
   attentionEdges(devices, referenceCpu());
   attentionPlanTests(devices);
-  quantisedTests(devices, referenceCpu(), atMost(1e6));
-  cascadeTests(devices, atMost(2e6));
+  quantisedTests(both, referenceCpu(), atMost(1e6));
+  cascadeTests(devices, both, atMost(2e6));
 });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { elementwiseTests } from '../bodies/elementwise.js';
-import { cudaDevice, describeOnGpu } from '../support/cuda.js';
+import { describeOnGpu } from '../support/cuda.js';
 import { cudaJudges } from '../support/judges.js';
 
 describeOnGpu('on the GPU', () => {
-  elementwiseTests(cudaJudges(cudaDevice(), 5));
+  elementwiseTests(cudaJudges(5));
 });

@@ -3,16 +3,18 @@ import { expect, it } from 'vitest';
 import { Device, type VerifyOptions } from '../../lib/index.js';
 import { call, drawCandidatesTests, guide, inputs, readAll, verifyTreesTests } from '../bodies/verify-trees.js';
 import { isLossless } from '../oracle/verification.js';
-import { describeOnGpu } from '../support/cuda.js';
+import { cudaInTurn, describeOnGpu, isSimulated } from '../support/cuda.js';
+import { sampleSize } from '../support/grid.js';
 import { announceSkip } from '../support/skip.js';
 import { judgeTrees, treeCases } from '../support/treetrials.js';
 
 describeOnGpu('on the GPU', () => {
-  verifyTreesTests('cuda', () => Device.cuda(0));
-  drawCandidatesTests('cuda', () => Device.cuda(0), 50, 4);
+  const open = cudaInTurn();
+  verifyTreesTests('cuda', open);
+  drawCandidatesTests('cuda', open, 50, 4);
 
   it('verifies trees as the CPU does, by every rule', async () => {
-    using gpu = Device.cuda(0);
+    using gpu = open();
     using cpu = Device.cpu({ isa: 'reference', threads: 1 });
     const data = inputs(9);
     guide(data);
@@ -33,7 +35,7 @@ describeOnGpu('on the GPU', () => {
   });
 
   // The same coins give the same tokens as on the CPU, which had the millions of trials.
-  const trials = 400;
+  const trials = isSimulated ? 400 * sampleSize : treeCases.fullTrials;
   const cases = treeCases.cases.filter(
     ({ everywhere, drawing, vocabulary }) => everywhere && drawing === 'independent' && vocabulary === 4,
   );
@@ -43,7 +45,7 @@ describeOnGpu('on the GPU', () => {
   for (const test of cases) {
     const { drawing, parents, vocabulary, rule = 'rejection' } = test;
     it(`${drawing} [${parents}], vocabulary ${vocabulary}, ${rule}: lossless`, async () => {
-      using device = Device.cuda(0);
+      using device = open();
       const verdict = await judgeTrees(device, test, trials, 200);
       expect(isLossless(verdict), JSON.stringify(verdict)).toBe(true);
     });

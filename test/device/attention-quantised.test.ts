@@ -3,4 +3,5 @@ import { quantisedTests } from '../bodies/attention-quantised.js';
 import { everyCpu, referenceCpu } from '../support/devices.js';
 import { runsFull } from '../support/grid.js';
 
-quantisedTests(everyCpu([2]), referenceCpu(), runsFull ? Number.POSITIVE_INFINITY : 4e6);
+const devices = everyCpu([2]);
+quantisedTests(() => devices, referenceCpu(), runsFull ? Number.POSITIVE_INFINITY : 4e6);

@@ -3,6 +3,7 @@ import { type AttentionRecord, describeAttentionRecord } from '../support/attent
 import { everyCpu, referenceCpu } from '../support/devices.js';
 import { readCases, runsFull } from '../support/grid.js';
 
-const options = { devices: everyCpu(), reference: referenceCpu(), referenceWork: runsFull ? 2e8 : 8e6 };
+const devices = everyCpu();
+const options = { devices: () => devices, reference: referenceCpu(), referenceWork: runsFull ? 2e8 : 8e6 };
 
 for (const record of readCases<AttentionRecord>('attention')) describeAttentionRecord(record, options);

@@ -4,4 +4,5 @@ import { everyCpu, referenceCpu } from '../support/devices.js';
 
 const reference = referenceCpu();
 
-mergeStatesTests([...everyCpu(), { name: 'reference', device: reference }], reference);
+const devices = [...everyCpu(), { name: 'reference', device: reference }];
+mergeStatesTests(devices, () => devices, reference);

@@ -10,18 +10,20 @@ import {
   describeCombination,
   type GridRecord,
   runsFull,
+  sampleSize,
   selectCombinations,
 } from './grid.js';
-import { rounding } from './rounding.js';
+import { rounding, roundingStep } from './rounding.js';
 import { announceSkip } from './skip.js';
-import { expectNearlyAsGoodAs } from './tolerance.js';
+import { allowedError, expectAgreement, expectNearlyAsGoodAs, type Values } from './tolerance.js';
 
 export interface AttentionRecord extends GridRecord {
   factor: number;
 }
 
 export interface CaseOptions {
-  devices: readonly NamedDevice[];
+  /** The devices of the next case. */
+  devices: () => readonly NamedDevice[];
   /** The float64 contract. */
   reference: Device;
   /** The reference is asked about as many whole sequences as this many multiply-adds allow, at least one. */
@@ -71,18 +73,24 @@ async function checkAttentionCase(parameters: AttentionCase, factor: number, opt
   const exact = await oracle.run();
   // The least error that any implementation with this output type has.
   const naive = exact.out.map(rounding[parameters.dtype ?? 'f32']);
-  for (const { name, device } of options.devices) {
+  const outs: Values[] = [];
+  const lses: Values[] = [];
+  for (const { name, device } of options.devices()) {
     using bench = new AttentionBench(device, inputs);
     const { out, lse } = await bench.run();
     const kernel = bench.rowsOf(out, sequences);
     expectNearlyAsGoodAs({ kernel, naive, exact: exact.out }, { factor, what: `out on ${name}` });
     const kernelLse = bench.rowsOf(lse, sequences);
-    expectNearlyAsGoodAs(
-      { kernel: kernelLse, naive: exact.lse, exact: exact.lse },
-      { floor: 2e-5, what: `lse on ${name}` },
-    );
+    const states = { kernel: kernelLse, naive: exact.lse, exact: exact.lse };
+    expectNearlyAsGoodAs(states, { floor: 2e-5, what: `lse on ${name}` });
     expect(out.some(Number.isNaN) || lse.some(Number.isNaN), `unwritten or NaN results on ${name}`).toBe(false);
+    outs.push(out);
+    lses.push(lse);
   }
+  // Neighbouring numbers of the output's type, where the exact one lies between them.
+  const relative = roundingStep[parameters.dtype ?? 'f32'];
+  expectAgreement(outs, { absolute: allowedError({ naive, exact: exact.out }, { factor }), relative }, 'out');
+  expectAgreement(lses, { absolute: 2e-5 }, 'lse');
 }
 
 /** A cache type that no backend stores yet is refused, not replaced. */
@@ -97,13 +105,30 @@ function checkRefused(parameters: AttentionCase, device: Device): void {
 export interface Reduction {
   /** Combinations of more multiply-adds are left out, and said to be. */
   mostWork: number;
+  /** Batches of more sequences have this many: sequences differ in nothing but their pages. */
+  mostSequences?: number;
   /** Types that every combination is run with, in place of its own. */
   type?: 'f16' | 'bf16';
 }
 
+/** The record with smaller batches, which is said. */
+function withBatches(record: AttentionRecord, most: number): AttentionRecord {
+  const cut = <T extends Record<string, unknown>>(one: T): T =>
+    typeof one['batch'] === 'number' ? { ...one, batch: Math.min(one['batch'], most) } : one;
+  const sizes = [...(record.grid['batch'] ?? []), ...(record.sets ?? []).map((set) => set['batch'])];
+  if (!sizes.some((size) => (size as number) > most)) return record;
+  announceSkip(`group ${record.group}, ${record.name}: batches of more than ${most} sequences have ${most}`);
+  const batches = new Set((record.grid['batch'] ?? []).map((batch) => Math.min(batch as number, most)));
+  const grid = batches.size > 0 ? { ...record.grid, batch: [...batches] } : record.grid;
+  const sets = new Map(record.sets?.map((set) => [JSON.stringify(cut(set)), cut(set)]));
+  return { ...record, grid, ...(record.sets ? { sets: [...sets.values()] } : {}) };
+}
+
 /** A test per selected combination of the record; nothing where all are left out. */
-export function describeAttentionRecord(record: AttentionRecord, options: CaseOptions, reduction?: Reduction): void {
-  const most = runsFull || !reduction ? Number.POSITIVE_INFINITY : reduction.mostWork;
+export function describeAttentionRecord(whole: AttentionRecord, options: CaseOptions, reduction?: Reduction): void {
+  const reduces = reduction && !runsFull;
+  const record = reduces ? withBatches(whole, reduction.mostSequences ?? Number.POSITIVE_INFINITY) : whole;
+  const most = reduces ? reduction.mostWork * sampleSize : Number.POSITIVE_INFINITY;
   const keep = (c: Combination): boolean => isMeaningful(record, c) && cost(c) <= most;
   const large = combinations(record).filter((c) => isMeaningful(record, c) && cost(c) > most).length;
   if (large > 0)

@@ -19,6 +19,13 @@ export function everyCpu(threadCounts: readonly number[] = [1, 2]): NamedDevice[
   return devices;
 }
 
+/** The best instruction set, on two threads. */
+export function bestCpu(): NamedDevice {
+  const device = Device.cpu({ threads: 2 });
+  afterAll(() => device.dispose());
+  return { name: `${device.isa}`, device };
+}
+
 /** The float64 contract of every op. */
 export function referenceCpu(): Device {
   const device = Device.cpu({ isa: 'reference', threads: 1 });

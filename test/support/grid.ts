@@ -20,6 +20,11 @@ export interface GridRecord {
 /** `PAGEWARP_FULL=1` runs every combination of every record. */
 export const runsFull = process.env['PAGEWARP_FULL'] === '1';
 
+/**
+ * `PAGEWARP_SAMPLE=n`: samples hold every value of every parameter n times, and reduced runs may cost n times as much.
+ */
+export const sampleSize = Math.max(1, Math.floor(Number(process.env['PAGEWARP_SAMPLE'] ?? 1)) || 1);
+
 /** The records of test/cases/`name`.json. */
 export function readCases<R extends GridRecord>(name: string): R[] {
   const path = fileURLToPath(new URL(`../cases/${name}.json`, import.meta.url));
@@ -36,7 +41,7 @@ export function combinations(record: GridRecord): Combination[] {
 
 /**
  * The combinations to run: all of them with `PAGEWARP_FULL=1`, else a sample in which every value of every parameter (and
- * every set) occurs, in the cheapest of a few combinations drawn for it. Says how many were left out.
+ * every set) occurs `sampleSize` times, in the cheapest of a few combinations drawn for it. Says how many were left out.
  * @param isMeaningful combinations for which it is false stand for no case
  */
 export function selectCombinations(
@@ -55,9 +60,13 @@ export function selectCombinations(
           ? Object.entries(value as object).every(([k, v]) => combination[k] === v)
           : combination[name] === value,
       );
-      if (having.length === 0 || having.some((combination) => chosen.has(combination))) continue;
-      const drawn = Array.from({ length: 6 }, () => having[Math.floor(random() * having.length)] as Combination);
-      chosen.add(drawn.reduce((best, other) => (cost(other) < cost(best) ? other : best)));
+      const open = having.filter((combination) => !chosen.has(combination));
+      for (let n = having.length - open.length; n < sampleSize && open.length > 0; n++) {
+        const drawn = Array.from({ length: 6 }, () => open[Math.floor(random() * open.length)] as Combination);
+        const cheapest = drawn.reduce((best, other) => (cost(other) < cost(best) ? other : best));
+        chosen.add(cheapest);
+        open.splice(open.indexOf(cheapest), 1);
+      }
     }
   }
   const left = all.length - chosen.size;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a shared test body (test/bodies) runs on: every backend is judged by the same cases against the same reference. */
 import { Device } from '../../lib/index.js';
-import { isSimulated } from './cuda.js';
+import { cudaDevices, inTurn, isSimulated } from './cuda.js';
+import { sampleSize } from './grid.js';
 import { availableIsas } from './isa.js';
 import { announceSkip } from './skip.js';
 
@@ -42,16 +43,20 @@ export const cpuJudges: Judges = {
 };
 
 /**
- * The (simulated) GPU. `PAGEWARP_REAL_GPU=1`, a real one, runs all cases; the simulated one every `stride`-th of those that
- * are not large, and says how many that leaves out.
+ * The best instruction set, so that the backends' results can be compared, and the GPU. `PAGEWARP_REAL_GPU=1`, a real one,
+ * runs all cases; simulated ones, in turn, every `stride`-th of those that are not large, which says how many that leaves out.
  */
-export function cudaJudges(device: Device, stride = 1): Judges {
+export function cudaJudges(stride = 1): Judges {
+  const next = inTurn(cudaDevices());
+  const gpu: Judged = { name: 'cuda', run: (body) => body(next().device) };
   return {
-    devices: () => [{ name: device.name, run: (body) => body(device) }],
+    devices: () => [...cpuJudges.devices(true), gpu],
     select(cases, what, affordable) {
       if (!isSimulated) return cases;
       const usual = (all: typeof cases): typeof cases =>
-        all.filter((one) => (one as { large?: boolean }).large !== true).filter((_, i) => i % stride === 0);
+        all
+          .filter((one) => (one as { large?: boolean }).large !== true)
+          .filter((_, i) => i % Math.ceil(stride / sampleSize) === 0);
       const kept = (affordable ?? usual)(cases);
       const left = cases.length - kept.length;
       if (left > 0) announceSkip(`${what} on the simulated GPU: ${left} of ${cases.length} cases`);

@@ -74,14 +74,31 @@ export function expectClose(actual: Values, expected: Values, tolerance: Toleran
  * The rule for floating-point kernels: error(kernel, f64) <= factor * error(naive, f64) + floor, where `naive` computes the
  * same in the kernel's own dtypes. Factor 2 in general, 3 for grouped-query split-KV, 5 for ALiBi.
  */
+export function allowedError(
+  values: { naive: Values; exact: Values },
+  options: { factor?: number; floor?: number } = {},
+): number {
+  const { factor = 2, floor = 1e-5 } = options;
+  return factor * maxAbsError(values.naive, values.exact) + floor;
+}
+
+/** Fails where the kernel's error is more than allowedError(). */
 export function expectNearlyAsGoodAs(
   values: { kernel: Values; naive: Values; exact: Values },
   options: { factor?: number; floor?: number; what?: string } = {},
 ): void {
-  const { factor = 2, floor = 1e-5, what = 'kernel' } = options;
-  const allowed = factor * maxAbsError(values.naive, values.exact) + floor;
   const error = maxAbsError(values.kernel, values.exact);
-  expect(error, `largest error of ${what}`).toBeLessThanOrEqual(allowed);
+  expect(error, `largest error of ${options.what ?? 'kernel'}`).toBeLessThanOrEqual(allowedError(values, options));
+}
+
+/**
+ * Backends agree with each other, too: each result of a case with the one before it. With the tolerance that each has against
+ * the exact one, this asks for more than that does.
+ */
+export function expectAgreement(results: readonly Values[], tolerance: Tolerance, what = 'results'): void {
+  for (let i = 1; i < results.length; i++) {
+    expectClose(results[i] as Values, results[i - 1] as Values, tolerance, `${what} of the backends`);
+  }
 }
 
 /** The rule for quantised operations: NMSE against exact arithmetic over the dequantised operands. */

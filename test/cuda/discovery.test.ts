@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What is said of GPUs that cannot be used, and of ops that a GPU has no kernels for. */
+import { execFile } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { type DeviceInfo, supports } from '../../lib/index.js';
+import { matrixFormats } from '../../lib/quant/format.js';
+import { AttentionBench, makeInputs } from '../support/attention.js';
+import { cudaDevice, describeOnGpu, isSimulated } from '../support/cuda.js';
+import { codeOf } from '../support/errors.js';
+import { temporaryFolder } from '../support/folder.js';
+import { type LinearCase, makeLinearInputs, uploadWeights } from '../support/linear.js';
+import { announceSkip } from '../support/skip.js';
+
+interface Listed {
+  gpus: DeviceInfo[];
+  error: { code: string; message: string } | null;
+}
+
+const program = fileURLToPath(new URL('../support/programs/list-devices.mjs', import.meta.url));
+
+/** What another process finds under this environment. */
+async function listUnder(env: Record<string, string>): Promise<Listed> {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', program], {
+    env: { ...process.env, ...env },
+  });
+  return JSON.parse(stdout.trim().split('\n').at(-1) as string) as Listed;
+}
+
+const simulates = (): boolean => isSimulated || !announceSkip('GPUs that cannot be used: only the simulator has them');
+
+describeOnGpu(
+  'a GPU that cannot be used',
+  () => {
+    const folder = temporaryFolder();
+
+    it('is listed with the reason when it is too old', async () => {
+      const model = readFileSync(new URL('../gpusim/devices/small.txt', import.meta.url), 'utf8');
+      const path = join(folder, 'turing.txt');
+      writeFileSync(
+        path,
+        model.replace(/computeMajor = \d+/, 'computeMajor = 7').replace(/computeMinor = \d+/, 'computeMinor = 5'),
+      );
+      const { gpus, error } = await listUnder({ GPUSIM_DEVICE: path });
+      expect(gpus).toHaveLength(1);
+      const reason = expect.stringMatching(/compute capability 7\.5 is too old: 8\.0 or later is needed/);
+      expect(gpus[0]).toMatchObject({ available: false, reason });
+      expect(error).toMatchObject({ code: 'ERR_DEVICE_UNAVAILABLE', message: reason });
+    });
+
+    it('has a reason when the driver sees none', async () => {
+      const { error } = await listUnder({ GPUSIM_DEVICE: 'none' });
+      expect(error).toMatchObject({
+        code: 'ERR_DEVICE_UNAVAILABLE',
+        message: expect.stringMatching(/NO_DEVICE|sees no GPU/),
+      });
+    });
+
+    it('has the loader’s reason when there is no driver', async () => {
+      const { gpus, error } = await listUnder({ LD_LIBRARY_PATH: '' });
+      if (gpus.some(({ available }) => available)) {
+        announceSkip('a machine without a driver: this one has a GPU');
+        return;
+      }
+      expect(error).toMatchObject({ code: 'ERR_DEVICE_UNAVAILABLE', message: expect.stringMatching(/libcuda\.so\.1/) });
+    });
+  },
+  simulates,
+);
+
+describeOnGpu('supports()', () => {
+  const device = cudaDevice();
+
+  it.each(matrixFormats)('tells whether there are kernels for %s weights, as packing them does', async (format) => {
+    const c: LinearCase = { m: 1, n: 8, k: 256, format };
+    const code = codeOf(() => uploadWeights(device, c, makeLinearInputs(c, 1)).dispose());
+    expect(code).toBe(supports(device, 'packMatrix', { format }) ? 'no error' : 'ERR_UNSUPPORTED');
+    await device.defaultStream.synchronize();
+  });
+
+  it.each([1, 33, 64, 256, 257, 512])('tells whether attention has a kernel for head dimension %i', async (headDim) => {
+    const inputs = makeInputs({ seed: 1, queries: 1, kv: 5, kvHeads: 1, headDim, pageSize: 4 });
+    const attend = async (): Promise<void> => {
+      using bench = new AttentionBench(device, inputs);
+      const { out } = await bench.run();
+      expect(out.every(Number.isFinite)).toBe(true);
+    };
+    if (supports(device, 'attention', { headDim })) await attend();
+    else await expect(attend()).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' });
+  });
+});
