@@ -97,6 +97,53 @@ const traps: KernelCase[] = [
     launch: { args: [{ output: 128 }] },
     error: 'CUDA_ERROR_LAUNCH_FAILED',
   },
+  { name: 'brkpt', ptx: entry('brkpt;'), launch: { args: [{ output: 128 }] }, error: 'CUDA_ERROR_LAUNCH_FAILED' },
+];
+
+/** Memory that a thread takes at run time. */
+const allocations: KernelCase[] = [
+  threads(
+    'alloca of a size that differs by lane, stacksave and stackrestore: the same place again',
+    entry(`and.b32 %r4, %r0, 3; add.u32 %r4, %r4, 1; mul.wide.u32 %d2, %r4, 16; stacksave.u64 %d3; alloca.u64 %d4, %d2, 16; st.local.u32 [%d4], %r3; mul.wide.u32 %d5, %r4, 16; add.u64 %d5, %d5, %d4; st.local.u32 [%d5+-4], %r0;
+  ld.local.u32 %r10, [%d4]; ld.local.u32 %r5, [%d5+-4]; add.u32 %r10, %r10, %r5; stackrestore.u64 %d3; alloca.u64 %d6, %d2, 16; setp.eq.u64 %p0, %d6, %d4; selp.u32 %r6, 1000, 0, %p0; add.u32 %r10, %r10, %r6;`),
+    (i) => i + (i % 96) + 1000,
+  ),
+  threads(
+    'malloc and free in a kernel: a block of its own for every thread',
+    entry(
+      `add.u32 %r4, %r0, 8; cvt.u64.u32 %d2, %r4; { .param .b64 size; .param .b64 result; st.param.b64 [size], %d2; call (result), malloc, (size); ld.param.b64 %d3, [result]; }
+  st.u32 [%d3], %r3; st.u32 [%d3+4], %r0; bar.sync 0; ld.u32 %r10, [%d3]; ld.u32 %r5, [%d3+4]; add.u32 %r10, %r10, %r5; { .param .b64 block; st.param.b64 [block], %d3; call free, (block); }`,
+      '.extern .func (.param .b64 result) malloc(.param .b64 size); .extern .func free(.param .b64 block);',
+    ),
+    (i) => i + (i % 96),
+  ),
+];
+
+/** What sm_90 adds to control: no effect that a program can see, and one lane of the mask elected. */
+const later: KernelCase[] = [
+  {
+    ...threads(
+      'griddepcontrol.wait and .launch_dependents',
+      entry('griddepcontrol.launch_dependents; griddepcontrol.wait; mov.u32 %r10, %r3;'),
+      (i) => i,
+    ),
+    target: 'sm_90',
+  },
+  {
+    name: 'elect.sync elects one lane of the mask, the same one for all',
+    target: 'sm_90',
+    ptx: entry(`mov.u32 %r10, 99; and.b32 %r4, %r0, 31; setp.lt.u32 %p0, %r4, 7; @%p0 bra join; elect.sync %r5|%p1, 0xffffff80; selp.u32 %r6, 256, 0, %p1; add.u32 %r10, %r5, %r6;
+join:`),
+    launch: { args: [{ output: 128 }] },
+    judge: ([bytes]) => {
+      const values = unpack(bytes as Uint8Array, 32)
+        .map(Number)
+        .slice(7);
+      const leaders = values.flatMap((value, i) => (value >= 256 ? [i + 7] : []));
+      const same = values.every((value) => value % 256 === leaders[0]);
+      return leaders.length === 1 && same ? [] : [`lanes 7 to 31 gave ${values}`];
+    },
+  },
 ];
 
 const calls: KernelCase[] = [
@@ -214,6 +261,8 @@ const special: KernelCase[] = [
 
 kernelSuite('branches', branches);
 kernelSuite('traps', traps);
+kernelSuite('allocations', allocations);
+kernelSuite('control of sm_90', later);
 kernelSuite('calls', calls);
 kernelSuite('barriers', barriers);
 kernelSuite('special registers', special);

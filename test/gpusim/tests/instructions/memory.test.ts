@@ -39,7 +39,7 @@ const policies: Case[] = [
     inputs: ['b32'],
     outputs: [32, 32],
     body: `createpolicy.fractional.L2::evict_first.b64 %u3, 1.0; createpolicy.fractional.L2::evict_last.L2::evict_unchanged.b64 %u4, 0.5;
-      ld.param.u64 %u0, [in0]; mul.wide.u32 %u1, %index, 4; add.u64 %u0, %u0, %u1; prefetch.global.L2 [%u0]; prefetch.global.L1 [%u0];
+      ld.param.u64 %u0, [in0]; mul.wide.u32 %u1, %index, 4; add.u64 %u0, %u0, %u1; prefetch.global.L2 [%u0]; prefetch.global.L1 [%u0]; prefetchu.L1 [%u0]; and.b64 %u2, %u0, -128; applypriority.global.L2::evict_normal [%u2], 128;
       ld.global.L2::cache_hint.b32 %x, [%u0], %u3;
       ld.param.u64 %u0, [out1]; add.u64 %u0, %u0, %u1; st.global.L2::cache_hint.b32 [%u0], %x, %u4; ld.global.b32 %y, [%u0];`,
     judge: exactly((a) => [a, a]),
@@ -173,6 +173,20 @@ function copy(instruction: string, size: number, operands: string, kept: number)
     },
   };
 }
+const hints: KernelCase = {
+  name: 'discard.global.L2 of memory that is written again before it is read',
+  ptx: `.visible .entry test(.param .u64 out)
+{ .reg .u32 %r<2>; .reg .u64 %d<3>; ld.param.u64 %d0, [out]; mov.u32 %r0, %tid.x; mul.wide.u32 %d1, %r0, 128; add.u64 %d0, %d0, %d1; discard.global.L2 [%d0], 128; st.global.u32 [%d0], %r0; ret; }`,
+  launch: { args: [{ inout: new Uint8Array(4096) }] },
+  judge: ([bytes]) =>
+    wordsAre(range(32, (i) => i))?.([
+      pack(
+        unpack(bytes as Uint8Array, 32).filter((_, i) => i % 32 === 0),
+        32,
+      ),
+    ]) ?? [],
+};
+
 const copies: KernelCase[] = [
   ...[4, 8, 16].flatMap((size) => [
     copy('cp.async.ca.shared.global', size, '', size),
@@ -212,4 +226,5 @@ const groups: KernelCase = {
 };
 
 kernelSuite('variables and parameters', variables);
+kernelSuite('cache hints', [hints]);
 kernelSuite('asynchronous copies', [...copies, groups]);

@@ -88,20 +88,20 @@ const filled: Record<string, string> = {
 const policy = 'createpolicy.fractional.L2::evict_normal.b64 %policy, 1.0;';
 
 /** `instruction(form)` with the qualifiers in their places; those of caches and of `.nc` follow the space, the others precede it. */
-function spelled(opcode: 'ld' | 'st', space: string, qualifier: string, form: Form): string {
+function spelled(opcode: 'ld' | 'ldu' | 'st', space: string, qualifier: string, form: Form): string {
   const afterSpace = /^\.(ca|cg|cs|lu|cv|nc|wb|wt|L[12])/.test(qualifier);
   return `${opcode}${afterSpace ? `${space}${qualifier}` : `${qualifier}${space}`}.${form.text}`;
 }
 const hint = (qualifier: string): string => (qualifier.includes('cache_hint') ? ', %policy' : '');
 
-const load = (space: string, qualifier: string): KernelCase =>
+const load = (space: string, qualifier: string, opcode: 'ld' | 'ldu' = 'ld'): KernelCase =>
   kernel(
-    `${spelled('ld', space, qualifier, { text: 'TYPE' } as Form)}`,
+    spelled(opcode, space, qualifier, { text: 'TYPE' } as Form),
     frame(
       `${filled[space]} ${policy} ${forms
         .map(
           (form, i) =>
-            `${spelled('ld', space, qualifier, form)} ${form.operand}, [%cell]${hint(qualifier)}; st.global.${form.plain} ${place(i)}, ${form.operand};`,
+            `${spelled(opcode, space, qualifier, form)} ${form.operand}, [%cell]${hint(qualifier)}; st.global.${form.plain} ${place(i)}, ${form.operand};`,
         )
         .join('\n')}`,
     ),
@@ -111,7 +111,7 @@ const load = (space: string, qualifier: string): KernelCase =>
 const store = (space: string, qualifier: string): KernelCase => {
   const direct = space === '.global' || space === '';
   return kernel(
-    `${spelled('st', space, qualifier, { text: 'TYPE' } as Form)}`,
+    spelled('st', space, qualifier, { text: 'TYPE' } as Form),
     frame(
       `${filled[space]} ${policy} ${forms
         .map((form, i) => {
@@ -136,6 +136,8 @@ const loads: KernelCase[] = [
     ['', '.weak', '.volatile', ...scoped('relaxed', 'acquire')].map((qualifier) => load(space, qualifier)),
   ),
   load('.local', ''),
+  load('.global', '', 'ldu'),
+  load('', '', 'ldu'),
 ];
 
 const stores: KernelCase[] = [
