@@ -262,6 +262,8 @@ export interface Native {
     bias: NativeTensor | null,
     residual: NativeTensor | null,
     out: NativeTensor,
+    gated: boolean,
+    int8: boolean,
   ): void;
   embedding(stream: NativeStream, ids: NativeTensor, weight: NativeMatrix, out: NativeTensor): void;
   gatherRows(stream: NativeStream, x: NativeTensor, indices: NativeTensor, out: NativeTensor): void;

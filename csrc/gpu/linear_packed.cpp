@@ -9,41 +9,33 @@
 namespace pw::gpu {
 namespace {
 
-/// Kernels of a format are in a module of their own.
-struct Family {
-  const char* name;  ///< "w4": module linear/packed_w4, entries pw_linear_w4_<type of x>_<tokens>
-  bool bfloat;       ///< has kernels for bf16 activations, and all sizes of tile
-};
-
-Family familyOf(pw_matrix_format format) {
+/// Kernels of a format are in a module of their own: "w4" in linear/packed_w4, with entries
+/// pw_linear_w4_<type of x>_<tokens>x<strips>.
+const char* familyOf(pw_matrix_format format) {
   switch (format) {
     case PW_MATRIX_W4:
-      return {"w4", true};
+      return "w4";
     case PW_MATRIX_W4M:
-      return {"w4m", false};
+      return "w4m";
     case PW_MATRIX_W4Z:
-      return {"w4z", false};
+      return "w4z";
     case PW_MATRIX_W4K:
-      return {"w4k", false};
+      return "w4k";
     case PW_MATRIX_W4T:
-      return {"w4t", false};
+      return "w4t";
     case PW_MATRIX_W4X:
-      return {"w4x", false};
+      return "w4x";
     case PW_MATRIX_W5K:
-      return {"w5k", false};
+      return "w5k";
     case PW_MATRIX_W8:
-      return {"w8", false};
+      return "w8";
     case PW_MATRIX_W6K:
-      return {"w6k", false};
+      return "w6k";
+    case PW_MATRIX_W4N:
+      return "w4n";
     default:
       throw Error(PW_UNSUPPORTED, "a linear layer over this weight format on CUDA");
   }
-}
-
-std::initializer_list<int> tileTokens(const Family& family, pw_dtype activation) {
-  static constexpr std::initializer_list<int> kAll = {8, 16, 32, 64}, kTwo = {8, 32}, kOne = {8};
-  if (activation == PW_F32) return family.bfloat ? kTwo : kOne;
-  return family.bfloat ? kAll : kTwo;
 }
 
 bool isAligned(const void* p, int64_t strideBytes) {
@@ -58,17 +50,49 @@ struct Rows {
   bool aligned() const { return !data || isAligned(data, stride * pw_dtype_size(dtype)); }
 };
 
+const char* nameOf(pw_dtype activation) {
+  switch (activation) {
+    case PW_F32:
+      return "f32";
+    case PW_F16:
+      return "f16";
+    case PW_BF16:
+      return "bf16";
+    default:
+      return "i8";
+  }
+}
+
+/// Replaces the activations by int8 ones in scratch memory, with a scale per row.
+void roundRows(Context& context, pw_gpu_linear_packed_params& to) {
+  const auto m = static_cast<size_t>(to.m), k = static_cast<size_t>(to.k);
+  pw_gpu_round_rows_params p{};
+  p.x = to.x;
+  p.order = to.order;
+  p.codes = static_cast<int8_t*>(context.scratch(m * k));
+  p.scales = static_cast<float*>(context.scratch(m * sizeof(float)));
+  p.sums = static_cast<int32_t*>(context.scratch(m * (k / kBlockColumns) * sizeof(int32_t)));
+  p.x_stride = to.x_stride;
+  p.x_type = to.x_type;
+  p.m = to.m;
+  p.k = to.k;
+  context.launch(context.kernel("linear/round_rows", "pw_round_rows"), {static_cast<unsigned>(m)}, {256}, 0, p);
+  to.x = p.codes;
+  to.x_scales = p.scales;
+  to.x_sums = p.sums;
+  to.x_stride = to.k;
+}
+
 void launchRows(Context& context, const pw_linear_args& a, const Rows& x, const Rows& residual, const Rows& out,
                 int64_t m) {
-  const Family family = familyOf(a.weight.format);
   // Without kernels for bf16 those for f32 read it: the values are the same.
-  const pw_dtype activation = x.dtype == PW_BF16 && !family.bfloat ? PW_F32 : x.dtype;
+  const pw_dtype activation = a.int8 ? PW_I8 : x.dtype == PW_BF16 && a.weight.format != PW_MATRIX_W4 ? PW_F32 : x.dtype;
   const plan::PackedLinearPlan plan =
-      plan::planPackedLinear(m, a.weight.n, a.weight.k, a.weight.format, activation, tileTokens(family, activation),
-                             context.properties().multiprocessors);
+      plan::planPackedLinear(m, a.weight.n, a.weight.k, packedTiles(a.weight.format, activation),
+                             packedElementBytes(activation), context.properties().multiprocessors);
   pw_gpu_linear_packed_params p{};
   p.weight = a.weight.data;
-  p.levels = a.weight.levels;
+  (a.weight.format == PW_MATRIX_W4N ? p.factors : p.levels) = a.weight.levels;
   p.level_tables = static_cast<int32_t>(a.weight.level_tables);
   p.order = a.weight.order;
   p.x = x.data;
@@ -89,20 +113,22 @@ void launchRows(Context& context, const pw_linear_args& a, const Rows& x, const 
   p.stages = plan.stages;
   p.iterations = plan.iterations;
   p.iterations_per_block = plan.iterationsPerBlock;
+  p.gated = a.gated;
   p.x_aligned = x.aligned() && !a.weight.order && activation == x.dtype;
   p.out_aligned = out.aligned() && residual.aligned() && (!a.bias.data || isAligned(a.bias.data, 0));
-  if (plan.sharesTiles) {
-    const size_t tile = static_cast<size_t>(packedRows(a.weight.format, activation, plan.tokens / 8)) * plan.tokens;
+  if (a.int8) roundRows(context, p);
+  if (plan.shares > 0) {
+    const size_t tile = static_cast<size_t>(plan.tile.rows() * plan.tile.tokens);
     const size_t arrivals = static_cast<size_t>(plan.tiles) * sizeof(uint32_t);
     p.partials = static_cast<float*>(context.scratch(2 * tile * static_cast<size_t>(plan.blocks) * sizeof(float)));
     p.arrivals = static_cast<uint32_t*>(context.scratch(arrivals));
     context.zero(p.arrivals, arrivals);
   }
-  const char* type = activation == PW_F32 ? "f32" : activation == PW_F16 ? "f16" : "bf16";
-  const std::string module = std::string("linear/packed_") + family.name,
-                    entry = std::string("pw_linear_") + family.name + "_" + type + "_" + std::to_string(plan.tokens);
+  const std::string family = familyOf(a.weight.format), type = nameOf(activation), module = "linear/packed_" + family,
+                    entry = "pw_linear_" + family + "_" + type + "_" + std::to_string(plan.tile.tokens) + "x" +
+                            std::to_string(plan.tile.strips);
   context.launch(context.kernel(module.c_str(), entry.c_str()), {static_cast<unsigned>(plan.blocks)}, {kPackedThreads},
-                 packedSharedBytes(a.weight.format, activation, plan.tokens / 8), p);
+                 packedSharedBytes(a.weight.format, activation, plan.tile), p);
 }
 
 /// The tensors' common leading dimensions, those of length 1 left out.

@@ -102,10 +102,10 @@ Int4Parts readInt4(const Napi::Object& from, std::vector<FilePart>* files) {
   return parts;
 }
 
-/// Memory for a matrix with `tables` tables of levels and, if wanted, an order of its columns.
+/// Memory for a matrix with `tables` tables of levels or factors and, if wanted, an order of its columns.
 Ref<PackedMatrix> newMatrix(StreamObject& stream, pw_matrix_format format, int64_t n, int64_t k, int64_t tables = 0,
                             bool ordered = false) {
-  const int64_t data = stream.device->matrixBytes(format, n, k), levels = levelBytes(tables),
+  const int64_t data = stream.device->matrixBytes(format, n, k), levels = levelBytes(format, tables),
                 bytes = data + levels + (ordered ? k * static_cast<int64_t>(sizeof(int32_t)) : 0);
   Ref<Storage> storage = stream.device->allocate(static_cast<size_t>(bytes));
   auto* base = static_cast<uint8_t*>(storage->data());
@@ -119,7 +119,7 @@ Ref<PackedMatrix> newMatrix(StreamObject& stream, pw_matrix_format format, int64
   return makeRef<PackedMatrix>(std::move(storage), view, bytes);
 }
 
-/// packMatrix(stream, block type, k, sources, drop pages of files, tables of levels | null, order of columns | null)
+/// packMatrix(stream, block type, k, sources, drop pages of files, levels or factors | null, order of columns | null)
 /// -> matrix
 Napi::Value packMatrix(const Napi::CallbackInfo& info) {
   Call call(info);
@@ -130,7 +130,7 @@ Napi::Value packMatrix(const Napi::CallbackInfo& info) {
   const bool drop = call.flag(4);
   PackMatrix pack;
   pack.type = type;
-  if (format == PW_MATRIX_W4T)
+  if (tableLength(format) > 0)
     pack.levels = type == kGgmlIQ4_NL ? std::vector<float>(std::begin(kIq4NlLevels), std::end(kIq4NlLevels))
                                       : elements<float>(info[5]);
   pack.order = elements<int32_t>(info[6]);
@@ -142,7 +142,7 @@ Napi::Value packMatrix(const Napi::CallbackInfo& info) {
     pack.sources.push_back(source.rows);
     if (source.file && drop) files.push_back(std::move(source));
   }
-  const auto tables = static_cast<int64_t>(pack.levels.size()) / kLevels;
+  const int64_t tables = pack.levels.empty() ? 0 : static_cast<int64_t>(pack.levels.size()) / tableLength(format);
   Ref<PackedMatrix> matrix = newMatrix(call.stream(), format, n, k,
                                        tables > 1 ? call.stream().device->paddedRows(n) : tables, !pack.order.empty());
   pack.out = matrix->view();

@@ -11,7 +11,7 @@ void requireApart(const pw_tensor& x, const pw_tensor& out) {
   if (mayOverlap(x, out)) throw Error(PW_INVALID_ARGUMENT, "out shares memory with x, but must be other memory than x");
 }
 
-/// linear(stream, x, weight, bias | null, residual | null, out)
+/// linear(stream, x, weight, bias | null, residual | null, out, gated, int8)
 Napi::Value linear(const Napi::CallbackInfo& info) {
   Call call(info);
   pw_linear_args a{};
@@ -20,6 +20,8 @@ Napi::Value linear(const Napi::CallbackInfo& info) {
   a.bias = call.optionalTensor(3);
   a.residual = call.optionalTensor(4);
   a.out = call.tensor(5);
+  a.gated = call.flag(6);
+  a.int8 = call.flag(7);
   requireApart(a.x, a.out);
   return call.enqueue("linear", [a](Executor& executor) { executor.linear(a); });
 }

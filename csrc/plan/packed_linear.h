@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
-#include <initializer_list>
 
-#include "pagewarp/dtype.h"
-#include "pagewarp/matrix.h"
+#include "pagewarp/gpu/linear_packed.h"
 
 namespace pw::plan {
 
@@ -13,18 +11,23 @@ namespace pw::plan {
 /// running fastest, and dealt to the blocks of the grid in runs of equal length: a run may begin and end within a tile,
 /// and the blocks that share one add up their parts.
 struct PackedLinearPlan {
-  int tokens;  ///< of a tile: which kernel
+  gpu::PackedTile tile;  ///< which kernel
   int tokenBlocks;
   int tiles;
   int stages;  ///< of a tile
   int iterations;
   int iterationsPerBlock;
   int blocks;
-  bool sharesTiles;  ///< does any tile have several blocks?
+  int shares;  ///< parts that tiles of several blocks have, all together
 };
 
-/// @param tileTokens sizes of tile that there are kernels for, rising
-PackedLinearPlan planPackedLinear(int64_t m, int64_t n, int64_t k, pw_matrix_format format, pw_dtype activation,
-                                  std::initializer_list<int> tileTokens, int multiprocessors);
+/// Takes the smallest number of tokens per tile that holds all m, so that weights are read once, or else the largest.
+/// Of the tiles with as many tokens it takes the one with the least traffic beside the weights: wide tiles read the
+/// activations less often, narrow ones leave smaller parts where a tile has several blocks. So the choice depends on m
+/// only as far as the tile's tokens do.
+/// @param tiles what there are kernels for, by rising number of tokens
+/// @param elementBytes of an activation
+PackedLinearPlan planPackedLinear(int64_t m, int64_t n, int64_t k, const gpu::PackedTiles& tiles, int elementBytes,
+                                  int multiprocessors);
 
 }  // namespace pw::plan

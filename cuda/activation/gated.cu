@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Gated linear units, out = activation(gate) * up. A fused projection is two views of one tensor.
+#include "common/activate.cuh"
 #include "common/rows.cuh"
 #include "pagewarp/gpu/activation.h"
 
 namespace pw {
 namespace {
-
-/// Both activations are x times a logistic function of some e(x). Where e^-e overflows the quotient is a signed zero,
-/// which is the limit; nothing cancels.
-__device__ inline float activate(int activation, float x) {
-  float exponent = -x;
-  // -2 sqrt(2 / pi) (x + 0.044715 x^3)
-  if (activation == PW_GELU_TANH) exponent *= fmaf(x * x, 2.0f * 0.797884561f * 0.044715f, 2.0f * 0.797884561f);
-  return x / (1.0f + expf(exponent));
-}
 
 template <int N>
 __device__ void gated(const pw_gpu_gated_params& p) {

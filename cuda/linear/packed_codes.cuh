@@ -6,6 +6,7 @@
 /// one unit in the last place is 1; then the bias and the code's offset are subtracted, two codes at a time.
 #pragma once
 #include "common/dtype.cuh"
+#include "common/small_floats.cuh"
 #include "pagewarp/gpu/linear_packed.h"
 
 namespace pw::gpu {
@@ -109,7 +110,7 @@ class Codes {
       sixBits(words_[slice][tile], words_[2][tile] >> (8 * slice), a);
     else if constexpr (kLayout.codeBits == 5)
       fiveBits(words_[slice][tile], words_[2][slice] >> (4 * tile), a);
-    else if constexpr (kFormat == PW_MATRIX_W4X)
+    else if constexpr (kFormat == PW_MATRIX_W4X || kFormat == PW_MATRIX_W4N)
       floatingPoint(words_[slice][tile], a);
     else
       fourBits(words_[slice][tile], a);
@@ -193,16 +194,48 @@ class Codes {
   uint32_t words_[kVectors + (kLayout.codeBits == 5 ? 1 : 0)][4];
 };
 
-/// 2^(e - 127), as OCP's E8M0 has it: subnormal for 0; infinity for 255.
-__device__ inline float exponentScale(uint32_t e) { return __uint_as_float(e == 0 ? 0x00400000u : e << 23); }
+/// A lane's codes of one block as operands of integer products: four bytes of a row's columns in the order of
+/// int8Position.
+template <int kFormat>
+class ByteCodes {
+ public:
+  __device__ ByteCodes(const uint8_t* codes, int lane) {
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+      const uint4 vector = *reinterpret_cast<const uint4*>(codes + (v * kLanes + lane) * kVectorBytes);
+      words_[v][0] = vector.x, words_[v][1] = vector.y, words_[v][2] = vector.z, words_[v][3] = vector.w;
+    }
+  }
+
+  /// The operand of row tile `tile`: both rows of slice 0, both of slice 1.
+  __device__ void operand(int tile, uint32_t (&a)[4]) const {
+#pragma unroll
+    for (int slice = 0; slice < 2; ++slice) {
+      if constexpr (kLayout.codeBits == 8) {
+        const uint32_t* words = words_[2 * slice + tile / 2] + tile % 2 * 2;
+        a[2 * slice] = __byte_perm(words[0], words[1], 0x5140);
+        a[2 * slice + 1] = __byte_perm(words[0], words[1], 0x7362);
+      } else {
+        a[2 * slice] = words_[slice][tile] & 0x0f0f0f0fu;
+        a[2 * slice + 1] = words_[slice][tile] >> 4 & 0x0f0f0f0fu;
+      }
+    }
+  }
+
+ private:
+  static constexpr PackedLayout kLayout = packedLayout(static_cast<pw_matrix_format>(kFormat));
+  static_assert(kLayout.codeBits == 4 || kLayout.codeBits == 8, "codes are nibbles or bytes");
+  static constexpr int kVectors = kLayout.codeBytes() / (kLanes * kVectorBytes);
+  uint32_t words_[kVectors][4];
+};
 
 /// The scales of a lane's eight rows for one block: value = scale * (code - offset) + minimum. They stay packed until a
 /// row tile needs its two: registers are scarce.
 template <int kFormat>
 class Scales {
  public:
-  /// Sets of scales per block: Q6_K has one per slice.
-  static constexpr int kSets = kFormat == PW_MATRIX_W6K ? 2 : 1;
+  /// Sets of scales per block: Q6_K and NVFP4 have one per slice.
+  static constexpr int kSets = kFormat == PW_MATRIX_W6K || kFormat == PW_MATRIX_W4N ? 2 : 1;
   static constexpr bool kSixBits = kFormat == PW_MATRIX_W4K || kFormat == PW_MATRIX_W5K;  // as in Q4_K
   static constexpr bool kMinimum = kSixBits || kFormat == PW_MATRIX_W4M || kFormat == PW_MATRIX_W4Z;
 
@@ -216,7 +249,10 @@ class Scales {
     } else if constexpr (kFormat == PW_MATRIX_W6K) {
       halves(superHeader + kSuperD + 2 * row, halves_[0]);
 #pragma unroll
-      for (int set = 0; set < kSets; ++set) bytes(header + headerScale6(set) + row, bytes_[set]);
+      for (int set = 0; set < kSets; ++set) bytes(header + headerScaleSlice(set) + row, bytes_[set]);
+    } else if constexpr (kFormat == PW_MATRIX_W4N) {
+#pragma unroll
+      for (int set = 0; set < kSets; ++set) bytes(header + headerScaleSlice(set) + row, bytes_[set]);
     } else if constexpr (kFormat == PW_MATRIX_W4X) {
       bytes(header + kHeaderScale + row, bytes_[0]);
     } else {
@@ -228,12 +264,12 @@ class Scales {
 
   /// Of both rows of tile `tile`.
   __device__ void scale(int tile, int set, float (&x)[2]) const {
-    if constexpr (kFormat == PW_MATRIX_W4X) {
-      // 2^(e - 127), halved since the operand is doubled.
+    if constexpr (kFormat == PW_MATRIX_W4X || kFormat == PW_MATRIX_W4N) {
+      // Halved since the operand is doubled.
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const uint32_t e = bytes_[0][tile / 2] >> (tile % 2 * 16 + i * 8) & 0xff;
-        x[i] = 0.5f * exponentScale(e);
+        const uint32_t byte = bytes_[set][tile / 2] >> (tile % 2 * 16 + i * 8) & 0xff;
+        x[i] = 0.5f * (kFormat == PW_MATRIX_W4X ? exponentScale(byte) : e4m3ToFloat(byte));
       }
       return;
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file The kernel over packed weights: out = x . W^T (+ bias) (+ residual), for any number of tokens.
+/// @file The kernel over packed weights: out = x . W^T (+ bias) (+ residual), or silu(gate) * up of it, for any number
+/// of tokens.
 ///
 /// What it must move: a 4-bit weight is 4.5 bits with its scale, and meets m activations. Up to some 32 tokens memory
 /// is the limit: a stage of 9 KiB of weights per multiprocessor comes every 600 to 900 cycles on A100 and H100, in
@@ -9,14 +10,12 @@
 /// fixed order.
 #pragma once
 #include "common/mma.cuh"
+#include "common/mma_integers.cuh"
 #include "linear/packed_codes.cuh"
+#include "linear/packed_finish.cuh"
 #include "linear/packed_tile.cuh"
 
 namespace pw::gpu {
-
-/// Sums of a lane: [row tile][token tile][row g: tokens 2t, 2t + 1; row g + 8: tokens 2t, 2t + 1].
-template <class T>
-using Sums = float[4][T::kWarpTokenTiles][4];
 
 /// Activations of a slice as mma operands, most significant term last.
 template <class T>
@@ -42,46 +41,39 @@ __device__ inline void loadOperand(const uint8_t* from, uint32_t (&b)[T::kTerms]
 
 /// Tables of levels of a tile's rows, as operands.
 template <class T>
-__device__ inline void loadLevels(const pw_gpu_linear_packed_params& p, int column, uint32_t* levels) {
+__device__ inline void loadLevels(const pw_gpu_linear_packed_params& p, const Strips& strips, int column,
+                                  uint32_t* levels) {
   for (int i = static_cast<int>(threadIdx.x); i < T::kRows * 16; i += T::kThreads) {
-    const int row = column * T::kRows + i / 16;
+    const int local = i / 16, row = strips[column * T::kStrips + local / kStripRows] * kStripRows + local % kStripRows;
     const float level = row < p.n ? p.levels[(p.level_tables == 1 ? 0 : row * 16) + i % 16] : 0.0f;
-    levels[i / 16 * kLevelStride + i % 16] = splitLevel<T::kOperand>(level);
+    levels[local * kLevelStride + i % 16] = splitLevel<T::kOperand>(level);
   }
 }
 
-/// Multiplies a block of the layout by the tokens from `firstToken` on.
-template <class T>
-__device__ inline void multiplyBlock(const uint8_t* stage, const uint32_t* levels, int strip, int depth, int firstToken,
-                                     Sums<T>& sums) {
-  constexpr int kOperand = T::kOperand, kSlices = kBlockColumns / kSliceColumns;
-  using BlockScales = Scales<T::kFormat>;
-  const int lane = static_cast<int>(threadIdx.x) % kLanes, g = lane / 4, t = lane % 4;
-  const uint8_t* header = stage + T::blockOffset(strip, depth);
-  using BlockCodes = Codes<T::kFormat, kOperand, T::kBiased>;
-  const BlockCodes codes(header + T::kLayout.headerBytes, levels + (strip * kStripRows + g * kLaneRows) * kLevelStride,
-                         lane);
-  const BlockScales scales(header, stage + T::superHeaderOffset(strip), g * kLaneRows);
-
-  typename BlockCodes::Operand a[4][kSlices];
-  float scale[4][BlockScales::kSets][2], minimum[4][2];
+/// Multiplies the row tiles of a block of the layout from kFirst on by all tokens.
+template <class T, int kFirst, class BlockCodes, class BlockScales>
+__device__ inline void multiplyRows(const uint8_t* stage, const BlockCodes& codes, const BlockScales& scales, int depth,
+                                    Sums<T>& sums) {
+  constexpr int kOperand = T::kOperand, kSlices = kBlockColumns / kSliceColumns, kCount = T::kWarpTiles;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const uint8_t* const from[kSlices] = {stage + T::operandOffset(lane, depth, 0),
+                                        stage + T::operandOffset(lane, depth, 1)};
+  typename BlockCodes::Operand a[kCount][kSlices];
+  float scale[kCount][BlockScales::kSets][2], minimum[kCount][2];
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < kCount; ++i) {
 #pragma unroll
-    for (int slice = 0; slice < kSlices; ++slice) codes.operand(i, slice, a[i][slice]);
+    for (int slice = 0; slice < kSlices; ++slice) codes.operand(kFirst + i, slice, a[i][slice]);
 #pragma unroll
-    for (int set = 0; set < BlockScales::kSets; ++set) scales.scale(i, set, scale[i][set]);
-    if constexpr (BlockScales::kMinimum) scales.minimum(i, minimum[i]);
+    for (int set = 0; set < BlockScales::kSets; ++set) scales.scale(kFirst + i, set, scale[i][set]);
+    if constexpr (BlockScales::kMinimum) scales.minimum(kFirst + i, minimum[i]);
   }
 
 #pragma unroll
-  for (int j = 0; j < T::kWarpTokenTiles; ++j) {
+  for (int j = 0; j < T::kTokenTiles; ++j) {
     uint32_t b[kSlices][T::kTerms][2];
 #pragma unroll
-    for (int slice = 0; slice < kSlices; ++slice) {
-      const int byte = (depth * kBlockColumns + slice * kSliceColumns + 4 * t) * T::kElementBytes;
-      loadOperand<T>(stage + T::chunkOffset(firstToken + 8 * j + g, byte / 16) + byte % 16, b[slice]);
-    }
+    for (int slice = 0; slice < kSlices; ++slice) loadOperand<T>(from[slice] + 8 * j * T::kTokenBytes, b[slice]);
 
     // Sums of activations of tokens 2t, 2t + 1, twice: all rows of the operand are ones.
     float total[4] = {};
@@ -95,7 +87,7 @@ __device__ inline void multiplyBlock(const uint8_t* stage, const uint32_t* level
     }
 
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < kCount; ++i) {
       float part[4] = {};
       if constexpr (T::kBiased) {
         constexpr auto kExcess = static_cast<float>(BlockCodes::kExcess);
@@ -111,7 +103,8 @@ __device__ inline void multiplyBlock(const uint8_t* stage, const uint32_t* level
         if (BlockScales::kSets == 1 && slice + 1 < kSlices) continue;
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
-          sums[i][j][e] = fmaf(scale[i][BlockScales::kSets == 1 ? 0 : slice][e / 2], part[e], sums[i][j][e]);
+          float& sum = sums[i][j][e];
+          sum = fmaf(scale[i][BlockScales::kSets == 1 ? 0 : slice][e / 2], part[e], sum);
           part[e] = 0.0f;
         }
       }
@@ -122,200 +115,101 @@ __device__ inline void multiplyBlock(const uint8_t* stage, const uint32_t* level
   }
 }
 
-/// Adds bias and residual to eight features of a token and stores them.
-/// @param eight fills an array with their sums
-/// @param one gives the sum of one of them: where rows are not aligned or end within the eight, they go one by one, in
-/// a
-///   loop that is worth its few instructions only
-template <class Eight, class One>
-__device__ inline void storeFeatures(const pw_gpu_linear_packed_params& p, int token, int row, const Eight& eight,
-                                     const One& one) {
-  const int64_t to = token * p.out_stride + row, residual = token * p.residual_stride + row;
-  if (p.out_aligned && row + kLaneRows <= p.n) {
-    float x[kLaneRows], more[kLaneRows];
-    eight(x);
-    const auto add = [&](const void* from, int dtype, int64_t at) {
-      loadEight(from, dtype, at, more);
+/// The same by int8 activations: exact sums of 32 products, in f32 from there on.
+template <class T, int kFirst>
+__device__ inline void multiplyIntegers(const uint8_t* stage, int strip, int depth, Sums<T>& sums) {
+  using BlockScales = Scales<T::kFormat>;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes, g = lane / 4, t = lane % 4;
+  const uint8_t* header = stage + T::blockOffset(strip, depth);
+  const ByteCodes<T::kFormat> codes(header + T::kLayout.headerBytes, lane);
+  const BlockScales scales(header, stage + T::superHeaderOffset(strip), g * kLaneRows);
+  const uint8_t* const from = stage + T::operandOffset(lane, depth, 0);
+  // Sums of the codes of tokens 2t, 2t + 1.
+  const uint8_t* const sumsFrom = stage + T::kSumOffset + (depth * T::kTokens + 2 * t) * sizeof(int32_t);
+  uint32_t a[T::kWarpTiles][4];
+  float scale[T::kWarpTiles][2], minimum[T::kWarpTiles][2];
 #pragma unroll
-      for (int i = 0; i < kLaneRows; ++i) x[i] += more[i];
-    };
-    if (p.bias) add(p.bias, p.bias_type, row);
-    if (p.residual) add(p.residual, p.residual_type, residual);
-    storeEight(p.out, p.out_type, to, x);
-    return;
+  for (int i = 0; i < T::kWarpTiles; ++i) {
+    codes.operand(kFirst + i, a[i]);
+    scales.scale(kFirst + i, 0, scale[i]);
+    if constexpr (BlockScales::kMinimum) scales.minimum(kFirst + i, minimum[i]);
   }
-#pragma unroll 1
-  for (int i = 0; i < min(kLaneRows, p.n - row); ++i) {
-    float x = one(i);
-    if (p.bias) x += loadFloat(p.bias, p.bias_type, row + i);
-    if (p.residual) x += loadFloat(p.residual, p.residual_type, residual + i);
-    storeFloat(p.out, p.out_type, to + i, x);
+#pragma unroll
+  for (int j = 0; j < T::kTokenTiles; ++j) {
+    const uint2 words = *reinterpret_cast<const uint2*>(from + 8 * j * T::kTokenBytes);
+    const uint32_t b[2] = {words.x, words.y};
+    const int2 totals = *reinterpret_cast<const int2*>(sumsFrom + 8 * j * sizeof(int32_t));
+    const int total[2] = {totals.x, totals.y};
+#pragma unroll
+    for (int i = 0; i < T::kWarpTiles; ++i) {
+      constexpr int kOffset = T::kLayout.offset;
+      int32_t part[4] = {-kOffset * total[0], -kOffset * total[1], -kOffset * total[0], -kOffset * total[1]};
+      mma16x8x32(part, a[i], b);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        float& sum = sums[i][j][e];
+        sum = fmaf(scale[i][e / 2], static_cast<float>(part[e]), sum);
+        if constexpr (BlockScales::kMinimum) sum = fmaf(minimum[i][e / 2], static_cast<float>(total[e % 2]), sum);
+      }
+    }
   }
 }
 
-/// Ends a tile: adds the sums of the warps along k, then stores the result, or a partial sum if other blocks have
-/// worked on the tile as well.
+/// Multiplies the row tiles of a block of the layout from kFirst on by all tokens.
+template <class T, int kFirst>
+__device__ inline void multiplyTiles(const uint8_t* stage, const uint32_t* levels, int strip, int depth,
+                                     Sums<T>& sums) {
+  if constexpr (T::kIntegers) {
+    multiplyIntegers<T, kFirst>(stage, strip, depth, sums);
+  } else {
+    const int lane = static_cast<int>(threadIdx.x) % kLanes, row = lane / 4 * kLaneRows;
+    const uint8_t* header = stage + T::blockOffset(strip, depth);
+    const Codes<T::kFormat, T::kOperand, T::kBiased> codes(header + T::kLayout.headerBytes,
+                                                           levels + (strip * kStripRows + row) * kLevelStride, lane);
+    const Scales<T::kFormat> scales(header, stage + T::superHeaderOffset(strip), row);
+    multiplyRows<T, kFirst>(stage, codes, scales, depth, sums);
+  }
+}
+
+/// What a warp multiplies of a stage.
 template <class T>
-class Finisher {
- public:
-  __device__ Finisher(const pw_gpu_linear_packed_params& p, int begin, int end) : p_(p), begin_(begin), end_(end) {}
-
-  /// All threads of the block call this. Leaves `sums` zero.
-  /// @param shared of the stage that has just been multiplied
-  __device__ void finish(const Cursor& at, int tile, float* shared, Sums<T>& sums) const {
-    const int first = tile * p_.stages, last = first + p_.stages - 1;
-    const bool whole = first >= begin_ && last < end_;
-    const int tokens = min(T::kTokens, p_.m - at.tokenBlock * T::kTokens);
-    const int slot = 2 * static_cast<int>(blockIdx.x) + (first >= begin_ ? 1 : 0);
-#pragma unroll 1
-    for (int j = 0; j < T::kWarpTokenTiles; ++j) {
-#pragma unroll 1
-      for (int parity = 0; parity < 2; ++parity) {
-        __syncthreads();
-        writeWarp(shared, sums);
-        __syncthreads();
-        // Eight features of a token per thread, neighbours along the features.
-        constexpr int kGroups = T::kRows / kLaneRows;
-        const int group = static_cast<int>(threadIdx.x) % kGroups, item = static_cast<int>(threadIdx.x) / kGroups;
-        const int pair = item % 4, tokenGroup = item / 4;
-        const int token = 8 * (tokenGroup * T::kWarpTokenTiles + j) + 2 * pair + parity;
-        if (tokenGroup >= T::kTokenGroups || token >= tokens) continue;
-        const float* from = warpSums(shared, group, pair, tokenGroup);
-        if (whole) {
-          store(
-              at, token, group, [&](float(&x)[kLaneRows]) { addWarps(from, x); },
-              [&](int i) { return addWarps(from + i); });
-        } else {
-          float x[kLaneRows];
-          addWarps(from, x);
-          writePartial(partial(slot, token) + group * kLaneRows, x);
-        }
-      }
+__device__ inline void multiplyStage(const uint8_t* stage, const uint32_t* levels, const Cursor& at, int strips,
+                                     int blocks, Sums<T> (&sums)[T::kWarpStrips]) {
+  const int warp = static_cast<int>(threadIdx.x) / kLanes;
+  // Past the last strip or column there is nothing, not even zeros.
+  const auto exists = [&](int strip, int depth) {
+    return at.column * T::kStrips + strip < strips && at.stage * T::kDepth + depth < blocks;
+  };
+  if constexpr (T::kRowParts == 1) {
+#pragma unroll
+    for (int i = 0; i < T::kWarpStrips; ++i) {
+      const int local = warp + i * T::kWarps, strip = local % T::kStrips, depth = local / T::kStrips;
+      if (exists(strip, depth)) multiplyTiles<T, 0>(stage, levels, strip, depth, sums[i]);
     }
-    const int from = first / p_.iterations_per_block, to = last / p_.iterations_per_block;
-    if (!whole && arriveLast(tile, from, to, reinterpret_cast<int*>(shared))) addBlocks(at, first, from, to, tokens);
-  }
-
- private:
-  /// The sums of four tokens, those with the parity of the call. The other sums move down, so that this code exists
-  /// once.
-  __device__ static void writeWarp(float* shared, Sums<T>& sums) {
-    const int warp = static_cast<int>(threadIdx.x) / kLanes, lane = static_cast<int>(threadIdx.x) % kLanes;
-    float* to = shared + (warp * 4 + lane % 4) * T::kSumStride + lane / 4 * kLaneRows;
+  } else {
+    const int strip = warp % T::kStrips;
 #pragma unroll
-    for (int i = 0; i < 4; i += 2)
-      *reinterpret_cast<uint4*>(to + 2 * i) =
-          make_uint4(__float_as_uint(sums[i][0][0]), __float_as_uint(sums[i][0][2]), __float_as_uint(sums[i + 1][0][0]),
-                     __float_as_uint(sums[i + 1][0][2]));
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-#pragma unroll
-      for (int j = 0; j < T::kWarpTokenTiles; ++j)
-#pragma unroll
-        for (int row = 0; row < 4; row += 2) {
-          sums[i][j][row] = sums[i][j][row + 1];
-          sums[i][j][row + 1] = j + 1 < T::kWarpTokenTiles ? sums[i][(j + 1) % T::kWarpTokenTiles][row] : 0.0f;
-        }
-  }
-
-  /// Sums of eight features of a token, of the first warp that has them.
-  __device__ static const float* warpSums(const float* shared, int group, int pair, int tokenGroup) {
-    constexpr int kGroups = kStripRows / kLaneRows;
-    const int warp = tokenGroup * T::kStrips + group / kGroups;
-    return shared + (warp * 4 + pair) * T::kSumStride + group % kGroups * kLaneRows;
-  }
-
-  /// Sums of the warps along k.
-  static constexpr int kSharing = T::kTokenGroups == 1 ? T::kDepth : 1, kWarpStep = T::kStrips * 4 * T::kSumStride;
-  __device__ static void addWarps(const float* from, float (&x)[kLaneRows]) {
-    float more[kLaneRows];
-#pragma unroll
-    for (int depth = 0; depth < kSharing; ++depth) {
-      loadEight(from + depth * kWarpStep, PW_F32, 0, depth == 0 ? x : more);
-      if (depth > 0)
-#pragma unroll
-        for (int i = 0; i < kLaneRows; ++i) x[i] += more[i];
+    for (int depth = 0; depth < T::kDepth; ++depth) {
+      if (!exists(strip, depth)) continue;
+      if (warp < T::kStrips)
+        multiplyTiles<T, 0>(stage, levels, strip, depth, sums[0]);
+      else
+        multiplyTiles<T, T::kWarpTiles>(stage, levels, strip, depth, sums[0]);
     }
   }
-  __device__ static float addWarps(const float* from) {
-    float x = *from;
-#pragma unroll
-    for (int depth = 1; depth < kSharing; ++depth) x += from[depth * kWarpStep];
-    return x;
-  }
-
-  __device__ float* partial(int slot, int token) const {
-    return p_.partials + (static_cast<int64_t>(slot) * T::kTokens + token) * T::kRows;
-  }
-
-  /// Past the first-level cache, which other multiprocessors do not see.
-  __device__ static void writePartial(float* to, const float (&x)[kLaneRows]) {
-    __stcg(reinterpret_cast<float4*>(to), make_float4(x[0], x[1], x[2], x[3]));
-    __stcg(reinterpret_cast<float4*>(to) + 1, make_float4(x[4], x[5], x[6], x[7]));
-  }
-
-  template <class Eight, class One>
-  __device__ void store(const Cursor& at, int token, int group, const Eight& eight, const One& one) const {
-    const int row = at.column * T::kRows + group * kLaneRows;
-    if (row < p_.n) storeFeatures(p_, at.tokenBlock * T::kTokens + token, row, eight, one);
-  }
-
-  /// Counts this block's arrival at the tile that blocks `from` to `to` share: is it the last of them?
-  __device__ bool arriveLast(int tile, int from, int to, int* last) const {
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) *last = atomicAdd(p_.arrivals + tile, 1u) == static_cast<uint32_t>(to - from);
-    __syncthreads();
-    __threadfence();
-    return *last != 0;
-  }
-
-  /// Sums of all the blocks of a tile in their order along k, whichever of them does it.
-  __device__ void addBlocks(const Cursor& at, int first, int from, int to, int tokens) const {
-    constexpr int kGroups = T::kRows / kLaneRows;
-    for (int item = static_cast<int>(threadIdx.x); item < tokens * kGroups; item += T::kThreads) {
-      const int group = item % kGroups, token = item / kGroups;
-      const auto share = [&](int block) {
-        // Only the first block's share can begin the tile.
-        const int slot = 2 * block + (first >= block * p_.iterations_per_block ? 1 : 0);
-        return partial(slot, token) + group * kLaneRows;
-      };
-      const auto eight = [&](float(&x)[kLaneRows]) {
-#pragma unroll
-        for (float& sum : x) sum = 0.0f;
-#pragma unroll 1
-        for (int block = from; block <= to; ++block) {
-          const auto* vectors = reinterpret_cast<const float4*>(share(block));
-          const float4 low = __ldcg(vectors), high = __ldcg(vectors + 1);
-          x[0] += low.x, x[1] += low.y, x[2] += low.z, x[3] += low.w;
-          x[4] += high.x, x[5] += high.y, x[6] += high.z, x[7] += high.w;
-        }
-      };
-      const auto one = [&](int i) {
-        float x = 0.0f;
-#pragma unroll 1
-        for (int block = from; block <= to; ++block) x += __ldcg(share(block) + i);
-        return x;
-      };
-      store(at, token, group, eight, one);
-    }
-  }
-
-  const pw_gpu_linear_packed_params& p_;
-  int begin_, end_;
-};
+}
 
 template <class T>
 __device__ inline void linearPacked(const pw_gpu_linear_packed_params& p) {
   extern __shared__ __align__(128) uint8_t shared[];
-  const int warp = static_cast<int>(threadIdx.x) / kLanes;
   const int begin = static_cast<int>(blockIdx.x) * p.iterations_per_block;
   const int end = min(begin + p.iterations_per_block, p.iterations);
-  const int strips = static_cast<int>(stripCount(p.n)), blocks = static_cast<int>(blockCount(p.k));
-  const Loader<T> loader(p, shared);
-  const Finisher<T> finisher(p, begin, end);
+  const int blocks = static_cast<int>(blockCount(p.k));
+  const Strips strips(p);
+  const Loader<T> loader(p, strips, shared);
+  const Finisher<T> finisher(p, strips, begin, end);
   Cursor ahead(p, begin), at = ahead;
-  Sums<T> sums = {};
+  Sums<T> sums[T::kWarpStrips] = {};
   // The first turns only fill the pipeline.
   constexpr int kAhead = T::kStages - 1;
 #pragma unroll 1
@@ -332,17 +226,10 @@ __device__ inline void linearPacked(const pw_gpu_linear_packed_params& p) {
     uint8_t* stage = shared + current * T::kStageBytes;
     auto* levels = reinterpret_cast<uint32_t*>(shared + T::kStages * T::kStageBytes);
     if (T::kLevels && (i == begin || (at.stage == 0 && at.tokenBlock == 0))) {
-      loadLevels<T>(p, at.column, levels);
+      loadLevels<T>(p, strips, at.column, levels);
       __syncthreads();
     }
-    const int strip = warp % T::kStrips, part = warp / T::kStrips;
-#pragma unroll 1
-    for (int d = 0; d < T::kWarpDepth; ++d) {
-      // Past the last strip or column there is nothing, not even zeros.
-      const int depth = T::kTokenGroups == 1 ? part : d, firstToken = T::kTokenGroups == 1 ? 0 : part * T::kTokens / 2;
-      if (at.column * T::kStrips + strip < strips && at.stage * T::kDepth + depth < blocks)
-        multiplyBlock<T>(stage, levels, strip, depth, firstToken, sums);
-    }
+    multiplyStage<T>(stage, levels, at, strips.count(), blocks, sums);
     if (at.stage + 1 == p.stages || i + 1 == end)
       finisher.finish(at, i / p.stages, reinterpret_cast<float*>(stage), sums);
     at.advance(p);
@@ -351,9 +238,9 @@ __device__ inline void linearPacked(const pw_gpu_linear_packed_params& p) {
 
 }  // namespace pw::gpu
 
-/// An entry point: format, activations, tokens per tile.
-#define PW_LINEAR_PACKED(name, format, activation, tokens)                      \
-  extern "C" __global__ void __launch_bounds__(pw::gpu::kPackedThreads, 1)      \
-      pw_linear_##name(const __grid_constant__ pw_gpu_linear_packed_params p) { \
-    pw::gpu::linearPacked<pw::gpu::Tile<format, activation, (tokens) / 8>>(p);  \
+/// An entry point: format, activations, tokens and strips of 64 features of a tile.
+#define PW_LINEAR_PACKED(name, format, activation, tokens, strips)                                    \
+  extern "C" __global__ void __launch_bounds__(pw::gpu::kPackedThreads, 1)                            \
+      pw_linear_##name##_##tokens##x##strips(const __grid_constant__ pw_gpu_linear_packed_params p) { \
+    pw::gpu::linearPacked<pw::gpu::Tile<format, activation, tokens, strips>>(p);                      \
   }

@@ -12,7 +12,8 @@ extern "C" __global__ void __launch_bounds__(256)
   if (!valid && threadIdx.x == 0) pw_gpu_report(p.error, PW_INVALID_TOKEN, static_cast<int32_t>(row), id);
   const auto format = static_cast<pw_matrix_format>(p.format);
   const auto* weight = static_cast<const uint8_t*>(p.weight);
-  const float* levels = p.levels + (p.level_tables == 1 || !valid ? 0 : id * int64_t{16});
+  const int64_t table = p.level_tables == 1 || !valid ? 0 : id;
+  const float* levels = p.levels + table * (format == PW_MATRIX_W4T ? 16 : 1);
   for (int i = static_cast<int>(threadIdx.x); i < p.k; i += static_cast<int>(blockDim.x))
     pw::storeFloat(p.out, p.out_type, row * p.out_stride + (p.order ? p.order[i] : i),
                    valid ? pw::gpu::packedValue(format, weight, levels, p.k, id, i) : 0.0f);

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "common/dtype.cuh"
+#include "common/small_floats.cuh"
 #include "pagewarp/gpu/matrix_layout.h"
 
 namespace pw::gpu {
 
+/// e2m1
+__device__ inline float fp4Value(int code) {
+  const float magnitude = 0.5f * static_cast<float>(0xc8643210u >> (code % 8 * 4) & 15);
+  return code < 8 ? magnitude : -magnitude;
+}
+
 /// One weight of a packed matrix, by the f32 formula of its format.
-/// @param levels W4T: the row's table
+/// @param levels W4T: the row's table; W4N: its factor
 __device__ inline float packedValue(pw_matrix_format format, const uint8_t* matrix, const float* levels, int64_t k,
                                     int64_t row, int64_t column) {
   const PackedLayout layout = packedLayout(format);
@@ -30,11 +37,10 @@ __device__ inline float packedValue(pw_matrix_format format, const uint8_t* matr
     }
     case PW_MATRIX_W4T:
       return half(header + kHeaderScale) * levels[code];
-    case PW_MATRIX_W4X: {
-      const uint32_t e = header[kHeaderScale + r], magnitude = 0xc8643210u >> (code % 8 * 4) & 15;
-      const float scale = __uint_as_float(e == 0 ? 0x00400000u : e << 23), half = 0.5f * static_cast<float>(magnitude);
-      return scale * (code < 8 ? half : -half);
-    }
+    case PW_MATRIX_W4X:
+      return exponentScale(header[kHeaderScale + r]) * fp4Value(code);
+    case PW_MATRIX_W4N:
+      return levels[0] * e4m3ToFloat(header[headerScaleSlice(c / kSliceColumns) + r]) * fp4Value(code);
     case PW_MATRIX_W4K:
     case PW_MATRIX_W5K: {
       const float scale = half(superHeader + kSuperD) * static_cast<float>(header[kHeaderScale + r]);
@@ -43,7 +49,7 @@ __device__ inline float packedValue(pw_matrix_format format, const uint8_t* matr
     }
     case PW_MATRIX_W6K:
       return half(superHeader + kSuperD) *
-             static_cast<float>(static_cast<int8_t>(header[headerScale6(c / kSliceColumns) + r])) * x;
+             static_cast<float>(static_cast<int8_t>(header[headerScaleSlice(c / kSliceColumns) + r])) * x;
     default:
       return half(header + kHeaderScale) * x;
   }

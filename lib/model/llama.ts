@@ -11,7 +11,9 @@ import { linear } from '../ops/linear.js';
 import { rmsNorm } from '../ops/norm.js';
 import { rope, ropeTable } from '../ops/rope.js';
 import { type RopeFrequencies, ropeFrequencies, ropeFrequencyTensor } from '../ops/ropefrequencies.js';
+import { supports } from '../ops/supports.js';
 import type { CustomMask, TreeMask } from '../ops/treemask.js';
+import type { PackedMatrix } from '../quant/matrix.js';
 import type { CommandList, Stream } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Activations, type StepBuffers } from './buffers.js';
@@ -251,11 +253,21 @@ export class LlamaRunner implements Disposable {
     const { x, h, gateUp, gated } = buffers;
     rmsNorm(stream, { x, weight: weights.ffnNorm, eps: this.config.eps, out: h });
     observe?.(layer, 'gateUp', h);
-    project(stream, h, weights.gateUp, gateUp);
-    siluMul(stream, { fused: gateUp, out: gated });
+    const [part, ...others] = weights.gateUp;
+    if (part && others.length === 0 && gatesInOneKernel(part.weight)) {
+      const { weight, bias } = part;
+      linear(stream, { x: h, weight, gate: 'silu', ...(bias ? { bias } : {}), out: gated });
+    } else {
+      project(stream, h, weights.gateUp, gateUp);
+      siluMul(stream, { fused: gateUp, out: gated });
+    }
     observe?.(layer, 'down', gated);
     linear(stream, { x: gated, weight: weights.down, residual: x, out: x });
   }
+}
+
+function gatesInOneKernel({ device, format, n }: PackedMatrix): boolean {
+  return supports(device, 'linearGate', { format, rows: n / 2 });
 }
 
 /** A fused projection: one matrix, or several side by side where the file mixes types. */

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { checkObject, shapeMismatch } from '../errors.js';
+import { checkObject, invalidArgument, shapeMismatch } from '../errors.js';
 import { native } from '../native.js';
 import type { PackedMatrix } from '../quant/matrix.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
+import { siluMul } from './activation.js';
 import { checkFloat, checkMatrix, checkShape } from './check.js';
+import { requireSupport, supports } from './supports.js';
 
 export interface LinearOptions {
   /** [..., k], the last dimension contiguous. */
@@ -17,12 +19,25 @@ export interface LinearOptions {
   bias?: Tensor<FloatDType>;
   /** [..., n], added to the product; may be `out`. */
   residual?: Tensor<FloatDType>;
-  /** [..., n]; must not overlap `x`. Default: a new tensor of x's dtype. */
+  /** [..., n], or [..., n / 2] with `gate`; must not overlap `x`. Default: a new tensor of x's dtype. */
   out?: Tensor<FloatDType>;
+  /**
+   * The weight's rows are a gate and below it as many others: `out = silu(first half) * second half`, as {@link siluMul} has
+   * it. One kernel on CUDA for packed weights whose halves are multiples of 64 rows. Not together with `residual`.
+   */
+  gate?: 'silu';
+  /**
+   * `int8` allows x to be rounded to 8-bit integers. CUDA then does so, with one scale per row, and multiplies on its integer
+   * tensor cores: for 4- and 8-bit integer weights (q4_0, q4_1, q4_k, int4_zp, q8_0, q5_0, iq4_nl). On the CPU, which always
+   * does so over packed weights, it changes nothing.
+   */
+  precision?: 'int8';
 }
 
 /**
  * Linear layer, `out = x · weightᵀ (+ bias) (+ residual)`.
+ *
+ * With `gate`, `out = silu(gate) * up`, of one matrix that holds both.
  *
  * With f32, f16 or bf16 weights products and sums are f32. With quantised weights the CPU rounds x to 8-bit integers, 32
  * columns at a time, with the scale that maps their largest magnitude to 127 (as llama.cpp and onnxruntime's accuracy
@@ -50,7 +65,10 @@ export function linear(stream: Stream, options: LinearOptions): Tensor<FloatDTyp
     checkFloat('bias', bias, stream);
     checkShape('bias', bias, [n], `weight has ${n} output features`);
   }
-  const shape = x.shape.with(-1, n);
+  const { gate, precision } = options;
+  if (precision !== undefined) checkPrecision(stream, weight, precision);
+  if (gate !== undefined) checkGate(gate, n, residual);
+  const shape = x.shape.with(-1, gate ? n / 2 : n);
   for (const [name, tensor] of [
     ['residual', residual],
     ['out', options.out],
@@ -60,6 +78,32 @@ export function linear(stream: Stream, options: LinearOptions): Tensor<FloatDTyp
     checkShape(name, tensor, shape, 'it has a row of output features for each row of x');
   }
   const out = options.out ?? Tensor.empty(stream.device, shape, x.dtype);
-  native().linear(stream.native, x.native, weight.native, bias?.native ?? null, residual?.native ?? null, out.native);
+  const { format } = weight;
+  if (gate && !supports(stream.device, 'linearGate', { format, rows: n / 2 })) {
+    using both = Tensor.empty(stream.device, x.shape.with(-1, n), 'f32');
+    linear(stream, { x, weight, ...(bias ? { bias } : {}), ...(precision ? { precision } : {}), out: both });
+    return siluMul(stream, { fused: both, out });
+  }
+  native().linear(
+    stream.native,
+    x.native,
+    weight.native,
+    bias?.native ?? null,
+    residual?.native ?? null,
+    out.native,
+    gate !== undefined,
+    precision !== undefined && stream.device.kind === 'cuda',
+  );
   return out;
+}
+
+function checkGate(gate: string, n: number, residual: Tensor | undefined): void {
+  if (gate !== 'silu') throw invalidArgument('gate', gate, "'silu'");
+  if (n % 2 !== 0) throw invalidArgument('gate', gate, `absent: the weight's ${n} rows are no two halves`);
+  if (residual) throw invalidArgument('residual', residual.shape, 'absent where there is a gate');
+}
+
+function checkPrecision(stream: Stream, { format }: PackedMatrix, precision: string): void {
+  if (precision !== 'int8') throw invalidArgument('precision', precision, "'int8'");
+  requireSupport(stream, 'linearInt8', { format });
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What backends differ in: one table, asked before anything is enqueued. */
 import { unsupported } from '../errors.js';
-import type { MatrixFormat } from '../quant/format.js';
+import { formatInfo, type MatrixFormat } from '../quant/format.js';
 import type { Device } from '../tensor/device.js';
 import type { Stream } from '../tensor/stream.js';
 
@@ -12,6 +12,10 @@ export interface OpConfigs {
   packMatrix: { format: MatrixFormat };
   /** A matrix used where it lies in a mapped file. */
   viewMatrix: { format: MatrixFormat };
+  /** A linear layer over activations rounded to 8-bit integers. */
+  linearInt8: { format: MatrixFormat };
+  /** A gated linear layer in one kernel; without, the gate is a kernel of its own. @param rows of each half */
+  linearGate: { format: MatrixFormat; rows: number };
 }
 
 export type PartialOp = keyof OpConfigs;
@@ -24,13 +28,37 @@ interface Limit<Config> {
 
 type Limits = { [Op in PartialOp]?: Limit<OpConfigs[Op]> };
 
+const isPacked = ({ format }: { format: MatrixFormat }): boolean => formatInfo(format).blockColumns > 1;
+
+/** What the integer tensor cores of CUDA devices multiply: codes of 4 or 8 bits that are numbers. */
+const integerFormats: ReadonlySet<MatrixFormat> = new Set([
+  'q4_0',
+  'q4_1',
+  'q4_k',
+  'q5_0',
+  'q8_0',
+  'iq4_nl',
+  'int4_zp',
+]);
+
 /** Ops that are not here, or not for a backend, take everything that their own documentation allows. */
 const table: Record<Device['kind'], Limits> = {
-  cpu: {},
+  cpu: {
+    linearInt8: { has: isPacked, supported: 'packed formats' },
+    linearGate: { has: () => false, supported: 'CUDA devices' },
+  },
   cuda: {
     attention: { has: ({ headDim }) => headDim <= 256, supported: 'head dimensions up to 256 on CUDA' },
     packMatrix: { has: ({ format }) => format !== 'q5_1', supported: 'all formats but q5_1 on CUDA' },
     viewMatrix: { has: () => false, supported: 'CPU devices; fromGguf copies the weights' },
+    linearInt8: {
+      has: ({ format }) => integerFormats.has(format),
+      supported: `${[...integerFormats].join(', ')} on CUDA`,
+    },
+    linearGate: {
+      has: (config) => isPacked(config) && config.rows % 64 === 0,
+      supported: 'packed formats, halves that are multiples of 64 rows',
+    },
   },
 };
 

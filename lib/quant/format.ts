@@ -13,6 +13,7 @@ import { unsupported } from '../errors.js';
  * And what GPTQ, AWQ, bitsandbytes and the like keep in several tensors, as blocks of 32 columns of ours:
  * - `int4_zp`: scale x (code - zero): f16 scale, u8 zero point, 16 bytes of codes (byte i: columns i and 16 + i)
  * - `lut4`: scale x levels[code], with 16 levels of the matrix or of each row (nf4, fp4, any4): f16 scale, 16 bytes
+ * - `nvfp4`: factor x scale x 4-bit float (e2m1): two 8-bit scales (e4m3), of columns 0 to 15 and 16 to 31, 16 bytes of codes
  */
 export type MatrixFormat =
   | 'f32'
@@ -29,7 +30,8 @@ export type MatrixFormat =
   | 'iq4_nl'
   | 'mxfp4'
   | 'int4_zp'
-  | 'lut4';
+  | 'lut4'
+  | 'nvfp4';
 
 /** Formats that {@link PackedMatrix.fromTensor} rounds to. */
 export type RoundingFormat = 'f32' | 'f16' | 'bf16' | 'q4_0' | 'q4_1' | 'q8_0';
@@ -60,6 +62,7 @@ const table: Record<MatrixFormat, FormatInfo> = {
   mxfp4: { code: 39, blockColumns: 32, blockBytes: 17 },
   int4_zp: { code: 0x10000, blockColumns: 32, blockBytes: 19 },
   lut4: { code: 0x10001, blockColumns: 32, blockBytes: 18 },
+  nvfp4: { code: 0x10002, blockColumns: 32, blockBytes: 18 },
 };
 
 /** All matrix formats. */
@@ -70,6 +73,11 @@ export function formatInfo(format: MatrixFormat): FormatInfo {
   const info = Object.hasOwn(table, format) ? table[format] : undefined;
   if (!info) throw unsupported(`matrix format ${String(format)}`, matrixFormats.join(', '));
   return info;
+}
+
+/** Floats of a format's tables, for the whole matrix or for each of its rows: levels, or a factor. */
+export function tableLength(format: MatrixFormat): number {
+  return format === 'lut4' ? 16 : format === 'nvfp4' ? 1 : 0;
 }
 
 /** @throws PagewarpError ERR_UNSUPPORTED */

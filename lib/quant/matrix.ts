@@ -18,6 +18,7 @@ import {
   matrixFormats,
   type RoundingFormat,
   sourceBytes,
+  tableLength,
 } from './format.js';
 
 /** Rows in a format's own block layout, in memory. */
@@ -28,6 +29,8 @@ export interface MatrixBlocks {
   columns: number;
   /** For lut4: 16 levels, or 16 for each row. */
   levels?: Float32Array;
+  /** For nvfp4: what all scales are multiplied by, the tensor's own scale. Default 1. */
+  factor?: number;
 }
 
 /** Rows of a mapped file, row-major. @internal */
@@ -37,7 +40,7 @@ export interface FileRows {
   rows: number;
   columns: number;
   format: MatrixFormat;
-  /** Of lut4: 16, or 16 for each row. */
+  /** Of lut4: 16, or 16 for each row; of nvfp4: its factor. */
   levels?: Float32Array;
 }
 
@@ -228,7 +231,7 @@ function fromFile(file: GgufFile, name: string): ResolvedSource {
   return { format, rows, columns, native: [file.native, tensor.offset, rows] };
 }
 
-function fromMemory({ data, format, columns, levels }: MatrixBlocks, stream: Stream): ResolvedSource {
+function fromMemory({ data, format, columns, levels, factor }: MatrixBlocks, stream: Stream): ResolvedSource {
   checkTensor('data', data, stream, ['u8']);
   if (data.rank !== 1 || !data.isContiguous) {
     throw shapeMismatch('data', data.shape, ['bytes'], 'rows in their block layout are one run of bytes');
@@ -246,9 +249,14 @@ function fromMemory({ data, format, columns, levels }: MatrixBlocks, stream: Str
     );
   }
   const source = { format, rows, columns, native: [data.native, 0, rows] as NativeMatrixSource };
+  if (factor !== undefined && format !== 'nvfp4') {
+    throw invalidArgument('factor', factor, `absent: ${format} has none`);
+  }
   if (format !== 'lut4') {
     if (levels) throw invalidArgument('levels', levels, `absent: ${format} has none of its own`);
-    return source;
+    if (format !== 'nvfp4') return source;
+    if (factor !== undefined && !Number.isFinite(factor)) throw invalidArgument('factor', factor, 'a finite number');
+    return { ...source, levels: Float32Array.of(factor ?? 1) };
   }
   if (!(levels instanceof Float32Array) || (levels.length !== 16 && levels.length !== 16 * rows)) {
     const given = levels ? `${levels.length} levels` : undefined;
@@ -262,15 +270,16 @@ function fromMemory({ data, format, columns, levels }: MatrixBlocks, stream: Str
 function joinLevels(sources: readonly ResolvedSource[]): Float32Array | null {
   const [first] = sources;
   if (!first?.levels) return null;
+  const length = tableLength(first.format);
   const shared = (levels: Float32Array): boolean =>
-    levels.length === 16 && levels.every((level, i) => level === first.levels?.[i]);
+    levels.length === length && levels.every((level, i) => level === first.levels?.[i]);
   if (sources.every(({ levels }) => levels && shared(levels))) return first.levels;
-  const joined = new Float32Array(16 * sources.reduce((sum, { rows }) => sum + rows, 0));
+  const joined = new Float32Array(length * sources.reduce((sum, { rows }) => sum + rows, 0));
   let at = 0;
-  for (const { levels = new Float32Array(16), rows } of sources) {
-    if (levels.length === 16) for (let row = 0; row < rows; row++) joined.set(levels, at + 16 * row);
+  for (const { levels = new Float32Array(length), rows } of sources) {
+    if (levels.length === length) for (let row = 0; row < rows; row++) joined.set(levels, at + length * row);
     else joined.set(levels, at);
-    at += 16 * rows;
+    at += length * rows;
   }
   return joined;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from 'vitest';
-import { Device, linear, type MatrixFormat, Tensor } from '../../lib/index.js';
+import { linear, type MatrixFormat, Tensor } from '../../lib/index.js';
 import { decodeBlocks } from '../oracle/ggml-blocks.js';
 import { casesOf } from '../support/cases.js';
 import { cudaDevices, describeOnGpu, inTurn, isSimulated } from '../support/cuda.js';
@@ -10,7 +10,7 @@ import {
   expectNonFiniteRows,
   expectRowsAlone,
   type LinearCase,
-  type LinearInputs,
+  linearReference,
   makeLinearInputs,
   runLinear,
   uploadWeights,
@@ -30,16 +30,11 @@ const formats = [
   'mxfp4',
   'int4_zp',
   'lut4',
+  'nvfp4',
 ] as const satisfies readonly MatrixFormat[];
 const isPacked = ({ format }: LinearCase): boolean => (formats as readonly MatrixFormat[]).includes(format);
 /** Multiply-adds that a test may leave to the simulator. */
 const most = 4e7;
-
-/** The same in float64 over the same dtypes. */
-async function reference(c: LinearCase, inputs: LinearInputs): Promise<number[]> {
-  using device = Device.cpu({ isa: 'reference', threads: 1 });
-  return (await runLinear(device, { ...c, out: 'f32' }, inputs)).out;
-}
 
 describeOnGpu('linear over packed weights on a GPU', () => {
   const cpu = bestCpu();
@@ -58,7 +53,7 @@ describeOnGpu('linear over packed weights on a GPU', () => {
       expect(out.every(Number.isFinite), 'every element was written').toBe(true);
       expect(gaps.every(Number.isNaN), 'nothing was written between the rows').toBe(true);
       const rounds = c.out === 'bf16' ? 4e-3 : c.out === 'f16' ? 5e-4 : 0;
-      expect(meanRelativeError(out, await reference(c, inputs))).toBeLessThanOrEqual(
+      expect(meanRelativeError(out, await linearReference(c, inputs))).toBeLessThanOrEqual(
         (format === 'lut4' ? 4e-6 : 1e-6) + rounds,
       );
       // The CPU rounds activations to 8 bits.
@@ -114,7 +109,7 @@ describeOnGpu('linear over packed weights on a GPU', () => {
       const c: LinearCase = { m: 9, n: 70, k: 160, format: 'q4_0', x };
       const order = Int32Array.from({ length: c.k }, (_, i) => (i * 37 + 5) % c.k);
       const inputs = { ...makeLinearInputs(c, 12), order };
-      const expected = await reference(c, inputs);
+      const expected = await linearReference(c, inputs);
       expectClose((await runLinear(device, c, inputs)).out, expected, { absolute: 1e-5, relative: 1e-5 });
     }
   });

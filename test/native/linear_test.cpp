@@ -73,7 +73,7 @@ Packed pack(uint32_t type, int64_t n, int64_t k, const std::vector<uint8_t>& blo
     for (int64_t i = 0; i < kLevels * n; ++i) levels.push_back(static_cast<float>(i * 37 % 255 - 127));
   p.view.level_tables = type == kBlockLut4 ? stripCount(n) * kStripRows : type == kGgmlIQ4_NL ? 1 : 0;
   const auto data = static_cast<size_t>(matrixBytes(p.view.format, n, k));
-  p.storage.resize(data + static_cast<size_t>(levelBytes(p.view.level_tables)) + 64);
+  p.storage.resize(data + static_cast<size_t>(levelBytes(p.view.format, p.view.level_tables)) + 64);
   p.view.data = p.storage.data();
   if (p.view.level_tables > 0) p.view.levels = reinterpret_cast<const float*>(p.storage.data() + data);
   // Two sources, so that a strip crosses their border.

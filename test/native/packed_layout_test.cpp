@@ -15,9 +15,9 @@ using namespace pw::gpu;
 namespace {
 
 constexpr pw_matrix_format kFormats[] = {PW_MATRIX_W4,  PW_MATRIX_W4M, PW_MATRIX_W4Z, PW_MATRIX_W4X, PW_MATRIX_W4T,
-                                         PW_MATRIX_W4K, PW_MATRIX_W5K, PW_MATRIX_W6K, PW_MATRIX_W8};
-constexpr uint32_t kTypes[] = {kGgmlQ4_0, kGgmlQ4_1,   kGgmlQ4_K,  kGgmlQ5_0,  kGgmlQ5_K,   kGgmlQ6_K,
-                               kGgmlQ8_0, kGgmlIQ4_NL, kGgmlMXFP4, kBlockLut4, kBlockInt4Zp};
+                                         PW_MATRIX_W4N, PW_MATRIX_W4K, PW_MATRIX_W5K, PW_MATRIX_W6K, PW_MATRIX_W8};
+constexpr uint32_t kTypes[] = {kGgmlQ4_0, kGgmlQ4_1,   kGgmlQ4_K,  kGgmlQ5_0,  kGgmlQ5_K,    kGgmlQ6_K,
+                               kGgmlQ8_0, kGgmlIQ4_NL, kGgmlMXFP4, kBlockLut4, kBlockInt4Zp, kBlockNvfp4};
 
 int bitsAt(const uint8_t* codes, CodePosition at) { return codes[at.byte] >> at.shift & ((1 << at.width) - 1); }
 
@@ -97,27 +97,45 @@ TEST(plans_of_packed_linear_layers_cover_all_work_once) {
       for (const int64_t k : {32, 96, 4096, 11008})
         for (const int multiprocessors : {1, 4, 108}) {
           const plan::PackedLinearPlan p =
-              plan::planPackedLinear(m, n, k, PW_MATRIX_W4, PW_F16, {8, 16, 32, 64}, multiprocessors);
-          const int64_t rows = packedRows(PW_MATRIX_W4, PW_F16, p.tokens / 8),
-                        columns = packedStageColumns(PW_MATRIX_W4, PW_F16, p.tokens / 8);
-          CHECK(m > 64 ? p.tokens == 64 : p.tokens >= m && (p.tokens == 8 || p.tokens < 2 * m));
-          CHECK(int64_t{p.tokenBlocks} * p.tokens >= m && int64_t{p.tokenBlocks - 1} * p.tokens < m);
+              plan::planPackedLinear(m, n, k, packedTiles(PW_MATRIX_W4, PW_F16), 2, multiprocessors);
+          const int64_t rows = p.tile.rows(), columns = p.tile.stageColumns(), tokens = p.tile.tokens;
+          CHECK(m > 64 ? tokens == 64 : tokens >= m && (tokens == 8 || tokens < 2 * m));
+          CHECK(p.tokenBlocks * tokens >= m && (p.tokenBlocks - 1) * tokens < m);
           CHECK(p.tiles / p.tokenBlocks * rows >= n && (p.tiles / p.tokenBlocks - 1) * rows < n);
           CHECK(p.stages * columns >= k && (p.stages - 1) * columns < k);
           CHECK(p.iterations == p.tiles * p.stages);
           CHECK(int64_t{p.blocks} * p.iterationsPerBlock >= p.iterations);
           CHECK(int64_t{p.blocks - 1} * p.iterationsPerBlock < p.iterations && p.blocks <= multiprocessors);
-          bool shares = false;
-          for (int block = 1; block < p.blocks; ++block)
-            shares = shares || block * p.iterationsPerBlock % p.stages != 0;
-          CHECK(p.sharesTiles == shares);
+          int shares = 0;
+          for (int tile = 0; tile < p.tiles; ++tile) {
+            const int first = tile * p.stages / p.iterationsPerBlock,
+                      last = ((tile + 1) * p.stages - 1) / p.iterationsPerBlock;
+            if (last > first) shares += last - first + 1;
+          }
+          CHECK(p.shares == shares);
         }
 }
 
+TEST(tiles_are_wide_where_a_device_has_few_blocks_and_narrow_where_it_has_many) {
+  const auto strips = [](int64_t m, int64_t n, int multiprocessors) {
+    return plan::planPackedLinear(m, n, 4096, packedTiles(PW_MATRIX_W4, PW_F16), 2, multiprocessors).tile.strips;
+  };
+  CHECK(strips(1, 4096, 4) == 8 && strips(8, 4096, 4) == 8 && strips(16, 4096, 4) == 16);
+  CHECK(strips(1, 4096, 108) == 2 && strips(16, 4096, 108) == 2);
+  CHECK(strips(8, 128256, 108) == 8 && strips(16, 128256, 108) == 16);
+}
+
 TEST(kernels_of_packed_linear_layers_fit_every_supported_device) {
-  for (const pw_matrix_format format : kFormats) {
-    CHECK(packedSharedBytes(format, PW_F16, 4) <= 99 << 10);
-    CHECK(packedSharedBytes(format, PW_F32, 1) <= 99 << 10);
-  }
-  CHECK(packedSharedBytes(PW_MATRIX_W4, PW_F16, 8) <= 99 << 10);
+  for (const pw_matrix_format format : kFormats)
+    for (const pw_dtype activation : {PW_F32, PW_F16, PW_BF16, PW_I8})
+      for (const PackedTile& tile : packedTiles(format, activation))
+        CHECK(packedSharedBytes(format, activation, tile) <= 99 << 10);
+}
+
+TEST(int8_activations_take_every_place_of_a_block_once) {
+  std::vector<int> owners(96);
+  for (int column = 0; column < 96; ++column) ++owners[static_cast<size_t>(int8Position(column))];
+  CHECK(std::all_of(owners.begin(), owners.end(), [](int count) { return count == 1; }));
+  // A lane's bytes of both slices lie together: lane t of four, columns 4 t of each.
+  CHECK(int8Position(4) == 8 && int8Position(16) == 4 && int8Position(1) == 2 && int8Position(32 + 2) == 32 + 1);
 }

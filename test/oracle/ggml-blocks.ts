@@ -34,6 +34,17 @@ function fp4(code: number): number {
   return sign ? -magnitude : magnitude;
 }
 
+/** An 8-bit float: sign, four bits of exponent with bias 7, three of mantissa; all ones are not a number. */
+function e4m3(byte: number): number {
+  const [exponent, mantissa] = [(byte >> 3) & 15, byte & 7];
+  if ((byte & 127) === 127) return Number.NaN;
+  const magnitude = exponent === 0 ? mantissa / 512 : 2 ** (exponent - 7) * (1 + mantissa / 8);
+  return byte >> 7 ? -magnitude : magnitude;
+}
+
+/** What the scales of nvfp4 matrices in tests are multiplied by. */
+export const nvfp4Factor = Math.fround(0.0123);
+
 /** The 6-bit scale and minimum of group `j` of a Q4_K block, of 12 bytes at `at`. */
 function scaleAndMinimum(bytes: DataView, at: number, j: number): [scale: number, minimum: number] {
   const byte = (i: number): number => bytes.getUint8(at + i);
@@ -121,6 +132,13 @@ const types: Partial<Record<MatrixFormat, BlockType>> = {
     element: (b, at, i, levels) =>
       Math.fround(half(b, at) * (levels[nibble(b.getUint8(at + 2 + (i % 16)), i >= 16)] as number)),
   },
+  nvfp4: {
+    columns: 32,
+    bytes: 18,
+    scales: [],
+    element: (b, at, i) =>
+      Math.fround(nvfp4Factor * e4m3(b.getUint8(at + (i >> 4)))) * fp4(nibble(b.getUint8(at + 2 + (i % 16)), i >= 16)),
+  },
   q6_k: {
     columns: 256,
     bytes: 210,
@@ -161,6 +179,7 @@ export function randomBlocks(format: MatrixFormat, rows: number, columns: number
   const view = new DataView(bytes.buffer);
   for (let at = 0; at < bytes.length; at += type.bytes) {
     if (format === 'mxfp4') bytes[at] = 119 + ((bytes[at] as number) % 4);
+    if (format === 'nvfp4') for (const i of [0, 1]) bytes[at + i] = 40 + ((bytes[at + i] as number) % 24);
     if (format === 'int4_zp') bytes[at + 2] = (bytes[at + 2] as number) % 17;
   }
   const scales = randomNumbers(blocks * type.scales.length, { seed, stream: 1, distribution: 'uniform' });

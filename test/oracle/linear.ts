@@ -42,15 +42,15 @@ export function roundLevels(levels: ArrayLike<number>): Float64Array {
   return Float64Array.from(levels, (level) => roundToEven(Math.fround(level / unit)) * unit);
 }
 
-/** Activations rounded to 8 bits: 32 columns share the scale that maps their largest magnitude to 127, in f32. */
-export function roundActivations(x: ArrayLike<number>): Float64Array {
+/** Activations rounded to 8 bits: `columns` share the scale that maps their largest magnitude to 127, in f32. */
+export function roundActivations(x: ArrayLike<number>, columns = 32): Float64Array {
   const rounded = new Float64Array(x.length);
-  for (let group = 0; group < x.length; group += 32) {
+  for (let group = 0; group < x.length; group += columns) {
     let largest = 0;
-    for (let i = group; i < group + 32; i++) largest = Math.max(largest, Math.abs(x[i] as number));
+    for (let i = group; i < group + columns; i++) largest = Math.max(largest, Math.abs(x[i] as number));
     const scale = Math.fround(largest / 127);
     const inverse = largest > 0 ? Math.fround(127 / largest) : 0;
-    for (let i = group; i < group + 32; i++) {
+    for (let i = group; i < group + columns; i++) {
       rounded[i] = roundToEven(Math.fround((x[i] as number) * inverse)) * scale;
     }
   }

@@ -25,7 +25,7 @@ export interface LaunchProfile {
   sharedStoreIdeal: number;
   matrixOperations: number;
   warpInstructions: number;
-  threadByClass: { half: number };
+  threadByClass: { half: number; integer: number };
   conflicts: { source: string; text: string }[];
 }
 

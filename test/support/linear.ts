@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Inputs and runs of linear layers, from the parameters of test/cases/linear.json. */
 import { expect } from 'vitest';
-import { type Device, type FloatDType, linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
-import { decodeBlocks, lutLevels, randomBlocks } from '../oracle/ggml-blocks.js';
+import { Device, type FloatDType, linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
+import { decodeBlocks, lutLevels, nvfp4Factor, randomBlocks } from '../oracle/ggml-blocks.js';
 import { randomNumbers } from './random.js';
 
 export interface LinearCase {
@@ -21,6 +21,8 @@ export interface LinearCase {
   /** The matrix is put together from that many pieces. */
   sources?: number;
   large?: boolean;
+  gate?: 'silu';
+  precision?: 'int8';
 }
 
 /** Arrays of a case, independent of any device. */
@@ -56,7 +58,8 @@ export function uploadWeights(device: Device, c: LinearCase, { blocks, order }: 
   for (let i = 0, row = 0; i < sources; i++) {
     const end = i === sources - 1 ? n : row + Math.max(1, Math.floor(n / (sources + 1)));
     const data = Tensor.from(device, blocks.slice(row * rowBytes, end * rowBytes), undefined, 'u8');
-    list.push({ data, format, columns: k, ...(format === 'lut4' ? { levels: lutLevels } : {}) });
+    const table = format === 'lut4' ? { levels: lutLevels } : format === 'nvfp4' ? { factor: nvfp4Factor } : {};
+    list.push({ data, format, columns: k, ...table });
     row = end;
   }
   const matrix = PackedMatrix.fromBlocks(device.defaultStream, list, order ? { order } : {});
@@ -80,12 +83,15 @@ export async function runLinear(
   inputs: LinearInputs,
 ): Promise<{ out: number[]; gaps: number[]; x: number[] }> {
   const gap = c.strided ? 5 : 0;
+  const n = c.gate ? c.n / 2 : c.n;
   using weight = uploadWeights(device, c, inputs);
   using wide = Tensor.from(device, spread(inputs.x, c.m, gap), [c.m, c.k + gap], c.x ?? 'f32');
-  using outs = Tensor.full(device, [c.m, c.n + gap], c.out ?? 'f32', Number.NaN);
+  using outs = Tensor.full(device, [c.m, n + gap], c.out ?? 'f32', Number.NaN);
   using x = wide.slice(1, 0, c.k);
-  using out = outs.slice(1, 0, c.n);
+  using out = outs.slice(1, 0, n);
   const options: Parameters<typeof linear>[1] = { x, weight, out };
+  if (c.gate) options.gate = c.gate;
+  if (c.precision) options.precision = c.precision;
   if (inputs.bias) options.bias = Tensor.from(device, Array.from(inputs.bias), [c.n], c.biasType ?? 'f32');
   if (inputs.residual) {
     options.residual = Tensor.from(device, Array.from(inputs.residual), [c.m, c.n], c.residualType ?? 'f32');
@@ -94,12 +100,18 @@ export async function runLinear(
   const all = await outs.readNumbers();
   options.bias?.dispose();
   options.residual?.dispose();
-  const width = c.n + gap;
+  const width = n + gap;
   return {
-    out: all.filter((_, i) => i % width < c.n),
-    gaps: all.filter((_, i) => i % width >= c.n),
+    out: all.filter((_, i) => i % width < n),
+    gaps: all.filter((_, i) => i % width >= n),
     x: await x.readNumbers(),
   };
+}
+
+/** A case in float64 over the same dtypes: [m, n]. */
+export async function linearReference(c: LinearCase, inputs: LinearInputs): Promise<number[]> {
+  using device = Device.cpu({ isa: 'reference', threads: 1 });
+  return (await runLinear(device, { ...c, out: 'f32' }, inputs)).out;
 }
 
 /** A NaN in a row of x makes that row of out NaN, an infinity makes it infinite or NaN; all other rows keep their bits. */

@@ -21,7 +21,7 @@ const launch: LaunchProfile = {
   sharedStoreIdeal: 4,
   matrixOperations: 4096,
   warpInstructions: 77,
-  threadByClass: { half: 0 },
+  threadByClass: { half: 0, integer: 0 },
   conflicts: [],
 };
 

@@ -23,9 +23,13 @@
 /// Ours, for what other files hold as separate tensors:
 /// INT4_ZP (32, 19): f16 d; u8 zero; codes as Q4_0. Value d * (code - zero).
 /// LUT4 (32, 18): as Q4_0. Value d * levels[code], with the matrix's or the row's own 16 levels.
+/// NVFP4 (32, 18): e4m3 s0 for columns 0 to 15; e4m3 s1 for the others; codes as Q4_0. Value factor * s * e2m1(code),
+/// with
+///   the matrix's or the row's own factor.
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "core/float16.h"
 #include "pagewarp/block_types.h"
@@ -77,6 +81,9 @@ inline bool matrixFormat(uint32_t type, pw_matrix_format* format) {
     case kBlockInt4Zp:
       *format = PW_MATRIX_W4Z;
       return true;
+    case kBlockNvfp4:
+      *format = PW_MATRIX_W4N;
+      return true;
     case kGgmlIQ4_NL:
     case kBlockLut4:
       *format = PW_MATRIX_W4T;
@@ -104,6 +111,18 @@ inline float exponentScale(uint8_t e) {
   float scale;
   std::memcpy(&scale, &bits, sizeof scale);
   return scale;
+}
+
+/// An 8-bit float with four bits of exponent and three of mantissa, as OCP's E4M3 has it: no infinities, one NaN per
+/// sign.
+inline float fromE4m3(uint8_t bits) {
+  const uint32_t magnitude = bits & 0x7fu;
+  uint32_t word = magnitude << 20;
+  float value;
+  std::memcpy(&value, &word, sizeof value);
+  value *= 0x1p120f;  // from f32's bias to e4m3's, subnormal numbers included
+  if (magnitude == 0x7f) value = std::numeric_limits<float>::quiet_NaN();
+  return bits & 0x80u ? -value : value;
 }
 
 /// Scale and minimum of group `j` of a Q4_K block, from its 12 packed bytes.

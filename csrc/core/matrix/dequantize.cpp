@@ -68,6 +68,8 @@ Affine affineOf(pw_matrix_format format, const uint8_t* block, int group, int ha
     }
     case PW_MATRIX_W4X:
       return {exponentScale(block[headerExponent(group) + row]), kNoMinimum};
+    case PW_MATRIX_W4N:
+      return {fromE4m3(block[headerScaleN(2 * group + half) + row]), kNoMinimum};
     default:
       return {halfAt(block + headerScale(group), row), kNoMinimum};
   }
@@ -79,7 +81,7 @@ std::array<float, 256> codeValues(const pw_matrix& m, const PackedLayout& layout
   for (int code = 0; code < 256; ++code) values[static_cast<size_t>(code)] = static_cast<float>(code - layout.offset);
   if (m.format == PW_MATRIX_W4T)
     std::copy_n(m.levels + (m.level_tables == 1 ? 0 : row * kLevels), kLevels, values.begin());
-  if (m.format == PW_MATRIX_W4X)
+  if (m.format == PW_MATRIX_W4X || m.format == PW_MATRIX_W4N)
     for (int code = 0; code < kLevels; ++code) {
       const float magnitude = 0.5f * static_cast<float>(kFp4Doubled[code % 8]);
       values[static_cast<size_t>(code)] = code < 8 ? magnitude : -magnitude;
@@ -90,6 +92,7 @@ std::array<float, 256> codeValues(const pw_matrix& m, const PackedLayout& layout
 void dequantizePacked(const pw_matrix& m, int64_t row, float* out) {
   const PackedLayout layout = packedLayout(m.format);
   const std::array<float, 256> values = codeValues(m, layout, row);
+  const float factor = m.format == PW_MATRIX_W4N ? m.levels[m.level_tables == 1 ? 0 : row] : 1.0f;
   const int lane = static_cast<int>(row % kStripRows);
   for (int64_t column = 0; column < m.k; column += kGroup) {
     const uint8_t* block = static_cast<const uint8_t*>(m.data) + blockOffset(layout, m.k, row, column);
@@ -99,7 +102,7 @@ void dequantizePacked(const pw_matrix& m, int64_t row, float* out) {
     for (int half = 0; half < 2; ++half) {
       const Affine a = affineOf(m.format, block, group, half, lane);
       for (int i = 16 * half; i < 16 * half + 16; ++i)
-        out[m.order ? m.order[column + i] : column + i] = a.scale * values[codes[i]] + a.minimum;
+        out[m.order ? m.order[column + i] : column + i] = factor * a.scale * values[codes[i]] + a.minimum;
     }
   }
 }

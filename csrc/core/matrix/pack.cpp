@@ -89,6 +89,16 @@ void packMxfp4(const uint8_t* source, int64_t groups, int row, uint8_t* strip) {
   }
 }
 
+void packNvfp4(const uint8_t* source, int64_t groups, int row, uint8_t* strip) {
+  constexpr PackedLayout kLayout = packedLayout(PW_MATRIX_W4N);
+  for (int64_t g = 0; g < groups; ++g, source += 18) {
+    uint8_t* block = strip + g / 2 * kLayout.blockBytes();
+    const int inBlock = static_cast<int>(g % 2);
+    for (int half = 0; half < 2; ++half) block[headerScaleN(2 * inBlock + half) + row] = source[half];
+    storeNibbles(block + groupOffset(kLayout, inBlock), row, source + 2);
+  }
+}
+
 /// Q4_K and Q5_K.
 template <pw_matrix_format kFormat>
 void packDeep(const uint8_t* source, int64_t groups, int row, uint8_t* strip) {
@@ -170,6 +180,8 @@ void packRow(uint32_t type, const uint8_t* from, int64_t groups, int row, uint8_
       return packMxfp4(from, groups, row, strip);
     case kBlockInt4Zp:
       return packInt4Zp(from, groups, row, strip);
+    case kBlockNvfp4:
+      return packNvfp4(from, groups, row, strip);
     case kGgmlQ8_0:
       return packQ8_0(from, groups, row, strip);
     case kGgmlQ4_K:
@@ -224,13 +236,14 @@ float levelUnit(const float* levels) {
   return largest < 0x1p-100f || (integers && largest <= 127.0f) ? 1.0f : largest / 127.0f;
 }
 
-/// Tables of rows past n become zeros.
+/// Tables and factors of rows past n become zeros.
 void packLevels(const std::vector<float>& levels, const pw_matrix& out) {
   auto* to = const_cast<float*>(out.levels);
+  std::fill_n(to, tableLength(out.format) * out.level_tables, 0.0f);
+  std::copy(levels.begin(), levels.end(), to);
+  if (out.format != PW_MATRIX_W4T) return;
   auto* units = const_cast<float*>(levelUnits(out));
   auto* codes = const_cast<uint8_t*>(levelCodes(out));
-  std::fill_n(to, kLevels * out.level_tables, 0.0f);
-  std::copy(levels.begin(), levels.end(), to);
   for (int64_t t = 0; t < out.level_tables; ++t, to += kLevels, codes += kLevels) {
     units[t] = levelUnit(to);
     for (int i = 0; i < kLevels; ++i)
@@ -242,7 +255,7 @@ void packLevels(const std::vector<float>& levels, const pw_matrix& out) {
 
 int64_t sourceRowBytes(uint32_t type, int64_t k) {
   if (type == kBlockInt4Zp) return k / kGroup * 19;
-  if (type == kBlockLut4) return k / kGroup * 18;
+  if (type == kBlockLut4 || type == kBlockNvfp4) return k / kGroup * 18;
   const GgmlType* ggml = ggmlType(type);
   return k / ggml->blockElements * ggml->blockBytes;
 }

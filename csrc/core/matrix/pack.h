@@ -38,7 +38,7 @@ struct PackMatrix {
   std::vector<RowSource> sources;
   pw_matrix out;
   PackOptions options;
-  std::vector<float> levels;   ///< W4T: one table of 16 for the matrix, or one for each of its rows
+  std::vector<float> levels;   ///< W4T: one table of 16 for the matrix, or one for each of its rows; W4N: factors
   std::vector<int32_t> order;  ///< act-order; empty where out.order is null
 };
 

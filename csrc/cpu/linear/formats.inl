@@ -164,6 +164,29 @@ struct W4X {
   }
 };
 
+/// NVFP4: the same, times the factor of the matrix or of each row.
+struct FactorLevels {
+  OneTable tables;
+  Vec unit;
+  static FactorLevels at(const pw_matrix& m, int64_t strip, int row) {
+    const Vec factor = m.level_tables == 1 ? Vec(m.levels[0]) : loadF32(m.levels + strip * kStripRows + row);
+    return {loadTable(kFp4Codes), factor * Vec(0.5f)};
+  }
+};
+
+struct W4N {
+  static constexpr PackedLayout kLayout = packedLayout(PW_MATRIX_W4N);
+  static constexpr int kOffset = kFp4CodeOffset;
+  static constexpr int kMaxCode = 2 * kFp4CodeOffset;
+  static constexpr bool kHasMin = false;
+  static constexpr bool kHalfGroups = true;
+  using Levels = FactorLevels;
+  static void codes(const uint8_t* group, int row, const Levels& levels, Codes* out) {
+    lookUpNibbles(group, row, levels.tables, out);
+  }
+  static Vec scale(const uint8_t* block, int half, int row) { return loadE4m3(block + headerScaleN(half) + row); }
+};
+
 struct W8 {
   static constexpr PackedLayout kLayout = packedLayout(PW_MATRIX_W8);
   static constexpr int kOffset = kLayout.offset;

@@ -116,6 +116,12 @@ inline Vec loadExponents(const uint8_t* p) {
   for (int i = 0; i < Vec::kLanes; ++i) v.lane[i] = exponentScale(p[i]);
   return v;
 }
+/// 8-bit floats of type E4M3.
+inline Vec loadE4m3(const uint8_t* p) {
+  Vec v;
+  for (int i = 0; i < Vec::kLanes; ++i) v.lane[i] = fromE4m3(p[i]);
+  return v;
+}
 inline Vec loadI8(const uint8_t* p) {
   Vec v;
   for (int i = 0; i < Vec::kLanes; ++i) v.lane[i] = static_cast<float>(static_cast<int8_t>(p[i]));

@@ -179,6 +179,8 @@ void linearPacked(const pw_linear_args& a, Context& context) {
                                         : linearOver<W4T<RowTables>>(a, context);
     case PW_MATRIX_W4X:
       return linearOver<W4X>(a, context);
+    case PW_MATRIX_W4N:
+      return linearOver<W4N>(a, context);
     default:
       return linearOver<W4>(a, context);
   }

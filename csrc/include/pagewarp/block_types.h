@@ -21,6 +21,7 @@ enum BlockId : uint32_t {
   kGgmlMXFP4 = 39,
   kBlockInt4Zp = 0x10000,
   kBlockLut4 = 0x10001,
+  kBlockNvfp4 = 0x10002,
 };
 
 }  // namespace pw

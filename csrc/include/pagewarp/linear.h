@@ -13,4 +13,9 @@ typedef struct pw_linear_args {
   pw_tensor bias;      ///< optional [n], contiguous
   pw_tensor residual;  ///< optional [..., n]; may be out itself
   pw_tensor out;       ///< [..., n], f32 | f16 | bf16, last dimension contiguous; must not overlap x
+  /// CUDA, packed weights, n a multiple of 128: out is [..., n / 2], silu(first half of the features) * second half.
+  bool gated;
+  /// CUDA, 4-bit and 8-bit integer weights: x is rounded to int8, with one scale per row, as the CPU always does per 32
+  /// columns.
+  bool int8;
 } pw_linear_args;

@@ -20,6 +20,7 @@ typedef enum pw_matrix_format {
   PW_MATRIX_W4Z = 11,  ///< scale * (q - zero), q < 16, f16 scale and an integer zero point per 32 (GPTQ, AWQ)
   PW_MATRIX_W4T = 12,  ///< scale * levels[q], q < 16, one f16 scale per 32 (GGUF IQ4_NL; nf4, fp4, any4)
   PW_MATRIX_W4X = 13,  ///< 2^(e - 127) * fp4[q], q < 16, one 8-bit exponent e per 32 (MXFP4)
+  PW_MATRIX_W4N = 14,  ///< factor * e4m3(s) * fp4[q], q < 16, one 8-bit float s per 16 (NVFP4)
 } pw_matrix_format;
 
 /// A view; it owns nothing.
@@ -28,7 +29,8 @@ typedef struct pw_matrix {
   pw_matrix_format format;
   int64_t n;
   int64_t k;
-  const float* levels;   ///< W4T: [level_tables, 16], else null; what follows it is the backend's own
-  int64_t level_tables;  ///< 1: one table for the matrix; else one for each row
+  const float*
+      levels;  ///< W4T: [level_tables, 16]; W4N: factors [level_tables]; else null; what follows is the backend's
+  int64_t level_tables;  ///< 1: one table or factor for the matrix; else one for each row
   const int32_t* order;  ///< [k] or null: column i of the matrix multiplies element order[i] of x (act-order)
 } pw_matrix;

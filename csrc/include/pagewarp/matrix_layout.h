@@ -18,6 +18,7 @@
 ///              W6K:              f16 d[row], 32 bytes unused, then per half group i8 s[row]
 ///              W4Z:              f16 scale[group][row], then u8 zero[group][row]
 ///              W4X:              u8 exponent[group][row]
+///              W4N:              per half group u8 s[row]
 ///
 /// The tables of a W4T matrix lie together, outside the strips: f32 levels[table][16] as they were given, then f32
 /// unit[table] and u8 code[table][16] for integer arithmetic: level ~ unit * (code - 128), exactly where the levels are
@@ -74,6 +75,8 @@ static constexpr PackedLayout packedLayout(pw_matrix_format format) {
       return {4, 0, 2, 64};
     case PW_MATRIX_W4X:
       return {4, 0, 4, 64};
+    case PW_MATRIX_W4N:
+      return {4, 0, 2, 64};
     default:
       return {0, 0, 0, 0};
   }
@@ -148,6 +151,7 @@ static constexpr int headerMinK(int group) { return 64 + (group * 2 + 1) * kStri
 static constexpr int headerScale6(int half) { return 64 + half * kStripRows; }   // W6K: i8, half groups of 16 columns
 static constexpr int headerZero(int group) { return 128 + group * kStripRows; }  // W4Z: u8
 static constexpr int headerExponent(int group) { return group * kStripRows; }    // W4X: u8
+static constexpr int headerScaleN(int half) { return half * kStripRows; }        // W4N: u8, half groups of 16 columns
 
 static_assert(
     packedLayout(PW_MATRIX_W4).blockBytes() == 9 * 64 && packedLayout(PW_MATRIX_W4M).blockBytes() == 10 * 64 &&
@@ -155,14 +159,21 @@ static_assert(
         packedLayout(PW_MATRIX_W6K).blockBytes() == 53 * 64 && packedLayout(PW_MATRIX_W5).blockBytes() == 11 * 64 &&
         packedLayout(PW_MATRIX_W5M).blockBytes() == 12 * 64 && packedLayout(PW_MATRIX_W5K).blockBytes() == 45 * 64 &&
         packedLayout(PW_MATRIX_W4Z).blockBytes() == 19 * 64 && packedLayout(PW_MATRIX_W4T).blockBytes() == 9 * 64 &&
-        packedLayout(PW_MATRIX_W4X).blockBytes() == 17 * 64,
+        packedLayout(PW_MATRIX_W4X).blockBytes() == 17 * 64 && packedLayout(PW_MATRIX_W4N).blockBytes() == 9 * 64,
     "blocks are whole cache lines");
 
 constexpr int kLevels = 16;
 constexpr int kLevelCodeOffset = 128;
 
-/// Bytes of the tables of a W4T matrix.
-static constexpr int64_t levelBytes(int64_t tables) { return tables * (kLevels * 4 + 4 + kLevels); }
+/// Floats that a format has beside its codes and scales, per matrix or per row: W4T's levels, W4N's factor.
+static constexpr int64_t tableLength(pw_matrix_format format) {
+  return format == PW_MATRIX_W4T ? kLevels : format == PW_MATRIX_W4N ? 1 : 0;
+}
+
+/// Bytes of the tables of a matrix.
+static constexpr int64_t levelBytes(pw_matrix_format format, int64_t tables) {
+  return tables * (format == PW_MATRIX_W4T ? kLevels * 4 + 4 + kLevels : tableLength(format) * 4);
+}
 
 /// The tables for integer arithmetic, behind the levels themselves.
 static inline const float* levelUnits(const pw_matrix& m) { return m.levels + kLevels * m.level_tables; }

@@ -3,20 +3,25 @@
 #include "pagewarp/dtype.h"
 #include "pagewarp/gpu/matrix_layout.h"
 
-/// out = x . W^T (+ bias) (+ residual) over packed weights. The work is a sequence of iterations: (columns of tiles of
-/// output features, token blocks within one, stages along k within one), dealt to the blocks in runs of equal length.
+/// out = x . W^T (+ bias) (+ residual) over packed weights, or silu(gate) * up (+ residual) of it. The work is a
+/// sequence of iterations: (columns of tiles of output features, token blocks within one, stages along k within one),
+/// dealt to the blocks in runs of equal length.
 typedef struct pw_gpu_linear_packed_params {
-  const void* weight;    ///< laid out by matrix_layout.h
-  const float* levels;   ///< W4T: [level_tables, 16]
-  const int32_t* order;  ///< [k] or null: the element of x that column i multiplies; needs x_aligned = 0
-  const void* x;         ///< [m, k], of the kernel's activation type; kernels for f32 take any type with x_aligned = 0
-  const void* bias;      ///< [n] or null
-  const void* residual;  ///< [m, n] or null; may be out
-  void* out;             ///< [m, n]
+  const void* weight;     ///< laid out by matrix_layout.h
+  const float* levels;    ///< W4T: [level_tables, 16]
+  const float* factors;   ///< W4N: [level_tables]; else null
+  const int32_t* order;   ///< [k] or null: the element of x that column i multiplies; needs x_aligned = 0
+  const void* x;          ///< [m, k], of the kernel's activation type; kernels for f32 take any type with x_aligned = 0
+  const float* x_scales;  ///< int8 activations: [m]
+  const int32_t* x_sums;  ///< int8 activations: [m, k / 32], sums of the codes
+  const void* bias;       ///< [n] or null
+  const void* residual;   ///< like out, or null; may be out
+  void* out;              ///< [m, n], or [m, n / 2] where gated
   int64_t x_stride, residual_stride, out_stride;       ///< elements from row to row
   int32_t x_type, bias_type, residual_type, out_type;  ///< pw_dtype
-  int32_t level_tables;                                ///< 1, or one for each row of the weights
+  int32_t level_tables;                                ///< of levels or factors: 1, or one for each row of the weights
   int32_t m, n, k;
+  int32_t gated;  ///< out = silu(first half of the features) * second half: out is [m, n / 2], n a multiple of 128
   int32_t token_blocks;
   int32_t stages;                ///< along k, per tile
   int32_t iterations;            ///< all tiles' stages
@@ -31,39 +36,77 @@ namespace pw::gpu {
 
 /// Threads of a block.
 constexpr int kPackedThreads = 256;
+constexpr int kPackedWarps = kPackedThreads / kLanes;
 /// Stages in shared memory.
 constexpr int kPackedStages = 4;
 
-PW_HOST_DEVICE constexpr int packedElementBytes(pw_dtype activation) { return activation == PW_F32 ? 4 : 2; }
+/// A kernel's tile: tokens by strips of 64 output features.
+struct PackedTile {
+  int tokens, strips;
+  PW_HOST_DEVICE constexpr int rows() const { return strips * kStripRows; }
+  /// Blocks of the layout that a stage has along k: each of the eight warps takes at least one.
+  PW_HOST_DEVICE constexpr int depth() const { return strips < kPackedWarps ? kPackedWarps / strips : 1; }
+  PW_HOST_DEVICE constexpr int stageColumns() const { return depth() * kBlockColumns; }
+};
 
-/// Strips of a tile of this many groups of eight tokens: few tokens want many blocks along k, so that narrow matrices
-/// occupy the device; many tokens want many rows per activation read, and less shared memory for activations.
-PW_HOST_DEVICE constexpr int packedStrips(pw_matrix_format format, pw_dtype activation, int tokenTiles) {
-  return packedElementBytes(activation) * tokenTiles < (packedLayout(format).codeBits == 8 ? 8 : 16) ? 2 : 4;
+/// The tiles that there are kernels for, by rising number of tokens.
+struct PackedTiles {
+  PackedTile tiles[6];
+  int count;
+  constexpr const PackedTile* begin() const { return tiles; }
+  constexpr const PackedTile* end() const { return tiles + count; }
+};
+
+/// Few tokens want tiles of few strips, so that narrow matrices occupy the device; where a matrix is wide enough for
+/// it, tiles of many strips read the activations less often. Many tokens want many strips, as far as the sums fit into
+/// registers and the activations into shared memory.
+constexpr PackedTiles packedTiles(pw_matrix_format format, pw_dtype activation) {
+  if (activation == PW_I8) return {{{16, 2}, {64, 4}}, 2};
+  if (format == PW_MATRIX_W4)
+    return activation == PW_F32 ? PackedTiles{{{8, 2}, {8, 8}, {32, 4}}, 3}
+                                : PackedTiles{{{8, 2}, {8, 8}, {16, 2}, {16, 16}, {32, 2}, {64, 4}}, 6};
+  if (activation == PW_F32) return {{{8, 2}}, 1};
+  return {{{8, 2}, {32, packedLayout(format).codeBits == 8 ? 4 : 2}}, 2};
 }
 
-/// Output features of a tile.
-PW_HOST_DEVICE constexpr int packedRows(pw_matrix_format format, pw_dtype activation, int tokenTiles) {
-  return packedStrips(format, activation, tokenTiles) * kStripRows;
+PW_HOST_DEVICE constexpr int packedElementBytes(pw_dtype activation) {
+  return activation == PW_F32 ? 4 : activation == PW_I8 ? 1 : 2;
 }
 
-/// Columns of a stage: the eight warps of a block take one block of the layout each.
-PW_HOST_DEVICE constexpr int packedStageColumns(pw_matrix_format format, pw_dtype activation, int tokenTiles) {
-  return kPackedThreads / kLanes / packedStrips(format, activation, tokenTiles) * kBlockColumns;
+/// Bytes of a stage's activations, and of the sums of int8 ones.
+PW_HOST_DEVICE constexpr int packedActivationBytes(pw_dtype activation, PackedTile tile) {
+  return tile.tokens * (tile.stageColumns() * packedElementBytes(activation) +
+                        (activation == PW_I8 ? tile.depth() * static_cast<int>(sizeof(int32_t)) : 0));
 }
 
 /// Words between the tables of levels of a tile's rows: odd, so that rows begin at different banks.
 constexpr int kLevelStride = 17;
 
 /// Dynamic shared memory of a kernel.
-PW_HOST_DEVICE constexpr int packedSharedBytes(pw_matrix_format format, pw_dtype activation, int tokenTiles) {
+PW_HOST_DEVICE constexpr int packedSharedBytes(pw_matrix_format format, pw_dtype activation, PackedTile tile) {
   const PackedLayout layout = packedLayout(format);
-  const int weights = kPackedThreads / kLanes * layout.blockBytes() +
-                      packedStrips(format, activation, tokenTiles) * layout.superHeaderBytes;
-  const int activations =
-      8 * tokenTiles * packedStageColumns(format, activation, tokenTiles) * packedElementBytes(activation);
-  const int levels = format == PW_MATRIX_W4T ? packedRows(format, activation, tokenTiles) * kLevelStride * 4 : 0;
-  return kPackedStages * (weights + activations) + levels;
+  const int weights = tile.strips * (tile.depth() * layout.blockBytes() + layout.superHeaderBytes);
+  const int levels = format == PW_MATRIX_W4T ? tile.rows() * kLevelStride * 4 : 0;
+  return kPackedStages * (weights + packedActivationBytes(activation, tile)) + levels;
+}
+
+/// Where a lane's int8 activations lie: eight of a row, for both slices of a block. A byte of four 4-bit codes comes
+/// from every second nibble of a word, so columns 1 and 2 of four are exchanged.
+PW_HOST_DEVICE constexpr int int8Position(int column) {
+  const int inBlock = column % kBlockColumns, inSlice = inBlock % kSliceColumns, e = inSlice % 4;
+  return column - inBlock + inSlice / 4 * 8 + inBlock / kSliceColumns * 4 + (e % 2 * 2 + e / 2);
 }
 
 }  // namespace pw::gpu
+
+/// Rounds rows to int8 with one scale each. A block per row.
+typedef struct pw_gpu_round_rows_params {
+  const void* x;         ///< [m, k]
+  const int32_t* order;  ///< [k] or null
+  int8_t* codes;         ///< [m, k], in the order of int8Position
+  float* scales;         ///< [m]
+  int32_t* sums;         ///< [m, k / 32]
+  int64_t x_stride;      ///< elements from row to row
+  int32_t x_type;        ///< pw_dtype
+  int32_t m, k;
+} pw_gpu_round_rows_params;

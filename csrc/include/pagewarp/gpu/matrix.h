@@ -31,7 +31,7 @@ typedef struct pw_gpu_pack_params {
 typedef struct pw_gpu_embedding_packed_params {
   const int32_t* ids;
   const void* weight;
-  const float* levels;   ///< W4T: [level_tables, 16]
+  const float* levels;   ///< W4T: [level_tables, 16]; W4N: factors [level_tables]
   const int32_t* order;  ///< [k] or null: where in the row column i goes
   void* out;
   pw_gpu_error* error;

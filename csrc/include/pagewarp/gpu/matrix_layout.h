@@ -11,6 +11,7 @@
 ///              W4M:     f16 scale[row], f16 min[row]
 ///              W4Z:     f16 scale[row], u8 zero[row]
 ///              W4X:     u8 e[row]
+///              W4N:     u8 s[row] for each half of 16 columns
 ///              W4K, W5K: u8 s[row], u8 m[row];                 super header: f16 d[row], f16 dmin[row]
 ///              W6K:     i8 s[row] for each half of 16 columns;  super header: f16 d[row]
 ///
@@ -75,6 +76,7 @@ PW_HOST_DEVICE constexpr PackedLayout packedLayout(pw_matrix_format format) {
     case PW_MATRIX_W4X:
       return {4, 0, 64, 0};
     case PW_MATRIX_W4T:
+    case PW_MATRIX_W4N:
       return {4, 0, 128, 0};
     case PW_MATRIX_W8:
       return {8, 128, 128, 0};
@@ -157,7 +159,7 @@ constexpr int kHeaderZero = kStripRows * 2;  // W4Z: u8
 constexpr int kHeaderMinK = kStripRows;      // W4K, W5K: u8
 constexpr int kSuperD = 0;                   // W4K, W5K, W6K: f16
 constexpr int kSuperDMin = kStripRows * 2;   // W4K, W5K: f16
-PW_HOST_DEVICE constexpr int headerScale6(int slice) { return slice * kStripRows; }  // W6K: i8
+PW_HOST_DEVICE constexpr int headerScaleSlice(int slice) { return slice * kStripRows; }  // W6K: i8, W4N: u8
 
 static_assert(packedLayout(PW_MATRIX_W4).blockBytes() == 1152 && packedLayout(PW_MATRIX_W4M).blockBytes() == 1280 &&
                   packedLayout(PW_MATRIX_W4K).blockBytes() == 1152 && packedLayout(PW_MATRIX_W8).blockBytes() == 2176 &&

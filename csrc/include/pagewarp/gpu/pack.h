@@ -25,6 +25,7 @@ PW_HOST_DEVICE constexpr SourceBlock sourceBlock(uint32_t type) {
     case kGgmlQ4_0:
     case kGgmlIQ4_NL:
     case kBlockLut4:
+    case kBlockNvfp4:
       return {18, 32, 2};
     case kGgmlQ4_1:
       return {20, 32, 4};
@@ -69,6 +70,9 @@ PW_HOST_DEVICE inline bool packedFormat(uint32_t type, pw_matrix_format* format)
       return true;
     case kGgmlMXFP4:
       *format = PW_MATRIX_W4X;
+      return true;
+    case kBlockNvfp4:
+      *format = PW_MATRIX_W4N;
       return true;
     case kBlockLut4:
       *format = PW_MATRIX_W4T;
@@ -162,11 +166,14 @@ PW_HOST_DEVICE inline void packHeader(uint32_t type, const StripSource& source, 
     }
     case kGgmlQ6_K:
       for (int slice = 0; slice < 2; ++slice)
-        header[headerScale6(slice) + r] = exists ? from[192 + 2 * part + slice] : uint8_t{0};
+        header[headerScaleSlice(slice) + r] = exists ? from[192 + 2 * part + slice] : uint8_t{0};
       if (part == 0) copyHalf(superHeader + kSuperD + 2 * r, 208);
       return;
     case kGgmlMXFP4:
       header[kHeaderScale + r] = exists ? from[0] : uint8_t{0};
+      return;
+    case kBlockNvfp4:
+      for (int slice = 0; slice < 2; ++slice) header[headerScaleSlice(slice) + r] = exists ? from[slice] : uint8_t{0};
       return;
     default:
       copyHalf(header + kHeaderScale + 2 * r, 0);

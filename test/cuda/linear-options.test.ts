@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Packed linear layers on a GPU: numbers of tokens and odd sizes (group N), tiles, gates, int8 activations, tables of each row. Costs
+ * some 25 s on the simulated GPU.
+ */
+import { expect, it } from 'vitest';
+import { linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
+import { decodeBlocks, lutLevels, nvfp4Factor } from '../oracle/ggml-blocks.js';
+import { roundActivations } from '../oracle/linear.js';
+import { cudaDevices, describeOnGpu, inTurn } from '../support/cuda.js';
+import { runsFull } from '../support/grid.js';
+import {
+  expectNonFiniteRows,
+  type LinearCase,
+  linearReference,
+  makeLinearInputs,
+  runLinear,
+} from '../support/linear.js';
+import { announceSkip } from '../support/skip.js';
+import { expectClose, meanRelativeError } from '../support/tolerance.js';
+
+const formats = [
+  'q4_0',
+  'q4_1',
+  'q4_k',
+  'q5_0',
+  'q5_k',
+  'q6_k',
+  'q8_0',
+  'iq4_nl',
+  'mxfp4',
+  'int4_zp',
+  'lut4',
+  'nvfp4',
+] as const satisfies readonly MatrixFormat[];
+/** What has kernels for int8 activations. */
+const integers = [
+  'q4_0',
+  'q4_1',
+  'q4_k',
+  'q5_0',
+  'q8_0',
+  'iq4_nl',
+  'int4_zp',
+] as const satisfies readonly MatrixFormat[];
+/** Group N. */
+const tokens = [1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 118, 128, 152, 768, 1024] as const;
+
+describeOnGpu('options of linear over packed weights on a GPU', () => {
+  const next = inTurn(cudaDevices());
+  if (!runsFull) announceSkip('group N on the GPU: one of 16 numbers of tokens per format; PAGEWARP_FULL=1 runs all');
+  for (const [i, format] of formats.entries()) {
+    const some = [tokens[(5 * i + 6) % 11] as number];
+    for (const m of runsFull ? tokens : some) {
+      it(`${format} [${m}, 1024] x [512, 1024] f16 agrees with float64`, async () => {
+        const { device } = next();
+        const c: LinearCase = { m, n: 512, k: 1024, format, x: 'f16', out: 'f32', strided: true };
+        const inputs = makeLinearInputs(c, m);
+        const { out, gaps } = await runLinear(device, c, inputs);
+        expect(gaps.every(Number.isNaN)).toBe(true);
+        expect(meanRelativeError(out, await linearReference(c, inputs))).toBeLessThanOrEqual(
+          format === 'lut4' ? 4e-6 : 1e-6,
+        );
+      });
+    }
+  }
+
+  it('takes rows that end within a strip and columns that end within a stage', async () => {
+    const { device } = next();
+    for (const [n, k, x] of [
+      [7392, 96, 'f16'],
+      [40, 64, 'f16'],
+      [72, 192, 'bf16'],
+      [1025, 832, 'bf16'],
+      [8, 896, 'f16'],
+    ] as const) {
+      for (const m of [3, 11]) {
+        const c: LinearCase = { m, n, k, format: 'q4_0', x, out: 'f32' };
+        const inputs = makeLinearInputs(c, n);
+        const { out } = await runLinear(device, c, inputs);
+        expect(
+          meanRelativeError(out, await linearReference(c, inputs)),
+          `${n} x ${k}, ${m} tokens`,
+        ).toBeLessThanOrEqual(1e-6);
+      }
+    }
+  });
+
+  it('takes tiles of many strips for wide matrices', async () => {
+    const { device } = next();
+    for (const x of ['f16', 'bf16', 'f32'] as const) {
+      for (const m of [5, 13]) {
+        const [n, k] = runsFull ? [4096 + 8, 4096] : m <= 8 ? [2048 + 8, 1024] : [4096 + 8, 512];
+        const c: LinearCase = { m, n, k, format: 'q4_0', x, out: 'f32' };
+        const inputs = makeLinearInputs(c, m);
+        const { out } = await runLinear(device, c, inputs);
+        expect(meanRelativeError(out, await linearReference(c, inputs)), `${x}, ${m} tokens`).toBeLessThanOrEqual(1e-6);
+      }
+    }
+  });
+
+  for (const format of ['q4_0', 'q8_0', 'nvfp4', 'lut4'] as const) {
+    it(`${format}: silu(gate) * up in one kernel agrees with float64`, async () => {
+      const { device } = next();
+      for (const [m, n] of [
+        [1, 256],
+        [9, 384],
+        [33, 128],
+        [70, 640],
+      ] as const) {
+        for (const x of ['f16', 'f32'] as const) {
+          const c: LinearCase = { m, n, k: 512, format, x, out: 'f32', bias: true, strided: m === 9, gate: 'silu' };
+          const inputs = makeLinearInputs(c, n);
+          const { out, gaps } = await runLinear(device, c, inputs);
+          expect(gaps.every(Number.isNaN)).toBe(true);
+          expect(meanRelativeError(out, await linearReference(c, inputs)), `${m} x ${n} ${x}`).toBeLessThanOrEqual(
+            4e-6,
+          );
+        }
+      }
+    });
+  }
+
+  it('gates halves of any size, and dense weights, by a kernel of its own', async () => {
+    const { device } = next();
+    for (const [format, n] of [
+      ['q4_0', 200],
+      ['f16', 96],
+    ] as const) {
+      const c: LinearCase = { m: 5, n, k: 64, format, x: 'f16', out: 'f32', gate: 'silu' };
+      const inputs = makeLinearInputs(c, n);
+      expect(
+        meanRelativeError((await runLinear(device, c, inputs)).out, await linearReference(c, inputs)),
+      ).toBeLessThan(4e-6);
+    }
+  });
+
+  for (const format of integers) {
+    it(`${format} by int8 activations: exact sums of what rounding leaves`, async () => {
+      const { device } = next();
+      for (const [m, x] of [
+        [1, 'f16'],
+        [17, 'f32'],
+        [70, 'bf16'],
+      ] as const) {
+        const c: LinearCase = { m, n: 136, k: 768, format, x, out: 'f32', bias: true, precision: 'int8' };
+        const inputs = makeLinearInputs(c, m);
+        const { out, x: given } = await runLinear(device, c, inputs);
+        expect(meanRelativeError(out, await linearReference(c, inputs))).toBeLessThanOrEqual(0.04);
+        const rounded = Float32Array.from(roundActivations(given, c.k));
+        const exact = await linearReference({ ...c, x: 'f32' }, { ...inputs, x: rounded });
+        expect(meanRelativeError(out, exact)).toBeLessThanOrEqual(1e-6);
+      }
+      await expectNonFiniteRows(device, { n: 40, k: 256, format, x: 'f16', precision: 'int8' });
+    });
+  }
+
+  it('follows an order of columns with int8 activations, and refuses other formats', async () => {
+    const { device } = next();
+    const c: LinearCase = { m: 9, n: 70, k: 160, format: 'q4_0', x: 'f16', out: 'f32', precision: 'int8' };
+    const order = Int32Array.from({ length: c.k }, (_, i) => (i * 37 + 5) % c.k);
+    const inputs = { ...makeLinearInputs(c, 12), order };
+    expect(meanRelativeError((await runLinear(device, c, inputs)).out, await linearReference(c, inputs))).toBeLessThan(
+      0.04,
+    );
+    const other: LinearCase = { ...c, k: 256, format: 'q6_k' };
+    await expect(runLinear(device, other, makeLinearInputs(other, 1))).rejects.toThrow(
+      expect.objectContaining({ code: 'ERR_UNSUPPORTED', message: expect.stringContaining('q4_0') }),
+    );
+  });
+
+  it('takes levels of each row, and factors of each source', async () => {
+    const { device } = next();
+    const [n, k, m] = [70, 128, 5];
+    const stream = device.defaultStream;
+    using x = Tensor.from(device, Array.from(makeLinearInputs({ m, n, k, format: 'q4_0' }, 3).x), [m, k], 'f16');
+    const values = await x.readNumbers();
+    const product = (weight: number[]): number[] =>
+      Array.from({ length: m * n }, (_, i) => {
+        const [row, feature] = [Math.floor(i / n), i % n];
+        let sum = 0;
+        for (let c = 0; c < k; c++) sum += (values[row * k + c] as number) * (weight[feature * k + c] as number);
+        return sum;
+      });
+    const levels = Float32Array.from({ length: 16 * n }, (_, i) => (lutLevels[i % 16] as number) * (1 + (i >> 4) / n));
+    const factors = [0.5, 0.03];
+    const inputs = (['lut4', 'nvfp4'] as const).map((format) => makeLinearInputs({ m, n, k, format }, 4).blocks);
+    const [lut, fp4] = inputs.map((blocks) => Tensor.from(device, blocks, undefined, 'u8')) as [
+      Tensor<'u8'>,
+      Tensor<'u8'>,
+    ];
+    using tables = PackedMatrix.fromBlocks(stream, [{ data: lut, format: 'lut4', columns: k, levels }]);
+    const half = fp4.size / 2;
+    using scaled = PackedMatrix.fromBlocks(
+      stream,
+      factors.map((factor, i) => ({
+        data: fp4.slice(0, i * half, (i + 1) * half),
+        format: 'nvfp4',
+        columns: k,
+        factor,
+      })),
+    );
+    for (const weight of [tables, scaled]) {
+      const numbers = await weight.unpack(stream).readNumbers();
+      const out = Tensor.empty(device, [m, n], 'f32');
+      linear(stream, { x, weight, out });
+      expect(meanRelativeError(await out.readNumbers(), product(numbers))).toBeLessThanOrEqual(4e-6);
+    }
+    const own = decodeBlocks('nvfp4', inputs[1] as Uint8Array).map(
+      (value, i) => (value / nvfp4Factor) * (factors[i < (n * k) / 2 ? 0 : 1] as number),
+    );
+    expectClose(await scaled.unpack(stream).readNumbers(), own, { absolute: 0, relative: 1e-6 });
+  });
+});
