@@ -75,7 +75,9 @@ void clip(RowTile* t, int32_t begin, int32_t end) {
 template <class F>
 void forEachRowTile(const AttentionPlanInputs& in, int32_t begin, int32_t end, F&& fn) {
   const int32_t group = in.heads / in.kvHeads;
-  const int32_t packed = in.gpu ? attentionRowTile((static_cast<int64_t>(end) - begin) * group) : kCpuRowTile;
+  // On the CPU how rows are packed decides about the last bits, so with splits of a fixed length each row is alone.
+  const int32_t packedOnCpu = in.split > 0 ? group : kCpuRowTile;
+  const int32_t packed = in.gpu ? attentionRowTile((static_cast<int64_t>(end) - begin) * group) : packedOnCpu;
   const int32_t tileRows = std::max(1, packed / group);
   for (int32_t row = begin; row < end; row += std::min(tileRows, end - row)) fn(row, std::min(tileRows, end - row));
 }

@@ -52,7 +52,8 @@ struct AttentionPlanInputs {
   bool gpu = false;     ///< row tiles and pieces for thread blocks, see attention_split.h; any plan runs on any device
   int32_t workers = 1;  ///< what runs items at the same time: threads or multiprocessors
   /// kSplitAuto splits keys so that all workers have work; kSplitNever and a positive length give each row a result
-  /// that does not depend on the rest of the batch, bit for bit.
+  /// that does not depend on the other sequences of the batch, bit for bit; on the CPU a positive length gives it one
+  /// that does not depend on the sequence's other rows either, be they a chain or a tree: it is that of decoding.
   int32_t split = kSplitAuto;
   static constexpr int32_t kSplitAuto = 0, kSplitNever = -1;
 };

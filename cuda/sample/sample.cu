@@ -83,7 +83,7 @@ __device__ void sampleRow(const pw_gpu_sample_params& p, int row, Shared& shared
 }  // namespace sampling
 }  // namespace pw
 
-extern "C" __global__ void __launch_bounds__(512) pw_sample(const __grid_constant__ pw_gpu_sample_params p) {
+extern "C" __global__ void __launch_bounds__(512, 1) pw_sample(const __grid_constant__ pw_gpu_sample_params p) {
   __shared__ pw::sampling::Shared shared;
   for (int row = static_cast<int>(blockIdx.x); row < p.rows; row += static_cast<int>(gridDim.x)) {
     pw::sampling::sampleRow(p, row, shared);

@@ -40,6 +40,10 @@ struct Task {
   int32_t packed;
   int32_t kvLength;
   int64_t dim;
+  /// Of the only row of an item: the tokens of its tree that it sees, 0 without a tree. It sees them as if they were
+  /// the next ones after `pathBegin`: its sums are those of the same tokens without a tree, bit by bit.
+  uint64_t path = 0;
+  int32_t pathBegin = 0;
 
   Task(const pw_attention_args& args, const pw_attention_item& i, int32_t head)
       : a(args),
@@ -48,7 +52,12 @@ struct Task {
         group(args.plan.heads / args.plan.kvHeads),
         packed(i.rows * group),
         kvLength(args.plan.kvLengths[i.sequence]),
-        dim(args.plan.headDim) {}
+        dim(args.plan.headDim) {
+    const pw_attention_plan& p = args.plan;
+    if (!p.treeMasks || p.customBits || i.rows != 1 || p.treeLengths[i.sequence] == 0) return;
+    path = p.treeMasks[i.rowBegin];
+    pathBegin = kvLength - p.treeLengths[i.sequence];
+  }
   int32_t row(int32_t packedRow) const { return item.rowBegin + packedRow / group; }
   int32_t head(int32_t packedRow) const { return kvHead * group + packedRow % group; }
 };
@@ -82,6 +91,17 @@ void prefetch(const char* p) {
 /// The low n bits, 0 <= n <= 64.
 uint64_t lowBits(int64_t n) { return n <= 0 ? 0 : n >= 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1; }
 
+/// The keys that the only row of an item sees at most, in its own count.
+int32_t pathEnd(const Task& t) { return t.pathBegin + bitsSet(t.path); }
+
+/// Where key k is in the sequence.
+int32_t keyPlace(const Task& t, int32_t k) {
+  if (t.path == 0 || k < t.pathBegin) return k;
+  uint64_t rest = t.path;
+  for (int32_t i = t.pathBegin; i < k; ++i) rest &= rest - 1;
+  return t.pathBegin + lowestBit(rest);
+}
+
 /// Bit i: does `row` see key k0 + i?  (0 <= i < n <= 64)
 uint64_t visibleKeys(const Task& t, int32_t row, int32_t k0, int32_t n) {
   const pw_attention_plan& p = t.a.plan;
@@ -89,7 +109,9 @@ uint64_t visibleKeys(const Task& t, int32_t row, int32_t k0, int32_t n) {
   const int32_t sinks = p.sinkTokens < m.horizon ? p.sinkTokens : m.horizon;
   uint64_t bits = (lowBits(static_cast<int64_t>(m.horizon) - k0) & ~lowBits(static_cast<int64_t>(m.start) - k0)) |
                   lowBits(static_cast<int64_t>(sinks) - k0);
-  if (p.treeMasks) {
+  if (t.path != 0) {
+    bits = (bits & lowBits(static_cast<int64_t>(t.pathBegin) - k0)) | ~lowBits(static_cast<int64_t>(t.pathBegin) - k0);
+  } else if (p.treeMasks) {
     const int32_t shift =
         t.kvLength - p.treeLengths[t.item.sequence] - k0;  // of the tree's first token within the block
     if (shift < n) {
@@ -112,6 +134,7 @@ uint64_t visibleKeys(const Task& t, int32_t row, int32_t k0, int32_t n) {
 /// Distance of `row` to a key that it sees, for ALiBi. In a tree: the number of nodes from the key's to the row's.
 float distance(const Task& t, int32_t row, int32_t key) {
   const pw_attention_plan& p = t.a.plan;
+  if (t.path != 0 && key >= t.pathBegin) return static_cast<float>(pathEnd(t) - 1 - key);
   const int32_t node = p.treeMasks ? key - (t.kvLength - p.treeLengths[t.item.sequence]) : -1;
   if (node >= 0) return static_cast<float>(bitsSet(p.treeMasks[row] & ~lowBits(node + 1)));
   const int32_t d = p.rowMasks[row].position - key;
@@ -127,9 +150,10 @@ float headParameter(const pw_tensor& values, int32_t head) {
 /// The next block of an item from key k on, 0 when there is none; moves k over the keys that no row sees.
 int32_t nextBlock(const Task& t, int32_t* k) {
   if (*k >= t.item.skipBegin && *k < t.item.skipEnd) *k = t.item.skipEnd;
-  if (*k >= t.item.kvEnd) return 0;
+  const int32_t last = t.path != 0 && pathEnd(t) < t.item.kvEnd ? pathEnd(t) : t.item.kvEnd;
+  if (*k >= last) return 0;
   int32_t end = (*k / kTile + 1) * kTile;
-  if (end > t.item.kvEnd) end = t.item.kvEnd;
+  if (end > last) end = last;
   if (*k < t.item.skipBegin && end > t.item.skipBegin && t.item.skipBegin < t.item.skipEnd) end = t.item.skipBegin;
   return end - *k;
 }
@@ -148,11 +172,14 @@ void locate(const Task& t, int32_t k0, int32_t n, KvBlock* block) {
   const int64_t kSize = pw_dtype_size(c.k.dtype), vSize = pw_dtype_size(c.v.dtype);
   const int32_t* pages = p.pages + p.pageBegin[t.item.sequence];
   for (int32_t i = 0; i < n;) {
-    const int64_t page = pages[(k0 + i) / p.pageSize];
-    int32_t offset = (k0 + i) % p.pageSize;
+    // Keys of one page follow each other, but those of a path through a tree.
+    const int32_t key = keyPlace(t, k0 + i), before = t.path != 0 ? t.pathBegin - k0 : n;
+    const int32_t end = i >= before ? i + 1 : before < n ? before : n;
+    const int64_t page = pages[key / p.pageSize];
+    int32_t offset = key % p.pageSize;
     const char* k = static_cast<const char*>(c.k.data) + (page * c.k.strides[0] + t.kvHead * c.k.strides[2]) * kSize;
     const char* v = static_cast<const char*>(c.v.data) + (page * c.v.strides[0] + t.kvHead * c.v.strides[2]) * vSize;
-    for (; i < n && offset < p.pageSize; ++i, ++offset) {
+    for (; i < end && offset < p.pageSize; ++i, ++offset) {
       block->k[i] = k + offset * c.k.strides[1] * kSize;
       block->v[i] = v + offset * c.v.strides[1] * vSize;
       if (c.kScale.data) {
