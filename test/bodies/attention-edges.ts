@@ -242,9 +242,9 @@ export function attentionEdges(devices: readonly NamedDevice[], reference: Devic
       using bench = new AttentionBench(device, inputs);
       const first = await bench.run();
       expect(bench.plan.merges).toBeGreaterThan(1);
-      const repeats = device.kind === 'cuda' ? 20 * sampleSize : device.isa === 'portable' ? 200 : 1000;
-      for (let i = 0; i < repeats; i += 20) {
-        for (let j = 0; j < 19; j++) bench.enqueue();
+      const repeats = device.kind === 'cuda' ? 10 * sampleSize : device.isa === 'portable' ? 200 : 1000;
+      for (let i = 0; i < repeats; i += 10) {
+        for (let j = 0; j < 9; j++) bench.enqueue();
         expect(await bench.run()).toEqual(first);
       }
     });
