@@ -80,7 +80,7 @@ int main(int argc, char** argv) {
   for (uint8_t& byte : source) byte = static_cast<uint8_t>(random() >> 9 & 0xbf);  // finite scales
   std::vector<pw_matrix> layers;
   const std::vector<float> levels(std::begin(kIq4NlLevels), std::end(kIq4NlLevels));
-  std::vector<float> tables(static_cast<size_t>(levelBytes(1)) / sizeof(float));
+  std::vector<float> tables(static_cast<size_t>(levelBytes(PW_MATRIX_W4T, 1)) / sizeof(float));
   const bool table = format == PW_MATRIX_W4T;
   for (int l = 0; l < kLayers; ++l) {
     layers.push_back({memory + static_cast<size_t>(l) * bytes, format, kN, kK, table ? tables.data() : nullptr,
