@@ -64,8 +64,11 @@ const clearly = 1.25;
 /** Passes with drafts before a first judgement, and in a new attempt. */
 const trial = 6;
 const retrial = 3;
+/** Passes with drafts after which those that are worth less than half of plain steps are given up at once. */
+const shortestTrial = 2;
+const hopeless = 0.5;
 /** Plain steps before the first new attempt after giving up, and most. */
-const shortestPause = 48;
+const shortestPause = 96;
 const longestPause = 768;
 /** The least that passes may be worth, relative to plain steps: those with a draft, and all. */
 const leastWithDraft = 1.01;
@@ -144,7 +147,7 @@ export class SpeculationControl {
     this.#hasRead = true;
     this.#sinceMeasured++;
     if (this.#isLosing(plain)) {
-      this.#giveUp();
+      this.#giveUp(this.#isHopeless(plain));
       return;
     }
     if (this.#withDraft.passes >= 2 * trial) this.#pause = shortestPause;
@@ -153,13 +156,20 @@ export class SpeculationControl {
   }
 
   #isLosing(plain: number): boolean {
-    if (this.#withDraft.passes >= this.#enough && this.#withDraft.rate * plain < leastWithDraft) return true;
+    const { passes, rate } = this.#withDraft;
+    if (this.#isHopeless(plain)) return true;
+    if (passes >= this.#enough && rate * plain < leastWithDraft) return true;
     return this.#all.passes >= 2 * trial && this.#all.rate * plain < least;
   }
 
-  #giveUp(): void {
-    this.#resting = this.#pause;
-    this.#pause = Math.min(longestPause, 2 * this.#pause);
+  #isHopeless(plain: number): boolean {
+    const { passes, rate } = this.#withDraft;
+    return passes >= shortestTrial && rate * plain < hopeless;
+  }
+
+  #giveUp(hopeless: boolean): void {
+    this.#resting = Math.min(longestPause, (hopeless ? 4 : 1) * this.#pause);
+    this.#pause = Math.min(longestPause, 2 * this.#resting);
     // The next attempt is judged on its own.
     this.#enough = retrial;
     this.#all = new Goodput();
