@@ -10,6 +10,8 @@ export interface Pass {
   /** Milliseconds of drafting, and of the pass that verified. */
   draftTime: number;
   verifyTime: number;
+  /** The step was the first one of its shape, whose time says nothing of the later ones. Default false. */
+  isFirst?: boolean;
 }
 
 /** Share of the newest observation in a running mean. */
@@ -130,9 +132,10 @@ export class SpeculationControl {
     this.#sinceMeasured = 0;
   }
 
-  pass({ drafted, depth, accepted, draftTime, verifyTime }: Pass): void {
+  pass({ drafted, depth, accepted, draftTime, verifyTime, isFirst = false }: Pass): void {
     const plain = this.#plain.value as number;
     this.#saved += (accepted + 1) * plain - draftTime - verifyTime;
+    if (isFirst) return;
     // The first draft also reads the prompt, which says nothing of those to come.
     const drafting = this.#hasRead ? draftTime : 0;
     const time = drafting + verifyTime;

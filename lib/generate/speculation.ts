@@ -126,6 +126,7 @@ export class Speculation {
    */
   async pass(remaining: number): Promise<Drawn[]> {
     const started = performance.now();
+    const { shapes } = this.#runner;
     const draft = await this.#draft(remaining);
     const drafted = performance.now();
     const { tokens } = draft;
@@ -143,6 +144,7 @@ export class Speculation {
       accepted,
       draftTime: drafted - started,
       verifyTime: finished - drafted,
+      isFirst: this.#runner.shapes > shapes,
     });
     return verified.drawn;
   }

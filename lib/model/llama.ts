@@ -106,6 +106,11 @@ export class LlamaRunner implements Disposable {
     return this.#weights;
   }
 
+  /** Shapes of steps that have been captured so far. A step of a new one takes longer. */
+  get shapes(): number {
+    return this.#recorded.size;
+  }
+
   /** Rows that one step may have. */
   get maxRows(): number {
     return this.#activations.capacity;
