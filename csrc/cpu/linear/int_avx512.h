@@ -98,7 +98,7 @@ constexpr int kSideBySide = 4;
 /// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens
 /// records; exact. `codes` are the group's vectors from column 16 * half on.
 template <int kMaxCode, int kCount, int kTokens>
-inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
+PW_INLINE void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
   PW_UNROLL for (int t = 0; t < kTokens; ++t) out[t].v = _mm512_set1_epi32(x[t].start[half]);
   PW_UNROLL for (int i = 0; i < kCount; ++i) {
     PW_UNROLL for (int t = 0; t < kTokens; ++t) out[t].v =
@@ -113,7 +113,7 @@ constexpr int kSideBySide = 1;
 /// out[t] = start + the sum of code * x over columns [16 * half, 16 * half + 4 * kCount) of the group, for kTokens
 /// records; exact. `codes` are the group's vectors from column 16 * half on.
 template <int kMaxCode, int kCount, int kTokens>
-inline void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
+PW_INLINE void dots(const Bytes* codes, const Activations* x, int half, Ints* out) {
   const __m512i ones = _mm512_set1_epi16(1);
   constexpr int kPairs = pairsIn16Bits(kMaxCode, kCount);
   PW_UNROLL for (int t = 0; t < kTokens; ++t) {

@@ -42,73 +42,94 @@ inline TokenTile tileOf(int64_t token, int64_t tokens) {
 /// bandwidth.
 constexpr int kPrefetchBytes = 4096;
 
+/// What a group's integer sums are multiplied by, for kLanes rows.
+template <class F>
+struct GroupScales {
+  Vec scale;   ///< of the group, or of its columns 0 to 15
+  Vec second;  ///< the minimum, or the scale of columns 16 to 31; unused for formats that have neither
+};
+
+template <class F>
+PW_INLINE GroupScales<F> groupScales(const uint8_t* block, int group, int row) {
+  if constexpr (F::kHalfGroups) return {F::scale(block, 2 * group, row), F::scale(block, 2 * group + 1, row)};
+  if constexpr (F::kHasMin) return {F::scale(block, group, row), F::minimum(block, group, row)};
+  return {F::scale(block, group, row), Vec(0.0f)};
+}
+
 /// Adds one group's products to the sums of N tokens.
 template <class F, int N>
-inline void addGroup(const uint8_t* block, int group, const Codes& codes, const Activations* x, int row, Vec* sum) {
+PW_INLINE void addGroup(const GroupScales<F>& scales, const Codes& codes, const Activations* x, Vec* sum) {
   Ints products[N];
   if constexpr (F::kHalfGroups) {
     Ints high[N];
     dots<F::kMaxCode, 4, N>(codes.v, x, 0, products);
     dots<F::kMaxCode, 4, N>(codes.v + 4, x, 1, high);
-    const Vec lowScale = F::scale(block, 2 * group, row), highScale = F::scale(block, 2 * group + 1, row);
     PW_UNROLL for (int t = 0; t < N; ++t) sum[t] =
-        fma(fma(toVec(high[t]), highScale, toVec(products[t]) * lowScale), Vec(x[t].scale), sum[t]);
+        fma(fma(toVec(high[t]), scales.second, toVec(products[t]) * scales.scale), Vec(x[t].scale), sum[t]);
   } else {
     dots<F::kMaxCode, 8, N>(codes.v, x, 0, products);
-    const Vec scale = F::scale(block, group, row);
-    PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = fma(toVec(products[t]), scale * Vec(x[t].scale), sum[t]);
-    if constexpr (F::kHasMin) {
-      const Vec minimum = F::minimum(block, group, row);
-      PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = fma(minimum, Vec(x[t].scaledSum), sum[t]);
-    }
+    PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = fma(toVec(products[t]), scales.scale * Vec(x[t].scale), sum[t]);
+    if constexpr (F::kHasMin)
+      PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = fma(scales.second, Vec(x[t].scaledSum), sum[t]);
   }
 }
 
-/// sums[t * kStripRows + row] for kLanes rows of a strip, from `row` on, and T tokens.
+/// Adds a block's products to the sums of kLanes rows, from `row` on, and T tokens.
 template <class F, int T>
-void multiplyTile(const uint8_t* strip, int64_t blocks, const Activations* x, int row, const typename F::Levels& levels,
-                  float* sums) {
-  constexpr int kSide = kSideBySide < T ? kSideBySide : T;
-  Vec sum[T];
-  PW_UNROLL for (int t = 0; t < T; ++t) sum[t] = Vec(0.0f);
-  for (int64_t b = 0; b < blocks; ++b, strip += F::kLayout.blockBytes()) {
-    if (row == 0)
-      for (int line = 0; line < F::kLayout.blockBytes(); line += 64) prefetch(strip + kPrefetchBytes + line);
-    for (int g = 0; g < F::kLayout.groupsPerBlock; ++g, x += T) {
-      Codes codes;
-      F::codes(strip + groupOffset(F::kLayout, g), row, levels, &codes);
-      PW_UNROLL for (int t = 0; t + kSide <= T; t += kSide) addGroup<F, kSide>(strip, g, codes, x + t, row, sum + t);
-      constexpr int kRest = T % kSide;
-      if constexpr (kRest > 0) addGroup<F, kRest>(strip, g, codes, x + T - kRest, row, sum + T - kRest);
-    }
+PW_INLINE void addBlock(const uint8_t* block, const Activations* x, int row, const typename F::Levels& levels,
+                        Vec* sum) {
+  constexpr int kSide = kSideBySide < T ? kSideBySide : T, kRest = T % kSide;
+  for (int g = 0; g < F::kLayout.groupsPerBlock; ++g, x += T) {
+    Codes codes;
+    F::codes(block + groupOffset(F::kLayout, g), row, levels, &codes);
+    const GroupScales<F> scales = groupScales<F>(block, g, row);
+    PW_UNROLL for (int t = 0; t + kSide <= T; t += kSide) addGroup<F, kSide>(scales, codes, x + t, sum + t);
+    if constexpr (kRest > 0) addGroup<F, kRest>(scales, codes, x + T - kRest, sum + T - kRest);
   }
-  PW_UNROLL for (int t = 0; t < T; ++t) {
-    if constexpr (!std::is_same_v<typename F::Levels, NoLevels>) sum[t] = sum[t] * levels.unit;
-    storeF32(sums + t * kStripRows + row, sum[t]);
+}
+
+/// Registers that the rows of a strip take.
+constexpr int kParts = kStripRows / Vec::kLanes;
+
+/// sums[t * kStripRows + r] for the rows of a strip and T tokens. Where a strip takes several registers, they take
+/// turns within each block, so that memory is read at an even pace.
+template <class F, int T>
+void multiplyTile(const uint8_t* strip, int64_t blocks, const Activations* x, const typename F::Levels* levels,
+                  float* sums) {
+  Vec sum[kParts][T];
+  PW_UNROLL for (int p = 0; p < kParts; ++p) { PW_UNROLL for (int t = 0; t < T; ++t) sum[p][t] = Vec(0.0f); }
+  for (int64_t b = 0; b < blocks; ++b, strip += F::kLayout.blockBytes(), x += T * F::kLayout.groupsPerBlock) {
+    for (int line = 0; line < F::kLayout.blockBytes(); line += 64) prefetch(strip + kPrefetchBytes + line);
+    PW_UNROLL for (int p = 0; p < kParts; ++p) addBlock<F, T>(strip, x, p * Vec::kLanes, levels[p], sum[p]);
+  }
+  PW_UNROLL for (int p = 0; p < kParts; ++p) {
+    PW_UNROLL for (int t = 0; t < T; ++t) {
+      if constexpr (!std::is_same_v<typename F::Levels, NoLevels>) sum[p][t] = sum[p][t] * levels[p].unit;
+      storeF32(sums + t * kStripRows + p * Vec::kLanes, sum[p][t]);
+    }
   }
 }
 
 /// multiplyTile<F, tokens> for a number of tokens up to T.
 template <class F, int T>
-void multiplyNarrow(const uint8_t* strip, int64_t blocks, const Activations* x, int tokens, int row,
-                    const typename F::Levels& levels, float* sums) {
+void multiplyNarrow(const uint8_t* strip, int64_t blocks, const Activations* x, int tokens,
+                    const typename F::Levels* levels, float* sums) {
   if constexpr (T > 1) {
-    if (tokens < T) return multiplyNarrow<F, T - 1>(strip, blocks, x, tokens, row, levels, sums);
+    if (tokens < T) return multiplyNarrow<F, T - 1>(strip, blocks, x, tokens, levels, sums);
   }
-  multiplyTile<F, T>(strip, blocks, x, row, levels, sums);
+  multiplyTile<F, T>(strip, blocks, x, levels, sums);
 }
 
 template <class F>
 void multiplyStrip(const pw_matrix& weight, int64_t strip, int64_t blocks, const Activations* x, int tokens,
                    float* sums) {
   const uint8_t* data = static_cast<const uint8_t*>(weight.data) + strip * blocks * F::kLayout.blockBytes();
-  for (int row = 0; row < kStripRows; row += Vec::kLanes) {
-    const auto levels = F::Levels::at(weight, strip, row);
-    if (tokens == kWideTile)
-      multiplyTile<F, kWideTile>(data, blocks, x, row, levels, sums);
-    else
-      multiplyNarrow<F, kNarrowTile>(data, blocks, x, tokens, row, levels, sums);
-  }
+  typename F::Levels levels[kParts];
+  for (int p = 0; p < kParts; ++p) levels[p] = F::Levels::at(weight, strip, p * Vec::kLanes);
+  if (tokens == kWideTile)
+    multiplyTile<F, kWideTile>(data, blocks, x, levels, sums);
+  else
+    multiplyNarrow<F, kNarrowTile>(data, blocks, x, tokens, levels, sums);
 }
 
 template <class F>

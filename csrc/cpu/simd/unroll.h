@@ -9,3 +9,10 @@
 #else
 #define PW_UNROLL
 #endif
+
+/// For functions whose arrays must stay in the caller's registers: compilers stop inlining where callers grow long.
+#if defined(_MSC_VER)
+#define PW_INLINE __forceinline
+#else
+#define PW_INLINE inline __attribute__((always_inline))
+#endif
