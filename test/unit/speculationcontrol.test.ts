@@ -54,6 +54,18 @@ describe('SpeculationControl', () => {
     for (let seed = 1; seed <= 5; seed++) expect(relativeTime(base, 2000, 100, seed)).toBeLessThan(0.55);
   });
 
+  it('gives hopeless drafts up after two passes, but not for what the first step of a shape takes', () => {
+    const slow = { drafted: 4, depth: 4, accepted: 0, draftTime: 40, verifyTime: 200 };
+    const control = new SpeculationControl();
+    control.plain(4, 30);
+    for (let i = 0; i < 4; i++) control.pass({ ...slow, isFirst: true });
+    expect(control.rest).toBe(0);
+    control.pass(slow);
+    expect(control.rest).toBe(0);
+    control.pass(slow);
+    expect(control.rest).toBeGreaterThan(100);
+  });
+
   it('costs less than a twentieth when drafts are useless, dear or slow to verify', () => {
     for (const machine of [
       { ...base, acceptance: () => 0 },
