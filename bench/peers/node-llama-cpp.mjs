@@ -33,6 +33,7 @@ async function generate(ids, count) {
 }
 
 const operations = {
+  tokenize: async ({ text }) => ({ tokens: [...model.tokenize(text)] }),
   info: async () => ({
     name: `node-llama-cpp 3.22.1 (${llama.buildType})`,
     loadMilliseconds,
