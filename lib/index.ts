@@ -35,7 +35,15 @@ export {
 } from './ops/attentionplan.js';
 export { type CandidateOptions, type CandidateResult, drawCandidates } from './ops/candidates.js';
 export { type EmbeddingOptions, embedding, type GatherRowsOptions, gatherRows } from './ops/embedding.js';
-export { appendKv, gatherKv, type KvRowsOptions, type KvSource } from './ops/kvcache.js';
+export { type KeyBoundsOptions, keyBounds } from './ops/keybounds.js';
+export {
+  appendKv,
+  gatherKv,
+  type KvRowsOptions,
+  type KvSource,
+  type RopeAppendKvOptions,
+  ropeAppendKv,
+} from './ops/kvcache.js';
 export { type LinearOptions, linear } from './ops/linear.js';
 export { type RmsNormOptions, rmsNorm } from './ops/norm.js';
 export { type RopeOptions, type RopePairing, type RopeTableOptions, rope, ropeTable } from './ops/rope.js';

@@ -219,6 +219,25 @@ export interface Native {
     lse: NativeTensor | null,
   ): void;
   appendKv(stream: NativeStream, k: NativeTensor, v: NativeTensor, slots: NativeTensor, ...layer: NativeKvLayer): void;
+  ropeAppendKv(
+    stream: NativeStream,
+    q: NativeTensor | null,
+    qOut: NativeTensor | null,
+    table: NativeTensor,
+    pairing: number,
+    k: NativeTensor,
+    v: NativeTensor,
+    slots: NativeTensor,
+    ...layer: NativeKvLayer
+  ): void;
+  keyBounds(
+    stream: NativeStream,
+    pages: NativeTensor,
+    counts: NativeTensor,
+    low: NativeTensor,
+    high: NativeTensor,
+    ...layer: NativeKvLayer
+  ): void;
   gatherKv(stream: NativeStream, k: NativeTensor, v: NativeTensor, slots: NativeTensor, ...layer: NativeKvLayer): void;
   copyPages(stream: NativeStream, ...args: [...pools: NativeKvLayer, from: Int32Array, to: Int32Array]): void;
   moveSlots(stream: NativeStream, ...args: [...pools: NativeKvLayer, from: BigInt64Array, to: BigInt64Array]): void;

@@ -10,6 +10,7 @@
  */
 import { parseArgs } from 'node:util';
 import { type CpuIsa, Device } from '../../lib/index.js';
+import { cacheRowBytes } from '../../lib/kv/layer.js';
 import { AttentionBench, type AttentionCase, makeInputs } from '../../test/support/attention.js';
 import { probe } from '../support/probe.js';
 import { median, spread } from '../support/statistics.js';
@@ -60,10 +61,8 @@ function billions(units: number, times: number[]): string {
   return (units / median(times) / 1e6).toFixed(1);
 }
 
-const elementBytes = { f32: 4, f16: 2, bf16: 2, i8: 1 };
-
 function bytesOf({ kv, kvHeads, headDim, cache = 'f32' }: AttentionCase): number {
-  return 2 * (kv as number) * kvHeads * (headDim * elementBytes[cache] + (cache === 'i8' ? 4 : 0));
+  return 2 * (kv as number) * kvHeads * cacheRowBytes(cache, headDim);
 }
 
 function operationsOf({ kv, queries, heads = 1, headDim }: AttentionCase): number {

@@ -11,12 +11,14 @@
 #include "pagewarp/activation.h"
 #include "pagewarp/attention.h"
 #include "pagewarp/embedding.h"
+#include "pagewarp/key_bounds.h"
 #include "pagewarp/kvcache.h"
 #include "pagewarp/linear.h"
 #include "pagewarp/norm.h"
 #include "pagewarp/quantize.h"
 #include "pagewarp/quantizer.h"
 #include "pagewarp/rope.h"
+#include "pagewarp/rope_append.h"
 #include "pagewarp/sample.h"
 #include "pagewarp/status.h"
 #include "pagewarp/tensor.h"
@@ -45,7 +47,9 @@ class Executor {
   virtual void attention(const pw_attention_args& args) = 0;
   virtual void mergeStates(const pw_merge_states_args& args) = 0;
   virtual void appendKv(const pw_append_kv_args& args) = 0;
+  virtual void ropeAppendKv(const pw_rope_append_kv_args& args) = 0;
   virtual void gatherKv(const pw_gather_kv_args& args) = 0;
+  virtual void keyBounds(const pw_key_bounds_args& args) = 0;
   virtual void copyPages(const pw_copy_pages_args& args) = 0;
   virtual void moveSlots(const pw_move_slots_args& args) = 0;
   virtual void packMatrix(const PackMatrix& args) = 0;

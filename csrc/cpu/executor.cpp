@@ -6,6 +6,7 @@
 #include "cpu/attention/attention.h"
 #include "cpu/copy/copy.h"
 #include "cpu/embedding/embedding.h"
+#include "cpu/keybounds/keybounds.h"
 #include "cpu/kvcache/kvcache.h"
 #include "cpu/linear/linear.h"
 #include "cpu/matrix/matrix.h"
@@ -24,6 +25,8 @@ void CpuExecutor::fill(const pw_tensor& to, double value) { cpu::fill(to, value)
 void CpuExecutor::attention(const pw_attention_args& args) { cpu::attention(args, context_); }
 void CpuExecutor::mergeStates(const pw_merge_states_args& args) { cpu::mergeStates(args, context_); }
 void CpuExecutor::appendKv(const pw_append_kv_args& args) { cpu::appendKv(args, context_); }
+void CpuExecutor::ropeAppendKv(const pw_rope_append_kv_args& args) { cpu::ropeAppendKv(args, context_); }
+void CpuExecutor::keyBounds(const pw_key_bounds_args& args) { cpu::keyBounds(args, context_); }
 void CpuExecutor::gatherKv(const pw_gather_kv_args& args) { cpu::gatherKv(args, context_); }
 void CpuExecutor::copyPages(const pw_copy_pages_args& args) { cpu::copyPages(args, context_); }
 void CpuExecutor::moveSlots(const pw_move_slots_args& args) { cpu::moveSlots(args, context_); }

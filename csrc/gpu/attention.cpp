@@ -7,6 +7,7 @@
 
 #include "gpu/ops.h"
 #include "pagewarp/gpu/attention_shape.h"
+#include "pagewarp/kv_codes.h"
 #include "plan/attention_fit.h"
 
 namespace pw::gpu {
@@ -30,14 +31,19 @@ bool rowsAligned(const pw_tensor& t, int64_t bytes) {
   return true;
 }
 
-bool isCodes(const pw_attention_args& a) { return a.cache.type == PW_KV_I8; }
+bool isCodes(const pw_attention_args& a) { return pw_kv_is_codes(a.cache.type); }
 
-/// Tensor cores take q of 16 bits over a cache of the same type or of int8, where 16-byte accesses are possible.
+/// Tensor cores take q of 16 bits over a cache of the same type or of codes, where 16-byte accesses are possible.
 bool hasTensorInstance(const pw_attention_args& a) {
   if (a.q.dtype == PW_F32 || (!isCodes(a) && a.cache.k.dtype != a.q.dtype)) return false;
-  if (a.plan.headDim % (isCodes(a) ? 16 : 8) != 0) return false;
-  return rowsAligned(a.cache.k, 16) && rowsAligned(a.cache.v, 16) && rowsAligned(a.q, isCodes(a) ? 8 : 4) &&
+  if (pw_kv_row_bytes(a.cache.type, a.plan.headDim) % 16 != 0) return false;
+  return rowsAligned(a.cache.k, 16) && rowsAligned(a.cache.v, 16) && rowsAligned(a.q, 4) &&
          rowsAligned(a.out, 4 * pw_dtype_size(a.out.dtype));
+}
+
+/// Kernels' names say which cache, after the type of q, which is that of a cache without codes.
+const char* cacheName(pw_kv_type type) {
+  return type == PW_KV_I8 ? "_i8" : type == PW_KV_FP8_E4M3 ? "_f8" : type == PW_KV_I4 ? "_i4" : "";
 }
 
 pw_gpu_kv_pool poolOf(const pw_tensor& data, const pw_tensor& scale) {
@@ -72,7 +78,7 @@ float* partialsOf(Context& context, const pw_attention_args& a) {
 
 void launchTensor(Context& context, const pw_attention_args& a, pw_gpu_attention_params params) {
   const int dim = a.plan.headDim <= 64 ? 64 : a.plan.headDim <= 128 ? 128 : 256;
-  const std::string type = a.q.dtype == PW_F16 ? "f16" : "bf16", name = type + (isCodes(a) ? "_i8" : "");
+  const std::string type = a.q.dtype == PW_F16 ? "f16" : "bf16", name = type + cacheName(a.cache.type);
   const Kernel& kernel = context.kernel(("attention/tensor_" + name).c_str(),
                                         ("pw_attention_" + name + "_" + std::to_string(dim)).c_str());
   for (int tile = 0; tile < PW_ATTENTION_TILES; ++tile) {
@@ -80,7 +86,7 @@ void launchTensor(Context& context, const pw_attention_args& a, pw_gpu_attention
     if (blocks == 0) continue;
     params.tile = tile;
     const unsigned threads = static_cast<unsigned>(attentionWarps(dim, tile)) * 32;
-    const unsigned shared = static_cast<unsigned>(attentionSharedBytes({dim, isCodes(a)}, tile));
+    const unsigned shared = static_cast<unsigned>(attentionSharedBytes({dim, pw_kv_bits(a.cache.type)}, tile));
     context.launch(kernel, {context.gridCapacity(blocksFor(blocks))}, {threads}, shared, params);
   }
 }
@@ -153,7 +159,7 @@ void attention(Context& context, const pw_attention_args& a) {
   params.heads = p.heads;
   params.headDim = p.headDim;
   params.qType = a.q.dtype;
-  params.cacheType = a.cache.k.dtype;
+  params.cacheType = a.cache.type;
   params.kvHeads = pw_gpu_make_divisor(static_cast<uint32_t>(p.kvHeads));
   params.group = pw_gpu_make_divisor(static_cast<uint32_t>(p.heads / p.kvHeads));
   params.pageSize = pw_gpu_make_divisor(static_cast<uint32_t>(p.pageSize));

@@ -206,6 +206,8 @@ void GpuExecutor::fill(const pw_tensor& to, double value) { gpu::fill(*context_,
 void GpuExecutor::attention(const pw_attention_args& args) { gpu::attention(*context_, args); }
 void GpuExecutor::mergeStates(const pw_merge_states_args& args) { gpu::mergeStates(*context_, args); }
 void GpuExecutor::appendKv(const pw_append_kv_args& args) { gpu::appendKv(*context_, args); }
+void GpuExecutor::ropeAppendKv(const pw_rope_append_kv_args& args) { gpu::ropeAppendKv(*context_, args); }
+void GpuExecutor::keyBounds(const pw_key_bounds_args& args) { gpu::keyBounds(*context_, args); }
 void GpuExecutor::gatherKv(const pw_gather_kv_args& args) { gpu::gatherKv(*context_, args); }
 void GpuExecutor::copyPages(const pw_copy_pages_args& args) { gpu::copyPages(*context_, args); }
 void GpuExecutor::moveSlots(const pw_move_slots_args& args) { gpu::moveSlots(*context_, args); }

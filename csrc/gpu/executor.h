@@ -36,7 +36,9 @@ class GpuExecutor final : public Executor {
   void attention(const pw_attention_args& args) override;
   void mergeStates(const pw_merge_states_args& args) override;
   void appendKv(const pw_append_kv_args& args) override;
+  void ropeAppendKv(const pw_rope_append_kv_args& args) override;
   void gatherKv(const pw_gather_kv_args& args) override;
+  void keyBounds(const pw_key_bounds_args& args) override;
   void copyPages(const pw_copy_pages_args& args) override;
   void moveSlots(const pw_move_slots_args& args) override;
   void packMatrix(const PackMatrix& args) override;

@@ -4,13 +4,12 @@
 #include <algorithm>
 
 #include "gpu/ops.h"
+#include "gpu/rotation.h"
 
 namespace pw::gpu {
 namespace {
 
 constexpr unsigned kThreads = 128;
-/// Blocks beyond this many go round again.
-constexpr int64_t kMostBlocks = 1 << 16;
 
 /// Whether every four elements from a multiple of four on begin at a multiple of their size.
 bool inFours(const pw_tensor& t) {
@@ -21,10 +20,10 @@ bool inFours(const pw_tensor& t) {
   return t.shape[t.rank - 1] % 4 == 0;
 }
 
-pw_gpu_kv_tokens tokensOf(const pw_tensor& tokens, const pw_tensor& pool, const pw_tensor& scale) {
+pw_gpu_kv_tokens tokensOf(const pw_tensor& tokens, pw_kv_type type, const pw_tensor& pool, const pw_tensor& scale) {
   pw_gpu_kv_tokens t{};
   t.pool = pool.data;
-  t.poolType = pool.dtype;
+  t.poolType = type;
   std::copy_n(pool.strides, 3, t.poolStrides);
   t.scale = static_cast<float*>(scale.data);
   if (scale.data) std::copy_n(scale.strides, 3, t.scaleStrides);
@@ -34,11 +33,11 @@ pw_gpu_kv_tokens tokensOf(const pw_tensor& tokens, const pw_tensor& pool, const 
   return t;
 }
 
-void launchRows(Context& context, const char* entry, const pw_tensor& k, const pw_tensor& v, const pw_tensor& slots,
-                const pw_kv_layer& cache) {
+pw_gpu_kv_rows_params kvRowsOf(Context& context, const pw_tensor& k, const pw_tensor& v, const pw_tensor& slots,
+                               const pw_kv_layer& cache) {
   pw_gpu_kv_rows_params params{};
-  params.k = tokensOf(k, cache.k, cache.kScale);
-  params.v = tokensOf(v, cache.v, cache.vScale);
+  params.k = tokensOf(k, cache.type, cache.k, cache.kScale);
+  params.v = tokensOf(v, cache.type, cache.v, cache.vScale);
   params.slots = slots.data;
   params.slotStride = slots.strides[0];
   params.slotsAre64 = slots.dtype == PW_I64;
@@ -47,12 +46,15 @@ void launchRows(Context& context, const char* entry, const pw_tensor& k, const p
   params.headDim = static_cast<int32_t>(k.shape[2]);
   params.pageSize = static_cast<int32_t>(cache.k.shape[1]);
   params.vectors = inFours(k) && inFours(v) && inFours(cache.k) && inFours(cache.v);
-  params.kvHeads = pw_gpu_make_divisor(static_cast<uint32_t>(k.shape[1]));
+  params.kvHeads = static_cast<int32_t>(k.shape[1]);
   params.error = context.errorWord();
-  const int64_t warps = k.shape[0] * k.shape[1] * 2, perBlock = kThreads / 32;
-  context.launch(context.kernel("kvcache/tokens", entry),
-                 {static_cast<unsigned>(std::min((warps + perBlock - 1) / perBlock, kMostBlocks))}, {kThreads}, 0,
-                 params);
+  return params;
+}
+
+/// A warp for each of so many tasks of every row.
+Dim3 gridOf(int64_t rows, int64_t tasks) {
+  constexpr int64_t kMostRows = 65535;  // further ones come in the next round
+  return {static_cast<unsigned>(divideUp(tasks, kThreads / 32)), static_cast<unsigned>(std::min(rows, kMostRows))};
 }
 
 /// A pool of [layers, pages, pageSize, kvHeads(, headDim)]; heads that lie side by side count as one.
@@ -104,11 +106,56 @@ void launchMoves(Context& context, const std::string& entry, const pw_kv_pools& 
 }  // namespace
 
 void appendKv(Context& context, const pw_append_kv_args& a) {
-  launchRows(context, "pw_append_kv", a.k, a.v, a.slots, a.cache);
+  context.launch(context.kernel("kvcache/tokens", "pw_append_kv"), gridOf(a.k.shape[0], a.k.shape[1] * 2), {kThreads},
+                 0, kvRowsOf(context, a.k, a.v, a.slots, a.cache));
+}
+
+void ropeAppendKv(Context& context, const pw_rope_append_kv_args& a) {
+  const pw_append_kv_args& to = a.append;
+  pw_gpu_rope_append_params params{};
+  params.append = kvRowsOf(context, to.k, to.v, to.slots, to.cache);
+  params.keyRotation = rotationOf(to.k, to.k, a.table, a.pairing);
+  params.append.vectors &= params.keyRotation.aligned;
+  if (a.q.data) {
+    params.q = headsOf(a.q);
+    params.qOut = headsOf(a.q_out);
+    params.rotation = rotationOf(a.q, a.q_out, a.table, a.pairing);
+    params.heads = static_cast<int32_t>(a.q.shape[1]);
+  }
+  context.launch(context.kernel("kvcache/tokens", "pw_rope_append_kv"),
+                 gridOf(to.k.shape[0], to.k.shape[1] * 2 + params.heads), {kThreads}, 0, params);
 }
 
 void gatherKv(Context& context, const pw_gather_kv_args& a) {
-  launchRows(context, "pw_gather_kv", a.k, a.v, a.slots, a.cache);
+  context.launch(context.kernel("kvcache/tokens", "pw_gather_kv"), gridOf(a.k.shape[0], a.k.shape[1] * 2), {kThreads},
+                 0, kvRowsOf(context, a.k, a.v, a.slots, a.cache));
+}
+
+void keyBounds(Context& context, const pw_key_bounds_args& a) {
+  const pw_tensor &k = a.cache.k, &scale = a.cache.kScale;
+  pw_gpu_key_bounds_params params{};
+  params.pool = k.data;
+  std::copy_n(k.strides, 3, params.poolStrides);
+  params.scale = static_cast<const float*>(scale.data);
+  if (scale.data) std::copy_n(scale.strides, 3, params.scaleStrides);
+  params.type = a.cache.type;
+  params.pages = static_cast<const int32_t*>(a.pages.data);
+  params.counts = static_cast<const int32_t*>(a.counts.data);
+  params.pageStride = a.pages.strides[0];
+  params.countStride = a.counts.strides[0];
+  params.low = static_cast<float*>(a.low.data);
+  params.high = static_cast<float*>(a.high.data);
+  std::copy_n(a.low.strides, 2, params.lowStrides);
+  std::copy_n(a.high.strides, 2, params.highStrides);
+  params.count = static_cast<int32_t>(a.pages.shape[0]);
+  params.headDim = static_cast<int32_t>(a.low.shape[2]);
+  params.pageSize = static_cast<int32_t>(k.shape[1]);
+  params.pagesInPool = static_cast<int32_t>(k.shape[0]);
+  params.vectors = inFours(k);
+  params.kvHeads = static_cast<int32_t>(k.shape[2]);
+  params.error = context.errorWord();
+  context.launch(context.kernel("kvcache/bounds", "pw_key_bounds"), gridOf(a.pages.shape[0], k.shape[2]), {kThreads}, 0,
+                 params);
 }
 
 void copyPages(Context& context, const pw_copy_pages_args& a) {

@@ -10,11 +10,13 @@
 #include "pagewarp/activation.h"
 #include "pagewarp/attention.h"
 #include "pagewarp/embedding.h"
+#include "pagewarp/key_bounds.h"
 #include "pagewarp/kvcache.h"
 #include "pagewarp/linear.h"
 #include "pagewarp/norm.h"
 #include "pagewarp/quantize.h"
 #include "pagewarp/rope.h"
+#include "pagewarp/rope_append.h"
 #include "pagewarp/sample.h"
 #include "pagewarp/tensor.h"
 #include "pagewarp/verify.h"
@@ -42,7 +44,9 @@ void drawCandidates(Context& context, const pw_candidates_args& args);
 void attention(Context& context, const pw_attention_args& args);
 void mergeStates(Context& context, const pw_merge_states_args& args);
 void appendKv(Context& context, const pw_append_kv_args& args);
+void ropeAppendKv(Context& context, const pw_rope_append_kv_args& args);
 void gatherKv(Context& context, const pw_gather_kv_args& args);
+void keyBounds(Context& context, const pw_key_bounds_args& args);
 void copyPages(Context& context, const pw_copy_pages_args& args);
 void moveSlots(Context& context, const pw_move_slots_args& args);
 /// Copies host bytes to the device in stream order; they are read before it returns.

@@ -4,18 +4,9 @@
 #include <algorithm>
 
 #include "gpu/ops.h"
-#include "gpu/rows.h"
+#include "gpu/rotation.h"
 
 namespace pw::gpu {
-namespace {
-
-pw_gpu_heads headsOf(const pw_tensor& t) { return {t.data, t.strides[0], t.strides[1], t.dtype}; }
-
-/// Four neighbours can be accessed at once wherever a head begins.
-bool inFours(const pw_tensor& t) { return !t.data || rowsAligned(t, 4 * pw_dtype_size(t.dtype)); }
-
-}  // namespace
-
 void ropeTable(Context& context, const pw_rope_table_args& a) {
   pw_gpu_rope_table_params p{};
   p.positions = a.positions.data;
@@ -40,22 +31,18 @@ void rope(Context& context, const pw_rope_args& a) {
   pw_gpu_rope_params p{};
   p.q = headsOf(a.q);
   p.qOut = headsOf(a.q_out);
-  p.table = static_cast<const float*>(a.table.data);
-  p.tableStride = a.table.strides[0];
   p.heads = static_cast<int32_t>(a.q.shape[1]);
-  p.dim = static_cast<int32_t>(a.q.shape[2]);
-  p.half = static_cast<int32_t>(a.table.shape[1] / 2);
-  p.interleaved = a.pairing == PW_ROPE_INTERLEAVED;
-  p.copyTail = a.q_out.data != a.q.data;
-  p.aligned = p.half % 4 == 0 && rowsAligned(a.table, 16) && inFours(a.q) && inFours(a.q_out);
+  p.rotation = rotationOf(a.q, a.q_out, a.table, a.pairing);
   if (a.k.data) {
     p.k = headsOf(a.k);
     p.kOut = headsOf(a.k_out);
     p.kvHeads = static_cast<int32_t>(a.k.shape[1]);
-    p.copyTail = p.copyTail || a.k_out.data != a.k.data;
-    p.aligned = p.aligned && inFours(a.k) && inFours(a.k_out);
+    const pw_gpu_rotation keys = rotationOf(a.k, a.k_out, a.table, a.pairing);
+    p.rotation.copyTail |= keys.copyTail;
+    p.rotation.aligned &= keys.aligned;
   }
-  const int64_t pieces = divideUp(p.half, 4) + (p.copyTail ? divideUp(p.dim - 2 * p.half, 4) : 0);
+  const int64_t pieces =
+      divideUp(p.rotation.half, 4) + (p.rotation.copyTail ? divideUp(p.rotation.dim - 2 * p.rotation.half, 4) : 0);
   const int64_t threads = std::clamp<int64_t>(divideUp((p.heads + p.kvHeads) * pieces, 32) * 32, 32, 256);
   context.launch(context.kernel("rope/rope", "pw_rope"), {static_cast<unsigned>(a.q.shape[0])},
                  {static_cast<unsigned>(threads)}, 0, p);

@@ -19,6 +19,34 @@ Napi::Value appendKv(const Napi::CallbackInfo& info) {
   return call.enqueue("appendKv", [a](Executor& executor) { executor.appendKv(a); });
 }
 
+/// ropeAppendKv(stream, q | null, qOut | null, table, pairing, k, v, slots, type, kPool, vPool, kScale | null, vScale |
+/// null)
+Napi::Value ropeAppendKv(const Napi::CallbackInfo& info) {
+  Call call(info);
+  pw_rope_append_kv_args a{};
+  a.q = call.optionalTensor(1);
+  a.q_out = call.optionalTensor(2);
+  a.table = call.tensor(3);
+  a.pairing = static_cast<pw_rope_pairing>(call.integer(4));
+  a.append.k = call.tensor(5);
+  a.append.v = call.tensor(6);
+  a.append.slots = call.tensor(7);
+  a.append.cache = kvLayer(call, 8);
+  return call.enqueue("ropeAppendKv", [a](Executor& executor) { executor.ropeAppendKv(a); });
+}
+
+/// keyBounds(stream, pages, counts, low, high, type, kPool, vPool, kScale | null, vScale | null)
+Napi::Value keyBounds(const Napi::CallbackInfo& info) {
+  Call call(info);
+  pw_key_bounds_args a{};
+  a.pages = call.tensor(1);
+  a.counts = call.tensor(2);
+  a.low = call.tensor(3);
+  a.high = call.tensor(4);
+  a.cache = kvLayer(call, 5);
+  return call.enqueue("keyBounds", [a](Executor& executor) { executor.keyBounds(a); });
+}
+
 /// gatherKv(stream, k, v, slots, type, kPool, vPool, kScale | null, vScale | null): k and v are outputs.
 Napi::Value gatherKv(const Napi::CallbackInfo& info) {
   Call call(info);
@@ -69,6 +97,8 @@ Napi::Value moveSlots(const Napi::CallbackInfo& info) {
 
 void registerKvCacheOps(Napi::Env env, Napi::Object exports) {
   exports.Set("appendKv", Napi::Function::New(env, guarded<appendKv>));
+  exports.Set("ropeAppendKv", Napi::Function::New(env, guarded<ropeAppendKv>));
+  exports.Set("keyBounds", Napi::Function::New(env, guarded<keyBounds>));
   exports.Set("gatherKv", Napi::Function::New(env, guarded<gatherKv>));
   exports.Set("copyPages", Napi::Function::New(env, guarded<copyPages>));
   exports.Set("moveSlots", Napi::Function::New(env, guarded<moveSlots>));

@@ -6,17 +6,13 @@
 /// then each lane scores one key, and sums up the values in the columns that it has.
 #include "attention/finish.cuh"
 #include "attention/packed_rows.cuh"
+#include "common/kv_elements.cuh"
 
 namespace pw {
 namespace {
 
 constexpr int kWarps = 4, kRowsPerWarp = 4, kTileRows = kWarps * kRowsPerWarp, kThreads = kWarps * kWarp;
 constexpr int kKeys = kWarp;
-
-__device__ inline float loadElement(const pw_gpu_kv_pool& pool, int dtype, int64_t i, float scale) {
-  if (dtype == PW_I8) return static_cast<float>(static_cast<const int8_t*>(pool.data)[i]) * scale;
-  return loadFloat(pool.data, dtype, i);
-}
 
 /// Rows are padded to an odd length, so that lanes which read one column of 32 rows use 32 banks.
 __device__ inline int paddedRow(int dim) { return dim | 1; }
@@ -47,7 +43,7 @@ __device__ void loadQueries(const pw_gpu_attention_params& p, int valid, const S
 }
 
 /// One row of a pool into shared memory, by a warp.
-__device__ inline void loadRow(const pw_gpu_kv_pool& pool, int dtype, int page, int slot, int head, int dim,
+__device__ inline void loadRow(const pw_gpu_kv_pool& pool, pw_kv_type type, int page, int slot, int head, int dim,
                                float* to) {
   const int lane = threadIdx.x % kWarp;
   if (page < 0) {
@@ -55,10 +51,14 @@ __device__ inline void loadRow(const pw_gpu_kv_pool& pool, int dtype, int page, 
     return;
   }
   const int64_t at = page * pool.strides[0] + slot * pool.strides[1] + head * pool.strides[2];
-  float scale = 1.0f;
-  if (dtype == PW_I8)
-    scale = pool.scale[page * pool.scaleStrides[0] + slot * pool.scaleStrides[1] + head * pool.scaleStrides[2]];
-  for (int d = lane; d < dim; d += kWarp) to[d] = loadElement(pool, dtype, at + d, scale);
+  if (!pw_kv_is_codes(type)) {
+    for (int d = lane; d < dim; d += kWarp) to[d] = loadFloat(pool.data, type, at + d);
+    return;
+  }
+  const float scale =
+      pool.scale[page * pool.scaleStrides[0] + slot * pool.scaleStrides[1] + head * pool.scaleStrides[2]];
+  const uint8_t* codes = static_cast<const uint8_t*>(pool.data) + at;
+  for (int d = lane; d < dim; d += kWarp) to[d] = pw_kv_decode(type, codes, d) * scale;
 }
 
 /// Keys k0 to k0 + 31 of an item and their values; zeros for those that it does not visit.
@@ -68,10 +68,11 @@ __device__ void loadKeys(const pw_gpu_attention_params& p, const pw_attention_it
   const int entry = quotient(key, p.pageSize), slot = remainder(key, entry, p.pageSize);
   const bool visited = key >= item.kvBegin && key < item.kvEnd && !(key >= item.skipBegin && key < item.skipEnd);
   const int page = visited ? planArray<int32_t>(p.image, p.image->pagesAt)[item.pageBegin + entry] : -1;
+  const auto type = static_cast<pw_kv_type>(p.cacheType);
   for (int i = threadIdx.x / kWarp; i < kKeys; i += kWarps) {
     const int itsPage = __shfl_sync(kAllLanes, page, i), itsSlot = __shfl_sync(kAllLanes, slot, i);
-    loadRow(p.k, p.cacheType, itsPage, itsSlot, kvHead, p.headDim, s.k + i * stride);
-    loadRow(p.v, p.cacheType, itsPage, itsSlot, kvHead, p.headDim, s.v + i * stride);
+    loadRow(p.k, type, itsPage, itsSlot, kvHead, p.headDim, s.k + i * stride);
+    loadRow(p.v, type, itsPage, itsSlot, kvHead, p.headDim, s.v + i * stride);
   }
 }
 

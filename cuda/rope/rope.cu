@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Rotary position embedding: the angles of a step's rows, and the rotation of queries and keys.
-#include "common/dtype.cuh"
-#include "pagewarp/gpu/rope.h"
+#include "rope/rotate.cuh"
 
 namespace pw {
 namespace {
@@ -35,64 +34,6 @@ __device__ SineCosine sineCosine(double angle) {
   return {quadrant & 2 ? -first : first, quadrant == 1 || quadrant == 2 ? -second : second};
 }
 
-/// Pairs [i, i + 4) of a head: u and v are turned by the angles of `cosines` and `sines`.
-__device__ void rotate(float (&u)[4], float (&v)[4], const float (&cosines)[4], const float (&sines)[4]) {
-#pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    const float x = u[j], y = v[j];
-    u[j] = x * cosines[j] - y * sines[j];
-    v[j] = x * sines[j] + y * cosines[j];
-  }
-}
-
-__device__ void load4(const void* p, int dtype, bool whole, int64_t i, int64_t size, float (&x)[4]) {
-  if (whole)
-    loadChunk(p, dtype, i, x);
-  else
-    loadPart(p, dtype, i, size, x);
-}
-
-__device__ void store4(void* p, int dtype, bool whole, int64_t i, int64_t size, const float (&x)[4]) {
-  if (whole)
-    storeChunk(p, dtype, i, x);
-  else
-    storePart(p, dtype, i, size, x);
-}
-
-/// Four pairs of one head of one row, beginning with pair `i`.
-__device__ void rotatePiece(const pw_gpu_rope_params& p, const void* from, int fromType, void* to, int toType,
-                            const float* table, int i) {
-  const int half = p.half;
-  const bool whole = p.aligned && i + 4 <= half;
-  float cosines[4], sines[4], u[4], v[4];
-  load4(table, PW_F32, whole, i, half, cosines);
-  load4(table + half, PW_F32, whole, i, half, sines);
-  if (!p.interleaved) {
-    load4(from, fromType, whole, i, half, u);
-    load4(from, fromType, whole, half + i, 2 * half, v);
-    rotate(u, v, cosines, sines);
-    store4(to, toType, whole, i, half, u);
-    store4(to, toType, whole, half + i, 2 * half, v);
-    return;
-  }
-  float first[4], second[4];
-  load4(from, fromType, whole, 2 * i, 2 * half, first);
-  load4(from, fromType, whole, 2 * i + 4, 2 * half, second);
-#pragma unroll
-  for (int j = 0; j < 2; ++j) {
-    u[j] = first[2 * j], v[j] = first[2 * j + 1];
-    u[2 + j] = second[2 * j], v[2 + j] = second[2 * j + 1];
-  }
-  rotate(u, v, cosines, sines);
-#pragma unroll
-  for (int j = 0; j < 2; ++j) {
-    first[2 * j] = u[j], first[2 * j + 1] = v[j];
-    second[2 * j] = u[2 + j], second[2 * j + 1] = v[2 + j];
-  }
-  store4(to, toType, whole, 2 * i, 2 * half, first);
-  store4(to, toType, whole, 2 * i + 4, 2 * half, second);
-}
-
 }  // namespace
 }  // namespace pw
 
@@ -113,24 +54,12 @@ extern "C" __global__ void __launch_bounds__(128) pw_rope_table(const __grid_con
 
 extern "C" __global__ void __launch_bounds__(256) pw_rope(const __grid_constant__ pw_gpu_rope_params p) {
   const int64_t row = blockIdx.x;
-  const float* table = p.table + row * p.tableStride;
-  const int rotated = (p.half + 3) / 4, copied = p.copyTail ? (p.dim - 2 * p.half + 3) / 4 : 0;
-  const int pieces = rotated + copied, items = (p.heads + p.kvHeads) * pieces;
+  const int pieces = pw::rotationPieces(p.rotation), items = (p.heads + p.kvHeads) * pieces;
   for (int item = static_cast<int>(threadIdx.x); item < items; item += static_cast<int>(blockDim.x)) {
     const int head = item / pieces, piece = item - head * pieces;
-    const bool isQuery = head < p.heads;
-    const pw_gpu_heads &x = isQuery ? p.q : p.k, &out = isQuery ? p.qOut : p.kOut;
-    const int64_t h = isQuery ? head : head - p.heads;
-    const void* from = pw::floatAt(x.data, x.dtype, row * x.rowStride + h * x.headStride);
-    void* to = pw::floatAt(out.data, out.dtype, row * out.rowStride + h * out.headStride);
-    if (piece < rotated) {
-      pw::rotatePiece(p, from, x.dtype, to, out.dtype, table, 4 * piece);
-      continue;
-    }
-    const int i = 2 * p.half + 4 * (piece - rotated);
-    const bool whole = p.aligned && 2 * p.half % 4 == 0 && i + 4 <= p.dim;
-    float values[4];
-    pw::load4(from, x.dtype, whole, i, p.dim, values);
-    pw::store4(to, out.dtype, whole, i, p.dim, values);
+    if (head < p.heads)
+      pw::rotatePiece(p.rotation, p.q, p.qOut, row, head, piece);
+    else
+      pw::rotatePiece(p.rotation, p.k, p.kOut, row, head - p.heads, piece);
   }
 }

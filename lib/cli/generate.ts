@@ -28,7 +28,7 @@ Writes text that continues the prompt (from standard input when it is "-").
       --draft FILE         a smaller model of the same vocabulary that drafts for auto
       --device auto|cpu|cuda   default auto: a GPU that can run the model, else the CPU
       --threads N  --isa portable|avx2|avx512   of the CPU
-      --context N  --cache-type f16|f32|bf16|i8  --chunk N
+      --context N  --cache-type f16|f32|bf16|i8|fp8e4m3|i4  --chunk N
       --stats              timings on standard error
       --json               the whole result as one JSON object
 `;

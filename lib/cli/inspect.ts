@@ -14,7 +14,7 @@ export const inspectUsage = `pagewarp inspect [options] [path]
 Shows a GGUF file or a folder of Hugging Face: architecture, metadata, tensors, and the memory that it would take.
 
       --tensors            list every tensor
-      --context N  --cache-type f16|f32|bf16|i8  --chunk N   for the estimate
+      --context N  --cache-type f16|f32|bf16|i8|fp8e4m3|i4  --chunk N   for the estimate
       --json               everything as one JSON object
 `;
 

@@ -14,7 +14,7 @@ Says how well a model predicts a text: exp of the mean negative log-likelihood o
       --window N           tokens of a window (default: the model's context, at most 512)
       --windows N          score only the first N windows
       --threads N  --isa portable|avx2|avx512
-      --context N  --cache-type f16|f32|bf16|i8  --chunk N
+      --context N  --cache-type f16|f32|bf16|i8|fp8e4m3|i4  --chunk N
       --json               the result as one JSON object
 `;
 

@@ -77,6 +77,20 @@ export class CacheBatch {
     return this.slots.length;
   }
 
+  /** The pages that the rows' tokens lie in, each once, and how many tokens these then hold: for `keyBounds`. */
+  touchedPages(): { pages: Int32Array; tokens: Int32Array } {
+    const { pageSize, indptr, indices, lengths } = this.pageTable;
+    const found = new Map<number, number>();
+    for (const [s, queries] of this.queryLengths.entries()) {
+      const length = lengths[s] as number;
+      for (let i = Math.floor((length - queries) / pageSize); queries > 0 && i * pageSize < length; i++) {
+        const page = indices[(indptr[s] as number) + i] as number;
+        found.set(page, Math.max(found.get(page) ?? 0, Math.min(pageSize, length - i * pageSize)));
+      }
+    }
+    return { pages: Int32Array.from(found.keys()), tokens: Int32Array.from(found.values()) };
+  }
+
   /** Has any of the sequences changed since? */
   get isStale(): boolean {
     return this.#sequences.some((sequence, i) => sequence.generation !== this.#generations[i]);

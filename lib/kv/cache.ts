@@ -2,10 +2,20 @@
 import { checkObject, disposed, invalidArgument } from '../errors.js';
 import { native } from '../native.js';
 import type { Device } from '../tensor/device.js';
+import type { DType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import { type BatchEntry, CacheBatch } from './batch.js';
-import { type CacheDType, checkCacheDType, type KvLayer, nativeKvLayer, type StoredCacheDType } from './layer.js';
+import {
+  type CacheDType,
+  cacheRowBytes,
+  checkCacheDType,
+  type KvLayer,
+  nativeKvLayer,
+  type PoolDType,
+  poolOf,
+  type StoredCacheDType,
+} from './layer.js';
 import { PagePool } from './pool.js';
 import { KvSequence } from './sequence.js';
 
@@ -17,7 +27,7 @@ export interface PagedKvCacheOptions {
   pageSize?: number;
   /** Pages of the pool: the cache holds pages * pageSize tokens. */
   pages: number;
-  /** Default `f16`. */
+  /** Default `f16`. `i4` takes even head dimensions. */
   dtype?: CacheDType;
   /**
    * Order within a page: `HND` [kvHeads, pageSize, headDim] keeps a head's tokens together, `NHD` [pageSize, kvHeads,
@@ -68,6 +78,8 @@ export class PagedKvCache implements Disposable {
       throw invalidArgument('pages * pageSize', pages * pageSize, 'less than 2^31 slots');
     if (layout !== 'NHD' && layout !== 'HND') throw invalidArgument('layout', layout, 'NHD or HND');
     this.dtype = checkCacheDType(dtype);
+    const { packed } = poolOf(this.dtype);
+    if (headDim % packed !== 0) throw invalidArgument('headDim', headDim, `a multiple of ${packed} with ${dtype}`);
     this.device = device;
     this.layers = layers;
     this.kvHeads = kvHeads;
@@ -91,8 +103,8 @@ export class PagedKvCache implements Disposable {
 
   /** Bytes of the pools. */
   get bytes(): number {
-    const perToken = this.headDim * { f32: 4, f16: 2, bf16: 2, i8: 1 }[this.dtype] + (this.dtype === 'i8' ? 4 : 0);
-    return 2 * this.layers * this.pages * this.pageSize * this.kvHeads * perToken;
+    const perToken = this.kvHeads * cacheRowBytes(this.dtype, this.headDim);
+    return 2 * this.layers * this.pages * this.pageSize * perToken;
   }
 
   /** Tokens that the free pages have room for. */
@@ -164,28 +176,25 @@ export class PagedKvCache implements Disposable {
   #makePools(): KvLayer {
     const { layers, pages, pageSize, kvHeads, headDim, layout } = this;
     const inner = layout === 'HND' ? [kvHeads, pageSize] : [pageSize, kvHeads];
-    const pool = <D extends StoredCacheDType>(dtype: D, tail: number[]): Tensor<D> => {
+    const pool = <D extends PoolDType>(dtype: D, tail: number[]): Tensor<D> => {
       // A page that is copied when a fork writes to it may not be full. On a CPU untouched memory stays untaken.
       const make = this.device.kind === 'cuda' ? Tensor.zeros : Tensor.empty;
       const made = this.#own(make(this.device, [layers, pages, ...inner, ...tail], dtype));
       return layout === 'HND' ? this.#own(made.transpose(2, 3)) : made;
     };
-    const scale = (): Tensor<'f32'> | undefined => (this.dtype === 'i8' ? pool('f32', []) : undefined);
-    return { k: pool(this.dtype, [headDim]), v: pool(this.dtype, [headDim]), kScale: scale(), vScale: scale() };
+    const { dtype, packed, scaled } = poolOf(this.dtype);
+    const data = (): Tensor => pool(dtype, [headDim / packed]) as Tensor;
+    const scale = (): Tensor<'f32'> | undefined => (scaled ? pool('f32', []) : undefined);
+    return { type: this.dtype, k: data(), v: data(), kScale: scale(), vScale: scale() };
   }
 
   #layerView(index: number): KvLayer {
-    const { k, v, kScale, vScale } = this.#all;
-    const view = <D extends StoredCacheDType>(tensor: Tensor<D>): Tensor<D> => this.#own(tensor.select(0, index));
-    return {
-      k: view(k as Tensor<StoredCacheDType>),
-      v: view(v as Tensor<StoredCacheDType>),
-      kScale: kScale && view(kScale),
-      vScale: vScale && view(vScale),
-    };
+    const { type, k, v, kScale, vScale } = this.#all as KvLayer & { type: StoredCacheDType };
+    const view = <D extends DType>(tensor: Tensor<D>): Tensor<D> => this.#own(tensor.select(0, index));
+    return { type, k: view(k), v: view(v), kScale: kScale && view(kScale), vScale: vScale && view(vScale) };
   }
 
-  #own<D extends StoredCacheDType>(tensor: Tensor<D>): Tensor<D> {
+  #own<D extends DType>(tensor: Tensor<D>): Tensor<D> {
     this.#tensors.push(tensor as unknown as Tensor);
     return tensor;
   }

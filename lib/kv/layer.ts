@@ -4,19 +4,63 @@ import type { NativeKvLayer } from '../native.js';
 import type { DType } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';
 
-/** How a cache stores keys and values. `i8` has one f32 scale per token and kv head. */
+/**
+ * How a cache stores keys and values. `i8`, `fp8e4m3` and `i4` are codes with one f32 scale per token and kv head, the
+ * largest magnitude of the row divided by that of the codes: 127, 448 or 7.
+ */
 export type CacheDType = 'f32' | 'f16' | 'bf16' | 'i8' | 'fp8e4m3' | 'fp8e5m2' | 'i4';
 
 /** pw_kv_type */
 const codes: Record<CacheDType, number> = { f32: 0, f16: 1, bf16: 2, i8: 3, fp8e4m3: 4, fp8e5m2: 5, i4: 6 };
-const stored = ['f32', 'f16', 'bf16', 'i8'] as const;
-export type StoredCacheDType = (typeof stored)[number];
+
+/** What a cache type is stored in. */
+interface Pool {
+  /** Of the tensor. */
+  dtype: DType;
+  /** Of a cache element, and cache elements in an element of the tensor. */
+  bits: number;
+  packed: number;
+  /** There are scales. */
+  scaled: boolean;
+}
+
+const pools = {
+  f32: { dtype: 'f32', bits: 32, packed: 1, scaled: false },
+  f16: { dtype: 'f16', bits: 16, packed: 1, scaled: false },
+  bf16: { dtype: 'bf16', bits: 16, packed: 1, scaled: false },
+  i8: { dtype: 'i8', bits: 8, packed: 1, scaled: true },
+  fp8e4m3: { dtype: 'u8', bits: 8, packed: 1, scaled: true },
+  i4: { dtype: 'u8', bits: 4, packed: 2, scaled: true },
+} as const satisfies Partial<Record<CacheDType, Pool>>;
+
+/** Cache types that backends store. */
+export type StoredCacheDType = keyof typeof pools;
+/** Element types of pools. */
+export type PoolDType = (typeof pools)[StoredCacheDType]['dtype'];
 
 /** @throws PagewarpError ERR_INVALID_ARGUMENT for no cache type at all, ERR_UNSUPPORTED for one that no backend stores yet */
 export function checkCacheDType(dtype: CacheDType, name = 'dtype'): StoredCacheDType {
   if (!Object.hasOwn(codes, dtype)) throw invalidArgument(name, dtype, `one of ${Object.keys(codes).join(', ')}`);
-  if (!(stored as readonly string[]).includes(dtype)) throw unsupported(`a KV cache of ${dtype}`, stored.join(', '));
-  return dtype as StoredCacheDType;
+  if (!isStored(dtype)) throw unsupported(`a KV cache of ${dtype}`, storedCacheDTypes);
+  return dtype;
+}
+
+/** The types that backends store, in words. */
+export const storedCacheDTypes = Object.keys(pools).join(', ');
+
+export function isStored(dtype: CacheDType): dtype is StoredCacheDType {
+  return Object.hasOwn(pools, dtype);
+}
+
+/** The tensors that a cache type is stored in. */
+export function poolOf(dtype: StoredCacheDType): Pool & { dtype: PoolDType } {
+  return pools[dtype];
+}
+
+/** Bytes of one token's keys, or values, of one kv head. */
+export function cacheRowBytes(dtype: StoredCacheDType, headDim: number): number {
+  const { bits, scaled } = poolOf(dtype);
+  return (headDim * bits) / 8 + (scaled ? 4 : 0);
 }
 
 /**
@@ -24,13 +68,29 @@ export function checkCacheDType(dtype: CacheDType, name = 'dtype'): StoredCacheD
  * keys and values may differ.
  */
 export interface KvLayer {
-  /** [pages, pageSize, kvHeads, headDim] f32, f16, bf16 or i8. */
+  /** How elements are stored. Default: the dtype of `k`; needed where that is u8. */
+  type?: StoredCacheDType;
+  /**
+   * [pages, pageSize, kvHeads, headDim] f32, f16, bf16, i8 or, for `fp8e4m3`, u8; for `i4` u8 [..., headDim / 2], an even
+   * element in the low half of a byte and the next in the high half, both in two's complement.
+   */
   k: Tensor;
   /** Same shape and dtype. */
   v: Tensor;
-  /** [pages, pageSize, kvHeads], with i8: key = code * scale. */
+  /** [pages, pageSize, kvHeads], with codes: key = code * scale. */
   kScale?: Tensor<'f32'> | undefined;
   vScale?: Tensor<'f32'> | undefined;
+}
+
+/** @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_UNSUPPORTED for u8 pools without `type`, as for {@link checkCacheDType} */
+export function cacheType({ type, k }: KvLayer): StoredCacheDType {
+  if (type === undefined && k.dtype === 'u8') throw invalidArgument('type', type, "'fp8e4m3' or 'i4' with u8 pools");
+  return checkCacheDType(type ?? (k.dtype as CacheDType), type === undefined ? 'dtype of k' : 'type');
+}
+
+/** Of keys and values, whatever their pools' elements hold. */
+export function cacheHeadDim(layer: KvLayer): number {
+  return (layer.k.shape[3] as number) * poolOf(cacheType(layer)).packed;
 }
 
 /** @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT */
@@ -43,17 +103,19 @@ export function checkKvLayer(layer: KvLayer): void {
   if (v.rank !== 4 || v.shape.some((n, d) => n !== k.shape[d])) {
     throw shapeMismatch('v', v.shape, k.shape, 'the pools of keys and values have one shape');
   }
-  checkCacheDType(k.dtype as CacheDType);
-  if (v.dtype !== k.dtype) throw invalidArgument('dtype of v', v.dtype, `${k.dtype}, like k`);
+  const type = cacheType(layer);
+  const { dtype, scaled } = poolOf(type);
   for (const [name, pool] of [
     ['k', k],
     ['v', v],
   ] as const) {
+    if (pool.dtype !== dtype) throw invalidArgument(`dtype of ${name}`, pool.dtype, `${dtype}, for a cache of ${type}`);
     if (pool.strides[3] !== 1)
       throw invalidArgument(name, `strides [${pool.strides.join(', ')}]`, 'contiguous in its last dimension');
   }
-  if ((kScale !== undefined) !== (k.dtype === 'i8') || (vScale !== undefined) !== (k.dtype === 'i8')) {
-    throw invalidArgument('scales', kScale || vScale ? 'given' : 'missing', 'given for i8 and only for i8');
+  if ((kScale !== undefined) !== scaled || (vScale !== undefined) !== scaled) {
+    const given = kScale || vScale ? 'given' : 'missing';
+    throw invalidArgument('scales', given, `${scaled ? 'given' : 'absent'} for a cache of ${type}`);
   }
   for (const [name, scale] of [
     ['kScale', kScale],
@@ -71,7 +133,7 @@ export function checkKvLayer(layer: KvLayer): void {
 /** The layer as native functions take it. */
 export function nativeKvLayer(layer: KvLayer): NativeKvLayer {
   return [
-    codes[layer.k.dtype as StoredCacheDType],
+    codes[cacheType(layer)],
     layer.k.native,
     layer.v.native,
     layer.kScale?.native ?? null,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { StoredCacheDType } from '../kv/layer.js';
+import { cacheRowBytes, type StoredCacheDType } from '../kv/layer.js';
 import { Activations } from './buffers.js';
 import type { LlamaConfig } from './config.js';
 import type { StepLimits } from './llama.js';
@@ -22,8 +22,7 @@ export interface CacheShape {
 
 /** Bytes of keys and values of one token in all layers. */
 function cacheBytesPerToken(config: LlamaConfig, dtype: StoredCacheDType): number {
-  const perHead = { f32: 4, f16: 2, bf16: 2, i8: 1 }[dtype] * config.headDim + (dtype === 'i8' ? 4 : 0);
-  return 2 * config.layers * config.kvHeads * perHead;
+  return 2 * config.layers * config.kvHeads * cacheRowBytes(dtype, config.headDim);
 }
 
 /** What a model of this shape will take. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkObject, invalidArgument, PagewarpError } from '../errors.js';
-import { nativeKvLayer } from '../kv/layer.js';
+import { cacheHeadDim, type KvLayer, nativeKvLayer } from '../kv/layer.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
@@ -49,7 +49,7 @@ export function attention(
   checkObject('options', options);
   const { q, plan, softCap = 0, alibiSlopes, sinks, workspace } = options;
   const layer = resolveKvLayer(options, stream);
-  checkPlan(plan, options, layer.k, q);
+  checkPlan(plan, options, layer, q);
   checkFloat('q', q, stream);
   const [, heads, headDim] = q.shape as [number, number, number];
   requireSupport(stream, 'attention', { headDim });
@@ -115,11 +115,12 @@ export function mergeStates(
   return { out, lse };
 }
 
-function checkPlan(plan: AttentionPlan, source: KvSource, k: Tensor, q: Tensor): void {
+function checkPlan(plan: AttentionPlan, source: KvSource, layer: KvLayer, q: Tensor): void {
   const table = plan.pageTable;
   plan.requireFresh();
   if (plan.batch && !('kv' in source) && plan.batch.cache !== source.cache) throw stalePlan('another cache');
-  const [pages, pageSize, kvHeads, headDim] = k.shape as [number, number, number, number];
+  const [pages, pageSize, kvHeads] = layer.k.shape as [number, number, number];
+  const headDim = cacheHeadDim(layer);
   const cacheIs = { pages, pageSize, kvHeads, headDim };
   for (const name of ['pages', 'pageSize', 'kvHeads', 'headDim'] as const) {
     if (table[name] !== cacheIs[name]) throw stalePlan(`a cache with ${name} ${table[name]}, not ${cacheIs[name]}`);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkObject } from '../errors.js';
+import { checkObject, invalidArgument } from '../errors.js';
 import type { PagedKvCache } from '../kv/cache.js';
-import { checkKvLayer, type KvLayer, nativeKvLayer } from '../kv/layer.js';
+import { cacheHeadDim, cacheType, checkKvLayer, type KvLayer, nativeKvLayer, poolOf } from '../kv/layer.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkFloat, checkShape, checkTensor } from './check.js';
+import { checkRopeTable, pairingCode, type RopePairing } from './rope.js';
 
 /** A layer of a {@link PagedKvCache}, or pools of the caller's own. */
 export type KvSource = { cache: PagedKvCache; layer: number } | { kv: KvLayer };
@@ -16,8 +17,9 @@ export function resolveKvLayer(source: KvSource, stream: Stream): KvLayer {
   if ('kv' in source) checkKvLayer(source.kv);
   else checkObject('cache', source.cache);
   const layer = 'kv' in source ? source.kv : source.cache.layer(source.layer);
-  checkTensor('k pool', layer.k, stream, ['f32', 'f16', 'bf16', 'i8']);
-  checkTensor('v pool', layer.v, stream, ['f32', 'f16', 'bf16', 'i8']);
+  const { dtype } = poolOf(cacheType(layer));
+  checkTensor('k pool', layer.k, stream, [dtype]);
+  checkTensor('v pool', layer.v, stream, [dtype]);
   return layer;
 }
 
@@ -31,7 +33,7 @@ export type KvRowsOptions = KvSource & {
 };
 
 /**
- * Writes new tokens' keys and values into the cache, converting (for `i8`: quantising with one scale per token and head) on
+ * Writes new tokens' keys and values into the cache, converting (to codes: quantising with one scale per token and head) on
  * the way. A slot outside the pool is skipped and reported at the stream's next synchronisation.
  * @throws PagewarpError ERR_SHAPE_MISMATCH, ERR_UNSUPPORTED, ERR_INVALID_ARGUMENT, ERR_DISPOSED
  */
@@ -39,6 +41,50 @@ export function appendKv(stream: Stream, options: KvRowsOptions): void {
   const layer = checkRows(stream, options);
   const { k, v, slots } = options;
   native().appendKv(stream.native, k.native, v.native, slots.native, ...nativeKvLayer(layer));
+}
+
+export type RopeAppendKvOptions = KvRowsOptions & {
+  /** [rows, heads, headDim]; may be a view into a fused projection. Default: none, only keys are turned. */
+  q?: Tensor<FloatDType>;
+  /** Where the turned queries go. Default: in place. */
+  qOut?: Tensor<FloatDType>;
+  /** [rows, rotaryDim], from `ropeTable`. */
+  table: Tensor<'f32'>;
+  pairing: RopePairing;
+};
+
+/**
+ * `rope` and `appendKv` in one command, bit for bit: turns queries, and writes turned keys and values into the cache. `k`
+ * itself stays as it is.
+ * @returns the turned queries: `q` itself unless `qOut` was given
+ * @throws PagewarpError like {@link appendKv}
+ */
+export function ropeAppendKv(stream: Stream, options: RopeAppendKvOptions): Tensor<FloatDType> | undefined {
+  const layer = checkRows(stream, options);
+  const { k, v, slots, q, table, pairing } = options;
+  const qOut = options.qOut ?? q;
+  const [rows, , headDim] = k.shape as [number, number, number];
+  const code = pairingCode(pairing);
+  checkRopeTable(stream, table, rows, headDim);
+  if (!q && options.qOut) throw invalidArgument('qOut', 'given', 'absent without q');
+  if (q && qOut) {
+    checkFloat('q', q, stream);
+    checkShape('q', q, [rows, 'heads', headDim], 'queries have the rows and the head size of the keys');
+    checkFloat('qOut', qOut, stream);
+    checkShape('qOut', qOut, q.shape, 'it must have the shape of q');
+  }
+  native().ropeAppendKv(
+    stream.native,
+    q?.native ?? null,
+    qOut?.native ?? null,
+    table.native,
+    code,
+    k.native,
+    v.native,
+    slots.native,
+    ...nativeKvLayer(layer),
+  );
+  return qOut;
 }
 
 /**
@@ -57,8 +103,8 @@ function checkRows(stream: Stream, options: KvRowsOptions): KvLayer {
   const { k, v, slots } = options;
   checkFloat('k', k, stream);
   checkFloat('v', v, stream);
-  const [, , kvHeads, headDim] = layer.k.shape as [number, number, number, number];
-  checkShape('k', k, ['rows', kvHeads, headDim], 'one row per token, like the cache');
+  const kvHeads = layer.k.shape[2] as number;
+  checkShape('k', k, ['rows', kvHeads, cacheHeadDim(layer)], 'one row per token, like the cache');
   checkShape('v', v, k.shape, 'the same rows as k');
   checkTensor('slots', slots, stream, ['i32', 'i64']);
   checkShape('slots', slots, [k.shape[0] as number], 'one slot per row');

@@ -52,6 +52,23 @@ export type RopePairing = 'interleaved' | 'halves';
 /** pw_rope_pairing */
 const pairings: Record<RopePairing, number> = { interleaved: 0, halves: 1 };
 
+/** pw_rope_pairing. @throws PagewarpError ERR_INVALID_ARGUMENT */
+export function pairingCode(pairing: RopePairing): number {
+  if (!Object.hasOwn(pairings, pairing)) throw invalidArgument('pairing', pairing, "'interleaved' or 'halves'");
+  return pairings[pairing];
+}
+
+/** A table of `rows` rows that turns (part of) heads of `headDim` elements. @throws PagewarpError */
+export function checkRopeTable(stream: Stream, table: Tensor<'f32'>, rows: number, headDim: number): void {
+  checkTensor('table', table, stream, ['f32']);
+  checkFloat('table', table, stream);
+  checkShape('table', table, [rows, 'rotaryDim'], 'one row of cosines and sines per row of q');
+  const rotaryDim = table.shape[1] as number;
+  if (rotaryDim % 2 !== 0 || rotaryDim > headDim) {
+    throw shapeMismatch('table', table.shape, [rows, `even, at most ${headDim}`], 'it rotates part of each head');
+  }
+}
+
 export interface RopeOptions {
   /** [rows, heads, headDim]; may be a view into a fused projection. */
   q: Tensor<FloatDType>;
@@ -80,7 +97,7 @@ export function rope(
   const { q, k, table, pairing } = options;
   const qOut = options.qOut ?? q;
   const kOut = options.kOut ?? k;
-  if (!Object.hasOwn(pairings, pairing)) throw invalidArgument('pairing', pairing, "'interleaved' or 'halves'");
+  const code = pairingCode(pairing);
   if (!k && options.kOut) throw invalidArgument('kOut', 'given', 'absent without k');
   checkFloat('q', q, stream);
   checkShape('q', q, ['rows', 'heads', 'headDim'], 'queries by row and head');
@@ -93,21 +110,7 @@ export function rope(
     checkFloat('kOut', kOut, stream);
     checkShape('kOut', kOut, k.shape, 'it must have the shape of k');
   }
-  checkTensor('table', table, stream, ['f32']);
-  checkFloat('table', table, stream);
-  checkShape('table', table, [rows, 'rotaryDim'], 'one row of cosines and sines per row of q');
-  const rotaryDim = table.shape[1] as number;
-  if (rotaryDim % 2 !== 0 || rotaryDim > headDim) {
-    throw shapeMismatch('table', table.shape, [rows, `even, at most ${headDim}`], 'it rotates part of each head');
-  }
-  native().rope(
-    stream.native,
-    q.native,
-    qOut.native,
-    k?.native ?? null,
-    kOut?.native ?? null,
-    table.native,
-    pairings[pairing],
-  );
+  checkRopeTable(stream, table, rows, headDim);
+  native().rope(stream.native, q.native, qOut.native, k?.native ?? null, kOut?.native ?? null, table.native, code);
   return { q: qOut, k: kOut };
 }

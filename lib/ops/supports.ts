@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What backends differ in: one table, asked before anything is enqueued. */
 import { unsupported } from '../errors.js';
+import { type CacheDType, isStored, storedCacheDTypes } from '../kv/layer.js';
 import { formatInfo, type MatrixFormat } from '../quant/format.js';
 import type { Device } from '../tensor/device.js';
 import type { Stream } from '../tensor/stream.js';
@@ -8,6 +9,8 @@ import type { Stream } from '../tensor/stream.js';
 /** What an op is asked for, as far as backends differ in it. */
 export interface OpConfigs {
   attention: { headDim: number };
+  /** A `PagedKvCache`, and what reads and writes it. */
+  kvCache: { dtype: CacheDType };
   /** Making a weight matrix: what can be made has `linear` and `embedding`. */
   packMatrix: { format: MatrixFormat };
   /** A matrix used where it lies in a mapped file. */
@@ -41,13 +44,17 @@ const integerFormats: ReadonlySet<MatrixFormat> = new Set([
   'int4_zp',
 ]);
 
+const kvCache: Limit<OpConfigs['kvCache']> = { has: ({ dtype }) => isStored(dtype), supported: storedCacheDTypes };
+
 /** Ops that are not here, or not for a backend, take everything that their own documentation allows. */
 const table: Record<Device['kind'], Limits> = {
   cpu: {
+    kvCache,
     linearInt8: { has: isPacked, supported: 'packed formats' },
     linearGate: { has: () => false, supported: 'CUDA devices' },
   },
   cuda: {
+    kvCache,
     attention: { has: ({ headDim }) => headDim <= 256, supported: 'head dimensions up to 256 on CUDA' },
     packMatrix: { has: ({ format }) => format !== 'q5_1', supported: 'all formats but q5_1 on CUDA' },
     viewMatrix: { has: () => false, supported: 'CPU devices; fromGguf copies the weights' },

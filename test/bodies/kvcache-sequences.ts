@@ -198,9 +198,10 @@ export function sequenceTests(device: Device): void {
       expect(codeOf(() => new PagedKvCache(device, { ...shape, pages: 0 }))).toBe('ERR_INVALID_ARGUMENT');
       expect(codeOf(() => new PagedKvCache(device, { ...shape, pages: 2 ** 30 }))).toBe('ERR_INVALID_ARGUMENT');
       expect(codeOf(() => new PagedKvCache(device, { ...shape, dtype: 'f64' as never }))).toBe('ERR_INVALID_ARGUMENT');
-      for (const dtype of ['fp8e4m3', 'fp8e5m2', 'i4'] as const) {
-        expect(codeOf(() => new PagedKvCache(device, { ...shape, dtype }))).toBe('ERR_UNSUPPORTED');
-      }
+      expect(codeOf(() => new PagedKvCache(device, { ...shape, dtype: 'fp8e5m2' }))).toBe('ERR_UNSUPPORTED');
+      expect(codeOf(() => new PagedKvCache(device, { ...shape, headDim: 5, dtype: 'i4' }))).toBe(
+        'ERR_INVALID_ARGUMENT',
+      );
       const cache = new PagedKvCache(device, shape);
       const sequence = cache.sequence();
       sequence.reserve(2);
@@ -219,7 +220,7 @@ export function sequenceTests(device: Device): void {
     });
 
     it('reports what its pools take', async () => {
-      for (const dtype of ['f32', 'f16', 'bf16', 'i8'] as const) {
+      for (const dtype of ['f32', 'f16', 'bf16', 'i8', 'fp8e4m3', 'i4'] as const) {
         await device.defaultStream.synchronize(); // what was disposed is freed behind the last command
         const before = device.bytesInUse;
         const cache = new PagedKvCache(device, { ...shape, dtype });

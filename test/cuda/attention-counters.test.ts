@@ -10,15 +10,18 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, expect, it } from 'vitest';
+import type { StoredCacheDType } from '../../lib/index.js';
+import { cacheRowBytes } from '../../lib/kv/layer.js';
 import { nativePath } from '../../lib/native.js';
 import { bundleLibrary } from '../support/bundle.js';
+import { isCodeType } from '../support/cache-codes.js';
 import { describeCounters, type LaunchProfile, readProfile } from '../support/counters.js';
 
 interface Shape {
   queries: number;
   headDim: number;
   dtype: 'f16' | 'bf16';
-  cache: 'f16' | 'bf16' | 'i8';
+  cache: StoredCacheDType;
 }
 
 const heads = 8;
@@ -51,11 +54,14 @@ describeCounters('attention', () => {
     { queries: 16, headDim: 128, dtype: 'f16', cache: 'f16', rowTile: 64 },
     { queries: 1, headDim: 256, dtype: 'bf16', cache: 'bf16', rowTile: 16 },
     { queries: 1, headDim: 128, dtype: 'bf16', cache: 'i8', rowTile: 16 },
+    { queries: 1, headDim: 128, dtype: 'f16', cache: 'fp8e4m3', rowTile: 16 },
+    { queries: 8, headDim: 64, dtype: 'bf16', cache: 'i4', rowTile: 32 },
+    { queries: 1, headDim: 256, dtype: 'f16', cache: 'i4', rowTile: 16 },
   ])('$queries rows, head dimension $headDim, $cache', async ({ rowTile, ...shape }) => {
     const shorter = await profile(shape, 384);
     const longer = await profile(shape, 768);
     const keys = (768 - 384) * batch * kvHeads;
-    const bytes = keys * 2 * (shape.cache === 'i8' ? shape.headDim + 4 : shape.headDim * 2);
+    const bytes = keys * 2 * cacheRowBytes(shape.cache, shape.headDim);
     const grown = (name: 'matrixOperations' | 'globalLoadSectors' | 'globalLoadBytes'): number =>
       longer[name] - shorter[name];
     // Each byte once per kv head. Besides, every warp of a row tile reads the page number of each key.
@@ -63,7 +69,7 @@ describeCounters('attention', () => {
     expect(read / bytes).toBeGreaterThanOrEqual(1);
     expect(read / bytes).toBeLessThanOrEqual(1.02);
     // Whole sectors; scales of codes are 4 bytes each.
-    if (shape.cache !== 'i8') {
+    if (!isCodeType(shape.cache)) {
       expect((grown('globalLoadSectors') * 32) / bytes).toBeLessThanOrEqual(1.02);
     }
     const arithmetic = 2 * 2 * rowTile * shape.headDim * keys;
@@ -71,7 +77,7 @@ describeCounters('attention', () => {
     expect(grown('matrixOperations') / arithmetic).toBeLessThanOrEqual(1.15);
     expect(longer.sharedLoadWavefronts).toBe(longer.sharedLoadIdeal);
     const mainLoop = longer.conflicts.filter(({ source }) =>
-      /(fragments|ring|logits|async_copy|ldmatrix)\.cuh/.test(source),
+      /(fragments|codes|ring|logits|async_copy|ldmatrix)\.cuh/.test(source),
     );
     expect(mainLoop).toEqual([]);
   });

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { attentionEdges } from '../bodies/attention-edges.js';
+import { invarianceTests } from '../bodies/attention-isolation.js';
 import { attentionPlanTests } from '../bodies/attention-plan.js';
 import { quantisedTests } from '../bodies/attention-quantised.js';
 import { cascadeTests } from '../bodies/cascade.js';
 import { kvCacheTests } from '../bodies/kvcache.js';
+import { fusedCacheTests } from '../bodies/kvcache-fused.js';
 import { sequenceHistories, sequenceTests } from '../bodies/kvcache-sequences.js';
 import { mergeStatesTests } from '../bodies/merge-states.js';
 import { cudaDevices, describeOnGpu, inTurn } from '../support/cuda.js';
@@ -18,15 +20,17 @@ describeOnGpu('the KV cache and what attention promises, on the GPU', () => {
   // Cases whose results are compared with the CPU's, too.
   const both = (): NamedDevice[] => [cpu, next()];
   // What a simulator can do in seconds.
-  if (!runsFull) announceSkip('the larger cases of groups E, H, K and L on the GPU; PAGEWARP_FULL=1 runs all');
+  if (!runsFull) announceSkip('the larger cases of groups E, H, I, K and L on the GPU; PAGEWARP_FULL=1 runs all');
   const atMost = (work: number): number => (runsFull ? Number.POSITIVE_INFINITY : work * sampleSize);
   kvCacheTests(devices, both, atMost(40_000));
+  fusedCacheTests([next()], atMost(40_000));
   for (const [i, { device }] of devices.entries()) {
     sequenceTests(device);
     sequenceHistories(device, [i + 1], 60);
   }
   mergeStatesTests(devices, both, referenceCpu(), atMost(150_000));
   attentionEdges(devices, referenceCpu());
+  invarianceTests([next()], atMost(1e6));
   attentionPlanTests(devices);
   quantisedTests(both, referenceCpu(), atMost(1e6));
   cascadeTests(devices, both, atMost(2e6));

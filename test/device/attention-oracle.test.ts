@@ -94,6 +94,8 @@ const cases: [string, Partial<AttentionCase>][] = [
   ['learned sinks', { sinks: true, queries: 9, kv: 4 }],
   ['f16, HND', { dtype: 'f16', cache: 'f16', layout: 'HND' }],
   ['an int8 cache', { cache: 'i8', layout: 'HND' }],
+  ['a cache of fp8', { cache: 'fp8e4m3', layout: 'NHD' }],
+  ['an int4 cache', { cache: 'i4', layout: 'HND' }],
   ['a ragged batch', { queries: [0, 1, 7], kv: [3, 0, 12] }],
 ];
 

@@ -12,15 +12,16 @@ import {
   numberToF16,
   type PageTable,
   planAttention,
+  type StoredCacheDType,
   Tensor,
   type TreeMask,
   treeMask,
 } from '../../lib/index.js';
+import { type CodeType, decodeCode, isCodeType, nearestCode } from './cache-codes.js';
 import { generator } from './grid.js';
 import { randomNumbers } from './random.js';
 
-type StoredDType = FloatDType | 'i8';
-type AnyArray = Float32Array | Uint16Array | Int8Array;
+type AnyArray = Float32Array | Uint16Array | Int8Array | Uint8Array;
 
 export interface AttentionCase {
   seed: number;
@@ -35,7 +36,7 @@ export interface AttentionCase {
   headDim: number;
   pageSize: number;
   layout?: 'NHD' | 'HND';
-  cache?: StoredDType;
+  cache?: StoredCacheDType;
   dtype?: FloatDType;
   mask?: 'causal' | 'none' | 'tree' | 'customCausal';
   window?: number;
@@ -79,9 +80,9 @@ export function makeInputs(parameters: AttentionCase, mostPoolElements = 1 << 22
   const cache = parameters.cache ?? 'f32';
   const rows = queryLengths.reduce((sum, n) => sum + n, 0);
   const scales = (stream: number): Float32Array | undefined =>
-    cache === 'i8'
-      ? randomNumbers(pages * pageSize * kvHeads, { seed, stream, distribution: 'uniform', scale: 0.005 }).map(
-          (x) => x + 0.02,
+    isCodeType(cache)
+      ? randomNumbers(pages * pageSize * kvHeads, { seed, stream, distribution: 'uniform', scale: 0.2 }).map(
+          (x) => (x + 0.8) / codesPerUnit[cache],
         )
       : undefined;
   return {
@@ -112,16 +113,30 @@ function shuffled(count: number, seed: number): Int32Array {
   return order;
 }
 
+/** What codes of random numbers are, before they are rounded; scales make numbers of about the same size of them. */
+const codesPerUnit: Record<CodeType, number> = { i8: 36, fp8e4m3: 36, i4: 2 };
+
 /** `count` values of `dtype`: 2^16 random ones, repeated with a shift, so that large pools are cheap. */
-function randomArray(dtype: StoredDType, count: number, seed: number, stream: number, scale = 1): AnyArray {
+function randomArray(dtype: StoredCacheDType, elements: number, seed: number, stream: number, scale = 1): AnyArray {
   const period = 1 << 16;
+  const count = dtype === 'i4' ? elements / 2 : elements;
   const numbers = randomNumbers(Math.min(count, period), { seed, stream, scale });
-  const encode = { f32: Float32Array, f16: Uint16Array, bf16: Uint16Array, i8: Int8Array }[dtype];
+  const encode = {
+    f32: Float32Array,
+    f16: Uint16Array,
+    bf16: Uint16Array,
+    i8: Int8Array,
+    fp8e4m3: Uint8Array,
+    i4: Uint8Array,
+  }[dtype];
   const convert = {
     f32: (x: number) => x,
     f16: numberToF16,
     bf16: numberToBf16,
-    i8: (x: number) => Math.round(x * 36),
+    i8: (x: number) => nearestCode('i8', x * codesPerUnit.i8),
+    fp8e4m3: (x: number) => nearestCode('fp8e4m3', x * codesPerUnit.fp8e4m3),
+    // Two of 4 bits, the second far from the first.
+    i4: (x: number) => nearestCode('i4', x * codesPerUnit.i4) | (nearestCode('i4', ((x * 1e3) % 7) - 3) << 4),
   }[dtype];
   const base = new encode(numbers.length);
   for (const [i, number] of numbers.entries()) base[i] = convert(number);
@@ -225,9 +240,10 @@ export class AttentionBench implements Disposable {
     const dtype = parameters.dtype ?? 'f32';
     const q = this.#own(Tensor.from(device, inputs.q as never, [rows, heads, headDim], dtype));
     const hnd = (parameters.layout ?? 'NHD') === 'HND';
-    const pool = (data: AnyArray, type: StoredDType, tail: number[]): Tensor => {
+    const pool = (data: AnyArray, type: StoredCacheDType, tail: number[]): Tensor => {
       const inner = hnd ? [kvHeads, pageSize] : [pageSize, kvHeads];
-      const made = this.#own(Tensor.from(device, data as never, [pages, ...inner, ...tail], type)) as Tensor;
+      const stored = type === 'fp8e4m3' || type === 'i4' ? 'u8' : type;
+      const made = this.#own(Tensor.from(device, data as never, [pages, ...inner, ...tail], stored)) as Tensor;
       return hnd ? this.#own(made.transpose(1, 2)) : made;
     };
     const cache = parameters.cache ?? 'f32';
@@ -252,8 +268,9 @@ export class AttentionBench implements Disposable {
       q,
       plan: this.plan,
       kv: {
-        k: pool(inputs.k, cache, [headDim]),
-        v: pool(inputs.v, cache, [headDim]),
+        type: cache,
+        k: pool(inputs.k, cache, [cache === 'i4' ? headDim / 2 : headDim]),
+        v: pool(inputs.v, cache, [cache === 'i4' ? headDim / 2 : headDim]),
         kScale: scale(inputs.kScale),
         vScale: scale(inputs.vScale),
       },
@@ -314,7 +331,9 @@ export function sinkLogits(heads: number): number[] {
 }
 
 /** Element `i` of stored data as a number. */
-export function decodeElement(data: AnyArray, dtype: StoredDType, i: number): number {
+export function decodeElement(data: AnyArray, dtype: StoredCacheDType, i: number): number {
+  if (dtype === 'i4') return decodeCode(dtype, ((data[i >> 1] as number) >> (4 * (i % 2))) & 15);
   const value = data[i] as number;
+  if (dtype === 'fp8e4m3') return decodeCode(dtype, value);
   return dtype === 'f16' ? f16ToNumber(value) : dtype === 'bf16' ? bf16ToNumber(value) : value;
 }

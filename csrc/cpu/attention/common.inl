@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "cpu/attention/attention.h"
+#include "cpu/kvcache/cache_row.h"
 #include "cpu/rows.h"
 #include "cpu/simd/unroll.h"
 #include "cpu/simd/vec.h"
@@ -190,6 +191,19 @@ void locate(const Task& t, int32_t k0, int32_t n, KvBlock* block) {
       }
     }
   }
+}
+
+/// A row of a cache times a scale as f32, zeros from `dim` to `padded`.
+using WidenRow = void(const char* from, float scale, float* to, int64_t dim, int64_t padded);
+
+template <class Cache>
+void widenRow(const char* from, float scale, float* to, int64_t dim, int64_t padded) {
+  const auto row = Cache::rowAt(from);
+  const Vec s(scale);
+  int64_t d = 0;
+  for (; d + kLanes <= dim; d += kLanes) store(to + d, load(row + d) * s);
+  if (d < dim) store(to + d, loadPartial(row + d, dim - d) * s);
+  for (d = roundUp(dim, kLanes); d < padded; ++d) to[d] = 0.0f;
 }
 
 /// One row of q times the softmax scale, as f32; `stride` apart, so that rows may become columns.

@@ -17,6 +17,8 @@ struct FewRows {
   float* sum;      // [RB][padded]
   float* logits;   // [RB][kLogitStride]; then the weights
   int64_t padded;
+  WidenRow* widenRow;  // of codes that there are no kernels for: blocks become f32 first; else null
+  float* widened;      // [2][kTile][padded]
   float top[kFewRows], denominator[kFewRows], rescale[kFewRows];
 };
 
@@ -26,15 +28,15 @@ void prefetchRow(const char* row, int64_t bytes) {
 
 /// logits[r][i] = q[r] . k[i]: kLanes dot products at a time, so that their horizontal sums are taken together.
 /// kPartial: the head dimension is no multiple of the lanes.
-template <class T, int RB, bool kPartial>
+template <class Cache, int RB, bool kPartial>
 void scoreBlock(const FewRows& f, const KvBlock& block, int32_t n, int64_t dim) {
   constexpr int kKeys = kLanes / RB;
-  const int64_t whole = dim / kLanes * kLanes, rowBytes = dim * static_cast<int64_t>(sizeof(T));
+  const int64_t whole = dim / kLanes * kLanes, rowBytes = Cache::rowBytes(dim);
   for (int32_t i0 = 0; i0 < n; i0 += kKeys) {
-    const T* k[kKeys];
+    typename Cache::Row k[kKeys];
     for (int i = 0; i < kKeys; ++i) {
       const int32_t key = i0 + i < n ? i0 + i : n - 1;
-      k[i] = reinterpret_cast<const T*>(block.k[key]);
+      k[i] = Cache::rowAt(block.k[key]);
       prefetchRow(block.v[key], rowBytes);
     }
     Vec dot[kLanes];
@@ -81,14 +83,14 @@ void softmaxRow(FewRows& f, int r, int32_t n) {
 
 /// sum[r][d ...] = sum * rescale + weights . v for DV registers of columns. kSelect leaves out values of weight 0,
 /// which matters when they are not finite.
-template <class T, int RB, int DV, bool kSelect, bool kPartial>
+template <class Cache, int RB, int DV, bool kSelect, bool kPartial>
 void accumulateColumns(const FewRows& f, const KvBlock& block, int32_t n, int64_t d, int64_t width) {
   Vec sum[RB][DV];
   PW_IN_REGISTERS
   for (int r = 0; r < RB; ++r) PW_IN_REGISTERS
   for (int j = 0; j < DV; ++j) sum[r][j] = load(f.sum + r * f.padded + d + j * kLanes) * Vec(f.rescale[r]);
   for (int32_t i = 0; i < n; ++i) {
-    const T* v = reinterpret_cast<const T*>(block.v[i]) + d;
+    const auto v = Cache::rowAt(block.v[i]) + d;
     Vec value[DV];
     PW_IN_REGISTERS
     for (int j = 0; j < DV; ++j) value[j] = kPartial ? loadPartial(v, width) : load(v + j * kLanes);
@@ -105,20 +107,30 @@ void accumulateColumns(const FewRows& f, const KvBlock& block, int32_t n, int64_
   for (int j = 0; j < DV; ++j) store(f.sum + r * f.padded + d + j * kLanes, sum[r][j]);
 }
 
-template <class T, int RB, bool kSelect>
+template <class Cache, int RB, bool kSelect>
 void accumulateBlock(const FewRows& f, const KvBlock& block, int32_t n, int64_t dim) {
   constexpr int kColumns = kAccumulators / RB;
   int64_t d = 0;
   for (; d + kColumns * kLanes <= dim; d += kColumns * kLanes)
-    accumulateColumns<T, RB, kColumns, kSelect, false>(f, block, n, d, 0);
-  for (; d + kLanes <= dim; d += kLanes) accumulateColumns<T, RB, 1, kSelect, false>(f, block, n, d, 0);
-  if (d < dim) accumulateColumns<T, RB, 1, kSelect, true>(f, block, n, d, dim - d);
+    accumulateColumns<Cache, RB, kColumns, kSelect, false>(f, block, n, d, 0);
+  for (; d + kLanes <= dim; d += kLanes) accumulateColumns<Cache, RB, 1, kSelect, false>(f, block, n, d, 0);
+  if (d < dim) accumulateColumns<Cache, RB, 1, kSelect, true>(f, block, n, d, dim - d);
 }
 
-template <class T, int RB, bool kSelect>
+void widenBlock(const FewRows& f, KvBlock* block, int32_t n, int64_t dim) {
+  for (int32_t i = 0; i < n; ++i) {
+    float *k = f.widened + i * f.padded, *v = f.widened + (kTile + i) * f.padded;
+    f.widenRow(block->k[i], 1.0f, k, dim, f.padded);
+    f.widenRow(block->v[i], 1.0f, v, dim, f.padded);
+    block->k[i] = reinterpret_cast<const char*>(k);
+    block->v[i] = reinterpret_cast<const char*>(v);
+  }
+}
+
+template <class Cache, int RB, bool kSelect>
 void fewRowsPass(const Task& t, FewRows& f) {
   const pw_attention_args& a = t.a;
-  const int64_t rowBytes = t.dim * static_cast<int64_t>(sizeof(T));
+  const int64_t rowBytes = Cache::rowBytes(t.dim);
   for (int r = 0; r < RB; ++r) {
     f.top[r] = kNoLogit;
     f.denominator[r] = 0.0f;
@@ -132,10 +144,11 @@ void fewRowsPass(const Task& t, FewRows& f) {
     int32_t nextKey = k + n;
     const int32_t nextCount = nextBlock(t, &nextKey);
     if (nextCount > 0) locate(t, nextKey, nextCount, following);
+    if (f.widenRow) widenBlock(f, block, n, t.dim);
     if (t.dim % kLanes == 0)
-      scoreBlock<T, RB, false>(f, *block, n, t.dim);
+      scoreBlock<Cache, RB, false>(f, *block, n, t.dim);
     else
-      scoreBlock<T, RB, true>(f, *block, n, t.dim);
+      scoreBlock<Cache, RB, true>(f, *block, n, t.dim);
     const bool unmasked = everyRowSees(t, k, n);
     for (int r = 0; r < RB; ++r) {
       float* logits = f.logits + r * kLogitStride;
@@ -149,7 +162,7 @@ void fewRowsPass(const Task& t, FewRows& f) {
         for (int32_t i = 0; i < n; ++i) logits[i] = logits[i] == 0.0f ? 0.0f : logits[i] * block->vScale[i];
     }
     for (int32_t i = 0; i < nextCount; ++i) prefetchRow(following->k[i], rowBytes);
-    accumulateBlock<T, RB, kSelect>(f, *block, n, t.dim);
+    accumulateBlock<Cache, RB, kSelect>(f, *block, n, t.dim);
     k = nextKey;
     n = nextCount;
     KvBlock* swap = block;
@@ -164,29 +177,32 @@ bool allFinite(const float* values, int64_t count) {
   return reduceAdd(zeros) == 0.0f;
 }
 
-template <class T, int RB>
-void fewRowsTask(const Task& t, Context& context, int worker) {
+template <class Cache, int RB>
+void fewRowsTask(const Task& t, WidenRow* widenRow, Context& context, int worker) {
   FewRows f;
   f.padded = roundUp(t.dim, kLanes);
+  f.widenRow = widenRow;
+  const int64_t widened = widenRow ? 2 * kTile * f.padded : 0;
   float* q = static_cast<float*>(
-      context.scratch(worker, static_cast<size_t>(2 * RB * f.padded + RB * kLogitStride) * sizeof(float)));
+      context.scratch(worker, static_cast<size_t>(2 * RB * f.padded + RB * kLogitStride + widened) * sizeof(float)));
   f.q = q;
   f.sum = q + RB * f.padded;
   f.logits = f.sum + RB * f.padded;
+  f.widened = f.logits + RB * kLogitStride;
   for (int64_t i = 0; i < RB * f.padded; ++i) q[i] = 0.0f;
   for (int32_t r = 0; r < t.packed; ++r) loadQuery(t, r, q + r * f.padded, 1);
-  fewRowsPass<T, RB, false>(t, f);
+  fewRowsPass<Cache, RB, false>(t, f);
   // A value that is not finite may have met a weight of 0; where it did, the product must not count.
-  if (!allFinite(f.sum, t.packed * f.padded)) fewRowsPass<T, RB, true>(t, f);
+  if (!allFinite(f.sum, t.packed * f.padded)) fewRowsPass<Cache, RB, true>(t, f);
   for (int32_t r = 0; r < t.packed; ++r) writeRow(t, r, f.sum + r * f.padded, f.top[r], f.denominator[r]);
 }
 
-template <class T>
-void fewRows(const Task& t, Context& context, int worker) {
-  if (t.packed == 1) return fewRowsTask<T, 1>(t, context, worker);
-  if (t.packed == 2) return fewRowsTask<T, 2>(t, context, worker);
-  if (t.packed <= 4) return fewRowsTask<T, 4>(t, context, worker);
-  fewRowsTask<T, 8>(t, context, worker);
+template <class Cache>
+void fewRows(const Task& t, WidenRow* widenRow, Context& context, int worker) {
+  if (t.packed == 1) return fewRowsTask<Cache, 1>(t, widenRow, context, worker);
+  if (t.packed == 2) return fewRowsTask<Cache, 2>(t, widenRow, context, worker);
+  if (t.packed <= 4) return fewRowsTask<Cache, 4>(t, widenRow, context, worker);
+  fewRowsTask<Cache, 8>(t, widenRow, context, worker);
 }
 
 }  // namespace

@@ -6,26 +6,25 @@
 namespace pw::cpu::PW_ISA {
 namespace {
 
-template <class T>
-void runTask(const Task& t, Context& context, int worker) {
-  if (t.packed <= kFewRows)
-    fewRows<T>(t, context, worker);
-  else
-    manyRows<T>(t, context, worker);
-}
+/// Codes of 8 bits that are integers are cheap to read where they are used; others become f32 once.
+template <class Cache>
+constexpr bool kReadInPlace = true;
+template <>
+constexpr bool kReadInPlace<CacheOf<E4M3>> = false;
+template <>
+constexpr bool kReadInPlace<Int4Cache> = false;
 
 void runItem(const pw_attention_args& a, int64_t item, int32_t kvHead, Context& context, int worker) {
   const Task t(a, a.plan.items[item], kvHead);
-  switch (a.cache.k.dtype) {
-    case PW_F16:
-      return runTask<Half>(t, context, worker);
-    case PW_BF16:
-      return runTask<BFloat>(t, context, worker);
-    case PW_I8:
-      return runTask<int8_t>(t, context, worker);
-    default:
-      return runTask<float>(t, context, worker);
-  }
+  dispatchCache(a.cache.type, [&](auto cache) {
+    using Cache = decltype(cache);
+    if (t.packed > kFewRows)
+      manyRows(t, widenRow<Cache>, context, worker);
+    else if constexpr (kReadInPlace<Cache>)
+      fewRows<Cache>(t, nullptr, context, worker);
+    else
+      fewRows<CacheOf<float>>(t, widenRow<Cache>, context, worker);
+  });
 }
 
 /// Below this many multiply-adds, waking a thread costs more than it saves.

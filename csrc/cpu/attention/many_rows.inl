@@ -23,16 +23,6 @@ struct ManyRows {
   float *top, *denominator, *rescale;  // [rows]
 };
 
-template <class T>
-void widenRow(const char* from, float scale, float* to, int64_t dim, int64_t padded) {
-  const T* row = reinterpret_cast<const T*>(from);
-  const Vec s(scale);
-  int64_t d = 0;
-  for (; d + kLanes <= dim; d += kLanes) store(to + d, load(row + d) * s);
-  if (d < dim) store(to + d, loadPartial(row + d, dim - d) * s);
-  for (d = roundUp(dim, kLanes); d < padded; ++d) to[d] = 0.0f;
-}
-
 /// out[i][rows r ...] = sum over d of key[i][d] * q[d][r ...] for KEYS keys and RV registers of rows.
 template <int KEYS, int RV>
 void scoreStep(const float* key, int64_t keyStride, const float* q, int64_t rows, int64_t dim, float* out) {
@@ -135,19 +125,18 @@ void softmaxColumns(const ManyRows& m, int32_t n) {
   }
 }
 
-template <class T>
-void widenBlock(const Task& t, const ManyRows& m, int32_t k0, int32_t n) {
+void widenBlock(const Task& t, WidenRow* widenRow, const ManyRows& m, int32_t k0, int32_t n) {
   KvBlock block;
   locate(t, k0, n, &block);
   const bool scaled = t.a.cache.kScale.data != nullptr;
   for (int32_t i = 0; i < n; ++i) {
-    widenRow<T>(block.k[i], scaled ? block.kScale[i] : 1.0f, m.k + i * m.padded, t.dim, m.padded);
-    widenRow<T>(block.v[i], scaled ? block.vScale[i] : 1.0f, m.v + i * m.padded, t.dim, m.padded);
+    widenRow(block.k[i], scaled ? block.kScale[i] : 1.0f, m.k + i * m.padded, t.dim, m.padded);
+    widenRow(block.v[i], scaled ? block.vScale[i] : 1.0f, m.v + i * m.padded, t.dim, m.padded);
   }
 }
 
-template <class T, bool kSelect>
-void manyRowsPass(const Task& t, const ManyRows& m) {
+template <bool kSelect>
+void manyRowsPass(const Task& t, WidenRow* widenRow, const ManyRows& m) {
   for (int64_t r = 0; r < m.rows; ++r) {
     m.top[r] = kNoLogit;
     m.denominator[r] = 0.0f;
@@ -155,7 +144,7 @@ void manyRowsPass(const Task& t, const ManyRows& m) {
   for (int64_t i = 0; i < m.padded * m.rows; ++i) m.sum[i] = 0.0f;
   int32_t k = t.item.kvBegin;
   for (int32_t n; (n = nextBlock(t, &k)) > 0; k += n) {
-    widenBlock<T>(t, m, k, n);
+    widenBlock(t, widenRow, m, k, n);
     forRowRegisters(m.rows, [&](int64_t r, auto registers) { scoreRows<decltype(registers)::value>(m, r, n, t.dim); });
     if (t.a.softCap > 0.0f) capLogits(t, m.weights, n * m.rows);
     const bool unmasked = everyRowSees(t, k, n);
@@ -170,8 +159,7 @@ void manyRowsPass(const Task& t, const ManyRows& m) {
   }
 }
 
-template <class T>
-void manyRows(const Task& t, Context& context, int worker) {
+void manyRows(const Task& t, WidenRow* widenRow, Context& context, int worker) {
   ManyRows m;
   m.rows = roundUp(t.packed, kLanes);
   m.padded = roundUp(t.dim, kLanes);
@@ -194,11 +182,11 @@ void manyRows(const Task& t, Context& context, int worker) {
   for (int32_t r = 0; r < t.packed; ++r) loadQuery(t, r, m.q + r, m.rows);
   for (int64_t d = 0; d < t.dim; ++d)
     for (int64_t r = t.packed; r < m.rows; ++r) m.q[d * m.rows + r] = 0.0f;
-  manyRowsPass<T, false>(t, m);
+  manyRowsPass<false>(t, widenRow, m);
   float* row = m.k;  // no longer needed: one row at a time, untransposed
   bool finite = true;
   for (int64_t d = 0; d < t.dim && finite; ++d) finite = allFinite(m.sum + d * m.rows, m.rows);
-  if (!finite) manyRowsPass<T, true>(t, m);
+  if (!finite) manyRowsPass<true>(t, widenRow, m);
   for (int32_t r = 0; r < t.packed; ++r) {
     for (int64_t d = 0; d < m.padded; ++d) row[d] = m.sum[d * m.rows + r];
     writeRow(t, r, row, m.top[r], m.denominator[r]);

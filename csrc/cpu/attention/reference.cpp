@@ -6,6 +6,7 @@
 
 #include "cpu/attention/attention.h"
 #include "cpu/rows.h"
+#include "pagewarp/kv_codes.h"
 
 namespace pw::cpu::reference {
 namespace {
@@ -14,19 +15,23 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// One key's or value's row of a kv head, dequantised on access.
 struct CacheRow {
-  const void* data;
+  const uint8_t* data;
+  pw_kv_type type;
   pw_dtype dtype;
   double scale;
-  double operator[](int64_t d) const { return readElement(data, dtype, d) * scale; }
+  double operator[](int64_t d) const {
+    return pw_kv_is_codes(type) ? pw_kv_decode(type, data, d) * scale : readElement(data, dtype, d);
+  }
 };
 
-CacheRow cacheRow(const pw_tensor& pool, const pw_tensor& scales, int64_t page, int64_t offset, int64_t head) {
+CacheRow cacheRow(pw_kv_type type, const pw_tensor& pool, const pw_tensor& scales, int64_t page, int64_t offset,
+                  int64_t head) {
   const int64_t at = page * pool.strides[0] + offset * pool.strides[1] + head * pool.strides[2];
   double scale = 1;
   if (scales.data)
     scale = static_cast<const float*>(
         scales.data)[page * scales.strides[0] + offset * scales.strides[1] + head * scales.strides[2]];
-  return {static_cast<const char*>(pool.data) + at * pw_dtype_size(pool.dtype), pool.dtype, scale};
+  return {static_cast<const uint8_t*>(pool.data) + at * pw_dtype_size(pool.dtype), type, pool.dtype, scale};
 }
 
 int bitsSet(uint64_t x) {
@@ -73,7 +78,7 @@ void attendRow(const pw_attention_args& a, int32_t sequence, int32_t row, int32_
     if (!v.visible) continue;
     const size_t j = static_cast<size_t>(key);
     const int64_t page = p.pages[p.pageBegin[sequence] + key / p.pageSize];
-    const CacheRow k = cacheRow(a.cache.k, a.cache.kScale, page, key % p.pageSize, kvHead);
+    const CacheRow k = cacheRow(a.cache.type, a.cache.k, a.cache.kScale, page, key % p.pageSize, kvHead);
     double dot = 0;
     for (int64_t d = 0; d < dim; ++d) dot += readElement(q, a.q.dtype, d) * k[d];
     logits[j] = dot * a.scale;
@@ -90,7 +95,7 @@ void attendRow(const pw_attention_args& a, int32_t sequence, int32_t row, int32_
     const double weight = std::exp(logits[j] - top);
     denominator += weight;
     const int64_t page = p.pages[p.pageBegin[sequence] + key / p.pageSize];
-    const CacheRow v = cacheRow(a.cache.v, a.cache.vScale, page, key % p.pageSize, kvHead);
+    const CacheRow v = cacheRow(a.cache.type, a.cache.v, a.cache.vScale, page, key % p.pageSize, kvHead);
     for (int64_t d = 0; d < dim; ++d) sum[static_cast<size_t>(d)] += weight * v[d];
   }
   void* out = rowPointer(a.out, static_cast<int64_t>(row) * p.heads + head);

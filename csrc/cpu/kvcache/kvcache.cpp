@@ -45,6 +45,11 @@ void gatherKv(const pw_gather_kv_args& args, Context& context) {
   PW_CPU_DISPATCH(gatherKv, args, context)
 }
 
+void ropeAppendKv(const pw_rope_append_kv_args& args, Context& context) {
+  checkSlots("ropeAppendKv", args.append.slots, args.append.cache.k, context);
+  PW_CPU_DISPATCH(ropeAppendKv, args, context)
+}
+
 void copyPages(const pw_copy_pages_args& a, Context& context) {
   if (a.count == 0) return;
   const int64_t layers = a.cache.pools[0].shape[0];

@@ -24,6 +24,15 @@ static inline void* tokenRow(const pw_tensor& t, int64_t row, int64_t head) {
   return static_cast<char*>(t.data) + (row * t.strides[0] + head * t.strides[1]) * pw_dtype_size(t.dtype);
 }
 
+/// One row of the shape of `t`, in memory of its own: what would be row r of it, for any r.
+static inline pw_tensor oneRow(const pw_tensor& t, void* data) {
+  pw_tensor row = t;
+  row.data = data;
+  row.strides[0] = 0;
+  row.strides[1] = t.shape[2];
+  return row;
+}
+
 /// Reports slots outside the pool, once, before any row is touched.
 void checkSlots(const char* op, const pw_tensor& slots, const pw_tensor& pool, Context& context);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/rope/rope.h"
+#include "cpu/rope/rotate.h"
 #include "cpu/rows.h"
 #include "cpu/simd/vec.h"
 
@@ -44,15 +45,18 @@ void rotateInterleaved(O* out, const X* x, const float* cosines, const float* si
   }
 }
 
-void rotateRow(const pw_tensor& x, const pw_tensor& out, const pw_rope_args& a, int64_t row) {
+}  // namespace
+
+void rotateRow(const RotateRow& a, Context&) {
+  const pw_tensor &x = a.x, &out = a.out;
   const int64_t heads = x.shape[1], dim = x.shape[2], rotary = a.table.shape[1], half = rotary / 2;
-  const auto* cosines = static_cast<const float*>(rowPointer(a.table, row));
+  const auto* cosines = static_cast<const float*>(rowPointer(a.table, a.row));
   const float* sines = cosines + half;
   dispatchFloat(x.dtype, [&](auto* xTag) {
     dispatchFloat(out.dtype, [&](auto* outTag) {
       for (int64_t h = 0; h < heads; ++h) {
-        const auto* from = static_cast<decltype(xTag)>(rowPointer(x, row * heads + h));
-        auto* to = static_cast<decltype(outTag)>(rowPointer(out, row * heads + h));
+        const auto* from = static_cast<decltype(xTag)>(rowPointer(x, a.row * heads + h));
+        auto* to = static_cast<decltype(outTag)>(rowPointer(out, a.row * heads + h));
         if (a.pairing == PW_ROPE_HALVES)
           rotateHalves(to, from, cosines, sines, half);
         else
@@ -64,14 +68,12 @@ void rotateRow(const pw_tensor& x, const pw_tensor& out, const pw_rope_args& a, 
   });
 }
 
-}  // namespace
-
 void rope(const pw_rope_args& a, Context& context) {
   const int64_t work = a.q.shape[1] * a.q.shape[2] + (a.k.data ? a.k.shape[1] * a.k.shape[2] : 0);
   context.pool().forRange(a.q.shape[0], 1 + 16384 / (work + 1), [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
-      rotateRow(a.q, a.q_out, a, r);
-      if (a.k.data) rotateRow(a.k, a.k_out, a, r);
+      rotateRow({a.q, a.q_out, a.table, a.pairing, r}, context);
+      if (a.k.data) rotateRow({a.k, a.k_out, a.table, a.pairing, r}, context);
     }
   });
 }

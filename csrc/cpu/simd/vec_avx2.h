@@ -25,6 +25,19 @@ static inline Vec loadBF16(const uint16_t* p) {
 static inline Vec loadI8(const int8_t* p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
+/// Codes of a KV cache: see kv_codes.h. f16 has all of E4M3, its subnormals included, with exponents 8 less.
+static inline Vec loadE4M3(const uint8_t* p) {
+  const __m128i codes = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  const __m128i magnitude = _mm_slli_epi16(_mm_and_si128(codes, _mm_set1_epi16(0x7f)), 7);
+  const __m128i sign = _mm_slli_epi16(_mm_and_si128(codes, _mm_set1_epi16(0x80)), 8);
+  return _mm256_mul_ps(_mm256_cvtph_ps(_mm_or_si128(magnitude, sign)), _mm256_set1_ps(256.0f));
+}
+static inline Vec loadI4(const uint8_t* p) {
+  int32_t codes;
+  std::memcpy(&codes, p, sizeof codes);
+  const __m256i shifted = _mm256_sllv_epi32(_mm256_set1_epi32(codes), _mm256_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0));
+  return _mm256_cvtepi32_ps(_mm256_srai_epi32(shifted, 28));
+}
 static inline void storeF32(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
 static inline void storeF16(uint16_t* p, Vec a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));

@@ -25,6 +25,20 @@ static inline Vec loadBF16(const uint16_t* p) {
 static inline Vec loadI8(const int8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
+/// Codes of a KV cache: see kv_codes.h. f16 has all of E4M3, its subnormals included, with exponents 8 less.
+static inline Vec loadE4M3(const uint8_t* p) {
+  const __m256i codes = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m256i magnitude = _mm256_slli_epi16(_mm256_and_si256(codes, _mm256_set1_epi16(0x7f)), 7);
+  const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(codes, _mm256_set1_epi16(0x80)), 8);
+  return _mm512_mul_ps(_mm512_cvtph_ps(_mm256_or_si256(magnitude, sign)), _mm512_set1_ps(256.0f));
+}
+static inline Vec loadI4(const uint8_t* p) {
+  int32_t codes[2];
+  std::memcpy(codes, p, sizeof codes);
+  const __m512i both = _mm512_inserti64x4(_mm512_set1_epi32(codes[0]), _mm256_set1_epi32(codes[1]), 1);
+  const __m512i left = _mm512_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0, 28, 24, 20, 16, 12, 8, 4, 0);
+  return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_sllv_epi32(both, left), 28));
+}
 static inline void storeF32(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 static inline void storeF16(uint16_t* p, Vec a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));

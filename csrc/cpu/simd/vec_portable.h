@@ -2,6 +2,8 @@
 #pragma once
 #include <cmath>
 
+#include "pagewarp/kv_codes.h"
+
 namespace pw::cpu::portable {
 
 /// Eight lanes in an array: compilers turn the loops into whatever the baseline offers (SSE2, NEON).
@@ -39,6 +41,17 @@ static inline Vec loadBF16(const uint16_t* p) {
 static inline Vec loadI8(const int8_t* p) {
   Vec v;
   PW_LANES v.lane[i] = static_cast<float>(p[i]);
+  return v;
+}
+/// Codes of a KV cache: see kv_codes.h.
+static inline Vec loadE4M3(const uint8_t* p) {
+  Vec v;
+  PW_LANES v.lane[i] = pw_kv_decode_e4m3(p[i]);
+  return v;
+}
+static inline Vec loadI4(const uint8_t* p) {
+  Vec v;
+  PW_LANES v.lane[i] = pw_kv_decode(PW_KV_I4, p, i);
   return v;
 }
 static inline void storeF32(float* p, Vec v) { PW_LANES p[i] = v.lane[i]; }

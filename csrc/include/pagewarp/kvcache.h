@@ -8,24 +8,25 @@
 
 #include "pagewarp/tensor.h"
 
-/// How a cache stores keys and values. PW_KV_I8 has one f32 scale per token and kv head: x = code * scale.
+/// How a cache stores keys and values. Codes have one f32 scale per token and kv head: x = code * scale; kv_codes.h
+/// defines them.
 typedef enum pw_kv_type {
   PW_KV_F32 = 0,
   PW_KV_F16 = 1,
   PW_KV_BF16 = 2,
-  PW_KV_I8 = 3,
-  PW_KV_FP8_E4M3 = 4,  ///< reserved: no backend stores it yet
-  PW_KV_FP8_E5M2 = 5,  ///< reserved
-  PW_KV_I4 = 6,        ///< reserved
+  PW_KV_I8 = 3,        ///< PW_I8 codes
+  PW_KV_FP8_E4M3 = 4,  ///< PW_U8, each a floating-point number of 8 bits
+  PW_KV_FP8_E5M2 = 5,  ///< reserved: no backend stores it yet
+  PW_KV_I4 = 6,        ///< PW_U8, two codes each: an even element in the low half, the next one in the high half
 } pw_kv_type;
 
 /// One layer's pools. Strides are free (NHD and HND are stride patterns; K and V may differ) but for the last
 /// dimension, which is contiguous.
 typedef struct pw_kv_layer {
   pw_kv_type type;
-  pw_tensor k;       ///< [pages, pageSize, kvHeads, headDim]
+  pw_tensor k;       ///< [pages, pageSize, kvHeads, headDim]; PW_KV_I4: headDim / 2
   pw_tensor v;       ///< same shape
-  pw_tensor kScale;  ///< PW_KV_I8: f32 [pages, pageSize, kvHeads]
+  pw_tensor kScale;  ///< codes: f32 [pages, pageSize, kvHeads]
   pw_tensor vScale;
 } pw_kv_layer;
 
@@ -49,7 +50,7 @@ typedef struct pw_gather_kv_args {
 #define PW_KV_MAX_POOLS 4
 typedef struct pw_kv_pools {
   int32_t count;
-  pw_tensor pools[PW_KV_MAX_POOLS];  ///< k, v and, for PW_KV_I8, their scales
+  pw_tensor pools[PW_KV_MAX_POOLS];  ///< k, v and, for codes, their scales
 } pw_kv_pools;
 
 /// Copies whole pages (copy on write). Sources and targets are disjoint.

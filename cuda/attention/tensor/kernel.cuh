@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Paged flash attention on tensor cores (Dao et al., 2022; split keys: Dao et al., 2023), f16 or bf16 queries
-/// over a cache of the same type or of int8 codes, f32 sums.
+/// over a cache of the same type or of codes, f32 sums.
 ///
 /// A block does one row tile of an item for one kv head. Each warp keeps 16 packed rows of q in registers, and what it
 /// has summed for them; weights go from the scores to the second product without leaving registers. attention_shape.h
@@ -20,13 +20,14 @@ __device__ inline uint32_t packWeights(float low, float high) {
 /// A hidden key has weight 0 whatever its scale is.
 __device__ inline float scaledWeight(float weight, float scale) { return weight == 0.0f ? 0.0f : weight * scale; }
 
-template <int kType, bool kCodes, int kDim>
+template <int kType, pw_kv_type kCache, int kDim>
 class TensorAttention {
  public:
-  static constexpr AttentionRing kRing{kDim, kCodes};
+  static constexpr int kBits = pw_kv_bits(kCache);
+  static constexpr AttentionRing kRing{kDim, kBits};
   static constexpr int kKeys = kRing.keys(), kTiles = kKeys / 8;
   /// Weights times a value's scale can be of any magnitude, which f16 cannot hold.
-  static constexpr int kValueType = kCodes ? PW_BF16 : kType;
+  static constexpr int kValueType = kRing.codes() ? PW_BF16 : kType;
 
   __device__ TensorAttention(const pw_gpu_attention_params& p, char* shared)
       : p_(p),
@@ -43,7 +44,7 @@ class TensorAttention {
     if (static_cast<int>(threadIdx.x) < pw_attention_tile_rows(p_.tile))
       rows_[threadIdx.x] = packedRow(p_, item, kvHead, packedBegin + threadIdx.x);
     group_.visit(item, kKeys);
-    KvRing<kDim, kCodes> ring(p_, item, group_, kvHead, ring_ + group_.index * kRing.bytes());
+    KvRing<kDim, kBits> ring(p_, item, group_, kvHead, ring_ + group_.index * kRing.bytes());
     __syncthreads();
     const PackedRow* rows = rows_ + group_.rowWarp * 16;
     const int valid = item.rows * static_cast<int>(p_.group.divisor) - packedBegin - group_.rowWarp * 16;
@@ -60,13 +61,13 @@ class TensorAttention {
     return static_cast<const uint16_t*>(p_.q) + row.row * p_.qStrides[0] + row.head * p_.qStrides[1];
   }
 
-  __device__ void sumUp(const pw_attention_item& item, const PackedRow* rows, int valid, KvRing<kDim, kCodes>& ring,
+  __device__ void sumUp(const pw_attention_item& item, const PackedRow* rows, int valid, KvRing<kDim, kBits>& ring,
                         WarpState<kDim>& state) const {
     const int g = threadIdx.x % kWarp / 4;
-    const Query<kDim, kCodes> q(
+    const Query<kDim, kBits> q(
         g < valid ? query(rows[g]) : nullptr, g + 8 < valid ? query(rows[g + 8]) : nullptr, p_.headDim,
         reinterpret_cast<uint4*>(queries_ + group_.rowWarp * attentionQueryBytes(kDim)), group_.index == 0);
-    if (Query<kDim, kCodes>::kShared) __syncthreads();
+    if (Query<kDim, kBits>::kShared) __syncthreads();
     const ItemMask mask(p_.image, item);
     const WarpRange range(mask, rows, valid);
     for (int chunk = group_.from(group_.firstChunk); chunk < group_.lastChunk; chunk = group_.next(chunk)) {
@@ -74,8 +75,8 @@ class TensorAttention {
       uint32_t slot = ring.take();
       float weights[kTiles][4] = {};
       if (seen) {
-        multiplyKeys<kType, kDim, kCodes>(weights, q, slot);
-        finishLogits<kTiles, kCodes>(weights, p_, mask, range, rows, chunk * kKeys, scalesAt(slot));
+        multiplyKeys<kType, kCache, kDim>(weights, q, slot);
+        finishLogits<kTiles, kRing.codes()>(weights, p_, mask, range, rows, chunk * kKeys, scalesAt(slot));
         state.addLogits(weights);
       }
       slot = ring.take();
@@ -96,7 +97,7 @@ class TensorAttention {
       for (int half = 0; half < 2; ++half) {
         const float* w = weights[2 * s + half];
         float scaled[4] = {w[0], w[1], w[2], w[3]};
-        if (kCodes) {
+        if (kRing.codes()) {
           const float2 scale =
               *reinterpret_cast<const float2*>(scalesAt(slot) + 16 * s + 8 * half + 2 * (threadIdx.x % 4));
 #pragma unroll
@@ -105,7 +106,7 @@ class TensorAttention {
         packed[2 * half] = packWeights<kValueType>(scaled[0], scaled[1]);
         packed[2 * half + 1] = packWeights<kValueType>(scaled[2], scaled[3]);
       }
-      multiplyValues<kValueType, kDim, kCodes>(state.sums, packed, slot, 16 * s);
+      multiplyValues<kValueType, kCache, kDim>(state.sums, packed, slot, 16 * s);
     }
   }
 
@@ -149,9 +150,9 @@ class TensorAttention {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const float* two = state.sums[begin / 8 + n] + 2 * r;
-          float* to = staged + (g + 8 * r) * kStagedStride + resultColumn<kCodes>(n, t);
+          float* to = staged + (g + 8 * r) * kStagedStride + resultColumn<kBits>(n, t);
           to[0] = two[0] * factor[r];
-          to[kResultStep<kCodes>] = two[1] * factor[r];
+          to[kResultStep<kBits>] = two[1] * factor[r];
         }
       __syncwarp();
       writeColumns(item, rows, valid, begin, staged);
@@ -186,10 +187,10 @@ class TensorAttention {
 };
 
 /// Blocks go over the tile's items and kv heads.
-template <int kType, bool kCodes, int kDim>
+template <int kType, pw_kv_type kCache, int kDim>
 __device__ inline void attendTile(const pw_gpu_attention_params& p) {
   extern __shared__ uint4 sharedBytes[];
-  TensorAttention<kType, kCodes, kDim> attention(p, reinterpret_cast<char*>(sharedBytes));
+  TensorAttention<kType, kCache, kDim> attention(p, reinterpret_cast<char*>(sharedBytes));
   __shared__ pw_attention_item item;  // not in registers: sm_120 has none to spare
   unsigned first = 0;
   for (int tile = 0; tile < p.tile; ++tile) first += p.image->tileItems[tile];
@@ -207,8 +208,8 @@ __device__ inline void attendTile(const pw_gpu_attention_params& p) {
 }  // namespace pw
 
 /// An instance: q of `type`, a cache of the same type or of codes, head dimensions up to `dim`.
-#define PW_TENSOR_ATTENTION(name, type, codes, dim)                            \
+#define PW_TENSOR_ATTENTION(name, type, cache, dim)                            \
   extern "C" __global__ void __launch_bounds__(256, 1)                         \
       pw_attention_##name(const __grid_constant__ pw_gpu_attention_params p) { \
-    pw::attendTile<type, codes, dim>(p);                                       \
+    pw::attendTile<type, cache, dim>(p);                                       \
   }

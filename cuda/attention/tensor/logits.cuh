@@ -24,15 +24,15 @@ struct WarpRange {
 };
 
 /// @param rows of the warp
-/// @param scales of the chunk's keys, in shared memory, if these are codes
-template <int kTiles, bool kCodes>
+/// @param scales of the chunk's keys, in shared memory, with kScaled
+template <int kTiles, bool kScaled>
 __device__ inline void finishLogits(float (&logits)[kTiles][4], const pw_gpu_attention_params& p, const ItemMask& mask,
                                     const WarpRange& range, const PackedRow* rows, int k0, const float* scales) {
   const int g = threadIdx.x % kWarp / 4, t = threadIdx.x % 4;
 #pragma unroll
   for (int n = 0; n < kTiles; ++n) {
     float2 scale = make_float2(p.scale, p.scale);
-    if (kCodes) {
+    if (kScaled) {
       const float2 its = *reinterpret_cast<const float2*>(scales + 8 * n + 2 * t);
       scale.x *= its.x;
       scale.y *= its.y;

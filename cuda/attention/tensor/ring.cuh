@@ -54,10 +54,10 @@ struct KeyGroup {
 
 /// A group's ring of slots in shared memory: keys and values of its chunks go through it in turns, several slots ahead
 /// of where the warps are. Page look-ups run one chunk further ahead, a lane for each key.
-template <int kDim, bool kCodes>
+template <int kDim, int kBits>
 class KvRing {
  public:
-  static constexpr AttentionRing kShape{kDim, kCodes};
+  static constexpr AttentionRing kShape{kDim, kBits};
   static constexpr int kKeys = kShape.keys(), kSlots = kShape.slots();
 
   __device__ KvRing(const pw_gpu_attention_params& p, const pw_attention_item& item, const KeyGroup& group, int kvHead,
@@ -71,7 +71,7 @@ class KvRing {
         chunk_(group.from(group.firstChunk)) {
     page_ = lookUp(chunk_);
     nextPage_ = lookUp(group.next(chunk_));
-#pragma unroll
+#pragma unroll 1  // once an item: not worth its code
     for (int i = 0; i + 1 < kSlots; ++i) fillNext();
   }
 
@@ -109,17 +109,18 @@ class KvRing {
   }
 
   __device__ void fill(const pw_gpu_kv_pool& pool) {
-    constexpr int kSize = kCodes ? 1 : 2, kChunks = kShape.rowBytes() / 16, kRowsAtOnce = kWarp / kChunks;
+    constexpr int kChunks = kShape.rowBytes() / 16, kRowsAtOnce = kWarp / kChunks;
     static_assert(kRowsAtOnce >= 1 && kKeys % kRowsAtOnce == 0, "a warp copies whole rows");
     const int lane = threadIdx.x % kWarp, key = chunk_ * kKeys + lane;
     const int slot = remainder(key, quotient(key, p_.pageSize), p_.pageSize);
     const uint32_t visited = __ballot_sync(kAllLanes, page_ >= 0);
     const int page = page_ < 0 ? 0 : page_;
-    const int64_t offset = (page * pool.strides[0] + slot * pool.strides[1]) * kSize;
-    const char* from = static_cast<const char*>(pool.data) + kvHead_ * pool.strides[2] * kSize;
+    constexpr int kStride = kShape.codes() ? 1 : 2;  // bytes that strides count
+    const int64_t offset = (page * pool.strides[0] + slot * pool.strides[1]) * kStride;
+    const char* from = static_cast<const char*>(pool.data) + kvHead_ * pool.strides[2] * kStride;
     char* to = base_ + filled_ * kShape.slotBytes();
     const int column = lane % kChunks;
-    const bool inside = column * 16 < p_.headDim * kSize;
+    const bool inside = column * 128 < p_.headDim * kBits;
 #pragma unroll 4
     for (int i = group_.rowWarp; i < kKeys / kRowsAtOnce; i += group_.rowWarps) {
       const int row = i * kRowsAtOnce + lane / kChunks;
@@ -127,7 +128,7 @@ class KvRing {
       const bool wanted = inside && ((visited >> row) & 1u);
       copyAsync16(to + swizzled<kShape.rowBytes()>(row, column), wanted ? from + at + column * 16 : from, wanted);
     }
-    if (kCodes && group_.rowWarp == 0 && lane < kKeys) {
+    if (kShape.codes() && group_.rowWarp == 0 && lane < kKeys) {
       const float* scale =
           pool.scale + page * pool.scaleStrides[0] + slot * pool.scaleStrides[1] + kvHead_ * pool.scaleStrides[2];
       copyAsync4(to + kKeys * kShape.rowBytes() + lane * 4, page_ < 0 ? pool.scale : scale, page_ >= 0);

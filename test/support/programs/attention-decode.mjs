@@ -11,9 +11,11 @@ const perSequence = Math.ceil(kv / pageSize);
 const pages = batch * perSequence;
 const filled = (shape, type, value) => Tensor.full(device, shape, type, value);
 const q = filled([batch * queries, heads, headDim], dtype, 0.5);
-const pool = () => filled([pages, pageSize, kvHeads, headDim], cache, 1);
+// Codes for ones: 0x38 is one in E4M3, 0x11 two ones of 4 bits.
+const [stored, one, packed] = { fp8e4m3: ['u8', 0x38, 1], i4: ['u8', 0x11, 2] }[cache] ?? [cache, 1, 1];
+const pool = () => filled([pages, pageSize, kvHeads, headDim / packed], stored, one);
 const scales = () =>
-  cache === 'i8'
+  ['i8', 'fp8e4m3', 'i4'].includes(cache)
     ? { kScale: filled([pages, pageSize, kvHeads], 'f32', 1), vScale: filled([pages, pageSize, kvHeads], 'f32', 1) }
     : {};
 const plan = planAttention({
@@ -31,7 +33,7 @@ const plan = planAttention({
   device,
   split,
 });
-const { out } = attention(device.defaultStream, { q, kv: { k: pool(), v: pool(), ...scales() }, plan });
+const { out } = attention(device.defaultStream, { q, kv: { type: cache, k: pool(), v: pool(), ...scales() }, plan });
 const values = await out.readNumbers();
 if (!values.every((x) => Math.abs(x - 1) < 1e-2)) throw new Error(`attention over ones gave ${values[0]}`);
 console.log('done');

@@ -37,7 +37,7 @@ typedef struct pw_gpu_attention_params {
   float scale, softCap;
   int32_t heads, headDim;
   int32_t qType;      ///< pw_dtype
-  int32_t cacheType;  ///< pw_dtype of k and v
+  int32_t cacheType;  ///< pw_kv_type
   int32_t tile;       ///< items of this row tile are done; -1: all
   pw_gpu_divisor kvHeads, group, pageSize;
 } pw_gpu_attention_params;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "pagewarp/attention.h"
+#include "pagewarp/kv_codes.h"
 
 namespace pw {
 
@@ -19,16 +20,17 @@ constexpr int kStagedColumns = 64, kStagedStride = kStagedColumns + 8;
 
 /// What does not depend on the row tile.
 struct AttentionRing {
-  int dim;     ///< 64, 128 or 256: the head dimension or the next larger of these
-  bool codes;  ///< int8 keys and values with scales
+  int dim;   ///< 64, 128 or 256: the head dimension or the next larger of these
+  int bits;  ///< of an element: 16, or 8 or 4 for codes with scales
 
   PW_HOST_DEVICE constexpr int keys() const { return dim > 128 ? 16 : 32; }  ///< of a chunk
-  PW_HOST_DEVICE constexpr int rowBytes() const { return codes ? dim : 2 * dim; }
-  PW_HOST_DEVICE constexpr int scaleBytes() const { return codes ? keys() * 4 : 0; }
+  PW_HOST_DEVICE constexpr bool codes() const { return bits < 16; }
+  PW_HOST_DEVICE constexpr int rowBytes() const { return dim * bits / 8; }
+  PW_HOST_DEVICE constexpr int scaleBytes() const { return codes() ? keys() * 4 : 0; }
   PW_HOST_DEVICE constexpr int slotBytes() const { return keys() * rowBytes() + scaleBytes(); }
   /// About 24 KiB a ring: a block of four key groups has what a multiprocessor must have under way to be busy, and fits
   /// the 99 KiB of the smallest one.
-  PW_HOST_DEVICE constexpr int slots() const { return codes ? 5 : 24 * 1024 / slotBytes(); }
+  PW_HOST_DEVICE constexpr int slots() const { return codes() ? 5 : 24 * 1024 / slotBytes(); }
   PW_HOST_DEVICE constexpr int bytes() const { return slots() * slotBytes(); }
 };
 

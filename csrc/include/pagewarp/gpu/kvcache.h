@@ -3,8 +3,8 @@
 #pragma once
 #include <stdint.h>
 
-#include "pagewarp/gpu/divisor.h"
 #include "pagewarp/gpu/error.h"
+#include "pagewarp/gpu/rope.h"
 #include "pagewarp/kvcache.h"
 
 /// A pool that tokens are written to or read from, and the tokens themselves, [rows, kvHeads, headDim].
@@ -13,7 +13,8 @@ typedef struct pw_gpu_kv_tokens {
   float* scale;  ///< or NULL
   void* tokens;
   int64_t poolStrides[3], scaleStrides[3], tokenStrides[2];
-  int32_t poolType, tokenType;  ///< pw_dtype
+  int32_t poolType;   ///< pw_kv_type
+  int32_t tokenType;  ///< pw_dtype
 } pw_gpu_kv_tokens;
 
 /// pw_append_kv_args and pw_gather_kv_args.
@@ -23,12 +24,36 @@ typedef struct pw_gpu_kv_rows_params {
   int64_t slotStride;
   int64_t slotCount;  ///< of the pool
   int32_t slotsAre64;
-  int32_t rows, headDim;
+  int32_t rows, kvHeads, headDim;
   int32_t pageSize;
   int32_t vectors;  ///< rows may be accessed in 4 elements at a time
-  pw_gpu_divisor kvHeads;
   pw_gpu_error* error;
 } pw_gpu_kv_rows_params;
+
+/// pw_rope_append_kv_args: a warp for each query head, for the keys and for the values of each kv head of each row.
+typedef struct pw_gpu_rope_append_params {
+  pw_gpu_kv_rows_params append;
+  pw_gpu_heads q, qOut;
+  pw_gpu_rotation rotation;     ///< of queries
+  pw_gpu_rotation keyRotation;  ///< of keys
+  int32_t heads;                ///< of q; 0 without
+} pw_gpu_rope_append_params;
+
+/// pw_key_bounds_args: a warp for each page and kv head.
+typedef struct pw_gpu_key_bounds_params {
+  const void* pool;
+  const float* scale;  ///< or NULL
+  const int32_t* pages;
+  const int32_t* counts;
+  float* low;
+  float* high;
+  int64_t poolStrides[3], scaleStrides[3], lowStrides[2], highStrides[2];
+  int64_t pageStride, countStride;
+  int32_t type;  ///< pw_kv_type
+  int32_t count, kvHeads, headDim, pageSize, pagesInPool;
+  int32_t vectors;  ///< rows may be accessed in 4 elements at a time
+  pw_gpu_error* error;
+} pw_gpu_key_bounds_params;
 
 /// One tensor of all layers, as rows of `rowBytes` bytes at strides in bytes.
 typedef struct pw_gpu_kv_pool_bytes {

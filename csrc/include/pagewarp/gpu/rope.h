@@ -21,13 +21,19 @@ typedef struct pw_gpu_heads {
   int32_t dtype;
 } pw_gpu_heads;
 
-/// A block per row; its threads share out the pieces of the row's heads, queries first.
-typedef struct pw_gpu_rope_params {
-  pw_gpu_heads q, qOut, k, kOut;
+/// How heads are turned.
+typedef struct pw_gpu_rotation {
   const float* table;
   int64_t tableStride;
-  int32_t heads, kvHeads, dim, half;
+  int32_t dim, half;
   int32_t interleaved;
   int32_t aligned;   ///< four neighbours of a head, and of the table, may be accessed at once
   int32_t copyTail;  ///< what is not rotated goes to other memory
+} pw_gpu_rotation;
+
+/// A block per row; its threads share out the pieces of the row's heads, queries first.
+typedef struct pw_gpu_rope_params {
+  pw_gpu_heads q, qOut, k, kOut;
+  pw_gpu_rotation rotation;
+  int32_t heads, kvHeads;
 } pw_gpu_rope_params;

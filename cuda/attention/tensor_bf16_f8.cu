@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attention/tensor/kernel.cuh"
+
+PW_TENSOR_ATTENTION(bf16_f8_64, PW_BF16, PW_KV_FP8_E4M3, 64)
+PW_TENSOR_ATTENTION(bf16_f8_128, PW_BF16, PW_KV_FP8_E4M3, 128)
+PW_TENSOR_ATTENTION(bf16_f8_256, PW_BF16, PW_KV_FP8_E4M3, 256)
