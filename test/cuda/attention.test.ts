@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { attentionEdges } from '../bodies/attention-edges.js';
-import { invarianceTests } from '../bodies/attention-isolation.js';
+import { invarianceTests, poisonTests } from '../bodies/attention-isolation.js';
 import { attentionPlanTests } from '../bodies/attention-plan.js';
 import { quantisedTests } from '../bodies/attention-quantised.js';
 import { cascadeTests } from '../bodies/cascade.js';
@@ -30,6 +30,7 @@ describeOnGpu('the KV cache and what attention promises, on the GPU', () => {
   }
   mergeStatesTests(devices, both, referenceCpu(), atMost(150_000));
   attentionEdges(devices, referenceCpu());
+  poisonTests(devices);
   invarianceTests([next()], atMost(1e6));
   attentionPlanTests(devices);
   quantisedTests(both, referenceCpu(), atMost(1e6));

@@ -34,24 +34,25 @@ class TensorAttention {
         group_(kDim, p.tile),
         rows_(reinterpret_cast<PackedRow*>(shared)),
         queries_(shared + pw_attention_tile_rows(p.tile) * kPackedRowBytes),
-        ring_(shared + attentionRingsAt(kDim, p.tile)) {
+        marks_(shared + attentionMarksAt(kDim, p.tile) + threadIdx.x / kWarp * attentionMarkBytes(kRing)),
+        ring_(shared + attentionRingsAt(kRing, p.tile)) {
     static_assert(sizeof(PackedRow) == kPackedRowBytes, "attentionSharedBytes counts rows");
   }
 
-  /// The item's packed rows from `packedBegin` on, as many as the tile has.
-  __device__ void attend(const pw_attention_item& item, int kvHead, int packedBegin) {
-    __syncthreads();  // the last item's results are out of shared memory
+  /// The tile's rows of the work, which a barrier has made visible.
+  __device__ void attend(BlockWork& work) {
+    const pw_attention_item& item = work.item;
     if (static_cast<int>(threadIdx.x) < pw_attention_tile_rows(p_.tile))
-      rows_[threadIdx.x] = packedRow(p_, item, kvHead, packedBegin + threadIdx.x);
+      rows_[threadIdx.x] = packedRow(p_, item, work.kvHead, work.packedBegin + threadIdx.x);
     group_.visit(item, kKeys);
-    KvRing<kDim, kBits> ring(p_, item, group_, kvHead, ring_ + group_.index * kRing.bytes());
     __syncthreads();
     const PackedRow* rows = rows_ + group_.rowWarp * 16;
-    const int valid = item.rows * static_cast<int>(p_.group.divisor) - packedBegin - group_.rowWarp * 16;
+    const int valid = item.rows * static_cast<int>(p_.group.divisor) - work.packedBegin - group_.rowWarp * 16;
     WarpState<kDim> state;
-    sumUp(item, rows, valid, ring, state);
-    waitForCopies<0>();
-    __syncthreads();
+    do {
+      sumUp(work, rows, valid, state);
+      waitForCopies<0>();
+    } while (hasMoreParts(work.part, state));
     joinGroups(state);
     if (group_.index == 0 && valid > 0) write(item, rows, min(valid, 16), state);
   }
@@ -61,14 +62,35 @@ class TensorAttention {
     return static_cast<const uint16_t*>(p_.q) + row.row * p_.qStrides[0] + row.head * p_.qStrides[1];
   }
 
-  __device__ void sumUp(const pw_attention_item& item, const PackedRow* rows, int valid, KvRing<kDim, kBits>& ring,
-                        WarpState<kDim>& state) const {
+  /// A barrier of the block, after a part. Is there another one to sum up? Else the sum of all is in `state`.
+  __device__ bool hasMoreParts(ValuePart& shared, WarpState<kDim>& state) const {
+    if constexpr (kRing.codes()) {  // codes are finite, and scales go with the weights
+      __syncthreads();
+      return false;
+    } else {
+      const ValuePart part = shared;
+      if (!__syncthreads_or(part != kAllValues || !state.isFinite())) return false;
+      InfinityMarks<kDim> marks(marks_);
+      if (part == kFiniteValues) {
+        marks.add(state);
+        return false;
+      }
+      if (part != kAllValues) marks.write(part, state);
+      if (threadIdx.x == 0) shared = static_cast<ValuePart>(part + 1);
+      __syncthreads();
+      state.clear();
+      return true;
+    }
+  }
+
+  __device__ void sumUp(const BlockWork& work, const PackedRow* rows, int valid, WarpState<kDim>& state) const {
+    KvRing<kDim, kBits> ring(p_, work, group_, ring_ + group_.index * kRing.bytes());
     const int g = threadIdx.x % kWarp / 4;
     const Query<kDim, kBits> q(
         g < valid ? query(rows[g]) : nullptr, g + 8 < valid ? query(rows[g + 8]) : nullptr, p_.headDim,
         reinterpret_cast<uint4*>(queries_ + group_.rowWarp * attentionQueryBytes(kDim)), group_.index == 0);
     if (Query<kDim, kBits>::kShared) __syncthreads();
-    const ItemMask mask(p_.image, item);
+    const ItemMask mask(p_.image, work.item);
     const WarpRange range(mask, rows, valid);
     for (int chunk = group_.from(group_.firstChunk); chunk < group_.lastChunk; chunk = group_.next(chunk)) {
       const bool seen = chunk * kKeys < range.end;
@@ -80,6 +102,10 @@ class TensorAttention {
         state.addLogits(weights);
       }
       slot = ring.take();
+      if (!kRing.codes() && work.part != kAllValues) {
+        ring.template keepPart<kType>(slot, work.part);
+        if (isInfinities(work.part)) weightsAsOnes(weights);
+      }
       if (seen) addValues(weights, slot, state);
     }
   }
@@ -183,6 +209,7 @@ class TensorAttention {
   KeyGroup group_;
   PackedRow* const rows_;
   char* const queries_;
+  char* const marks_;
   char* const ring_;
 };
 
@@ -191,17 +218,21 @@ template <int kType, pw_kv_type kCache, int kDim>
 __device__ inline void attendTile(const pw_gpu_attention_params& p) {
   extern __shared__ uint4 sharedBytes[];
   TensorAttention<kType, kCache, kDim> attention(p, reinterpret_cast<char*>(sharedBytes));
-  __shared__ pw_attention_item item;  // not in registers: sm_120 has none to spare
+  __shared__ BlockWork work;
   unsigned first = 0;
   for (int tile = 0; tile < p.tile; ++tile) first += p.image->tileItems[tile];
   const unsigned count = p.image->tileItems[p.tile] * p.kvHeads.divisor;
   for (unsigned i = blockIdx.x; i < count; i += gridDim.x) {
-    __syncthreads();
-    if (threadIdx.x == 0) item = planItem(p.image, first + i / p.kvHeads.divisor);
-    __syncthreads();
-    const int kvHead = static_cast<int>(i % p.kvHeads.divisor);
-    const int packed = item.rows * static_cast<int>(p.group.divisor);
-    for (int begin = 0; begin < packed; begin += pw_attention_tile_rows(p.tile)) attention.attend(item, kvHead, begin);
+    int packed = 1;
+    for (int begin = 0; begin < packed; begin += pw_attention_tile_rows(p.tile)) {
+      __syncthreads();  // nobody needs what is in shared memory any more
+      if (threadIdx.x == 0)
+        work = {planItem(p.image, first + i / p.kvHeads.divisor), static_cast<int>(i % p.kvHeads.divisor), begin,
+                kAllValues};
+      __syncthreads();
+      packed = work.item.rows * static_cast<int>(p.group.divisor);
+      attention.attend(work);
+    }
   }
 }
 

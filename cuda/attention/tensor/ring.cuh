@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "attention/packed_rows.cuh"
+#include "attention/tensor/parts.cuh"
 #include "common/async_copy.cuh"
 #include "common/swizzle.cuh"
 #include "pagewarp/gpu/attention_shape.h"
@@ -52,6 +53,14 @@ struct KeyGroup {
   }
 };
 
+/// What a block is at, in shared memory: registers are scarce.
+struct BlockWork {
+  pw_attention_item item;
+  int kvHead;
+  int packedBegin;  // of the tile's rows in the item
+  ValuePart part;
+};
+
 /// A group's ring of slots in shared memory: keys and values of its chunks go through it in turns, several slots ahead
 /// of where the warps are. Page look-ups run one chunk further ahead, a lane for each key.
 template <int kDim, int kBits>
@@ -60,14 +69,12 @@ class KvRing {
   static constexpr AttentionRing kShape{kDim, kBits};
   static constexpr int kKeys = kShape.keys(), kSlots = kShape.slots();
 
-  __device__ KvRing(const pw_gpu_attention_params& p, const pw_attention_item& item, const KeyGroup& group, int kvHead,
-                    char* shared)
+  __device__ KvRing(const pw_gpu_attention_params& p, const BlockWork& work, const KeyGroup& group, char* shared)
       : p_(p),
-        item_(item),
+        work_(work),
         group_(group),
-        kvHead_(kvHead),
         base_(shared),
-        pages_(planArray<int32_t>(p.image, p.image->pagesAt) + item.pageBegin),
+        pages_(planArray<int32_t>(p.image, p.image->pagesAt) + work.item.pageBegin),
         chunk_(group.from(group.firstChunk)) {
     page_ = lookUp(chunk_);
     nextPage_ = lookUp(group.next(chunk_));
@@ -85,12 +92,23 @@ class KvRing {
     return slot;
   }
 
+  /// Leaves only a part of the values in a slot that take() gave. For all warps of the group.
+  template <int kType>
+  __device__ void keepPart(uint32_t slot, ValuePart part) const {
+    auto* words = static_cast<uint32_t*>(__cvta_shared_to_generic(slot));
+    const int first = group_.rowWarp * kWarp + static_cast<int>(threadIdx.x % kWarp);
+#pragma unroll 1
+    for (int i = first; i < kKeys * kShape.rowBytes() / 4; i += group_.rowWarps * kWarp)
+      words[i] = pw::keepPart<kType>(words[i], part);
+    group_.synchronize();
+  }
+
  private:
   /// The page of the lane's key in a chunk; -1 if the item does not visit it.
   __device__ int lookUp(int chunk) const {
     const int lane = threadIdx.x % kWarp, key = chunk * kKeys + lane;
-    const bool visited = chunk < group_.lastChunk && lane < kKeys && key >= item_.kvBegin && key < item_.kvEnd &&
-                         !(key >= item_.skipBegin && key < item_.skipEnd);
+    const bool visited = chunk < group_.lastChunk && lane < kKeys && key >= work_.item.kvBegin &&
+                         key < work_.item.kvEnd && !(key >= work_.item.skipBegin && key < work_.item.skipEnd);
     return visited ? pages_[quotient(key, p_.pageSize)] : -1;
   }
 
@@ -117,7 +135,7 @@ class KvRing {
     const int page = page_ < 0 ? 0 : page_;
     constexpr int kStride = kShape.codes() ? 1 : 2;  // bytes that strides count
     const int64_t offset = (page * pool.strides[0] + slot * pool.strides[1]) * kStride;
-    const char* from = static_cast<const char*>(pool.data) + kvHead_ * pool.strides[2] * kStride;
+    const char* from = static_cast<const char*>(pool.data) + work_.kvHead * pool.strides[2] * kStride;
     char* to = base_ + filled_ * kShape.slotBytes();
     const int column = lane % kChunks;
     const bool inside = column * 128 < p_.headDim * kBits;
@@ -130,15 +148,14 @@ class KvRing {
     }
     if (kShape.codes() && group_.rowWarp == 0 && lane < kKeys) {
       const float* scale =
-          pool.scale + page * pool.scaleStrides[0] + slot * pool.scaleStrides[1] + kvHead_ * pool.scaleStrides[2];
+          pool.scale + page * pool.scaleStrides[0] + slot * pool.scaleStrides[1] + work_.kvHead * pool.scaleStrides[2];
       copyAsync4(to + kKeys * kShape.rowBytes() + lane * 4, page_ < 0 ? pool.scale : scale, page_ >= 0);
     }
   }
 
   const pw_gpu_attention_params& p_;
-  const pw_attention_item& item_;
+  const BlockWork& work_;
   const KeyGroup& group_;
-  const int kvHead_;
   char* const base_;
   const int32_t* const pages_;
   int chunk_;            // that is filled next

@@ -36,7 +36,9 @@ struct WarpState {
   float top[2];
   float denominator[2];  // the lane's share, until the end
 
-  __device__ WarpState() {
+  __device__ WarpState() { clear(); }
+
+  __device__ void clear() {
 #pragma unroll
     for (auto& tile : sums)
 #pragma unroll
@@ -46,6 +48,15 @@ struct WarpState {
       top[r] = kNoLogit;
       denominator[r] = 0.0f;
     }
+  }
+
+  __device__ bool isFinite() const {
+    float zero = 0.0f;
+#pragma unroll
+    for (const auto& tile : sums)
+#pragma unroll
+      for (const float x : tile) zero = fmaf(x, 0.0f, zero);
+    return zero == 0.0f;
   }
 
   /// Logits become weights relative to the rows' new maxima; what was summed is brought to these.

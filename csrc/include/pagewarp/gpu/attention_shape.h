@@ -47,9 +47,15 @@ PW_HOST_DEVICE constexpr int attentionWarps(int dim, int tile) {
 /// Queries of a warp's 16 rows in shared memory; 0: they are in registers.
 PW_HOST_DEVICE constexpr int attentionQueryBytes(int dim) { return dim > 128 ? 16 * dim * 2 : 0; }
 
-/// Where the rings begin in a block's dynamic shared memory, behind rows and queries.
-PW_HOST_DEVICE constexpr int attentionRingsAt(int dim, int tile) {
+/// What a warp notes of infinite values, two bits for each of its sums; values of codes are finite.
+PW_HOST_DEVICE constexpr int attentionMarkBytes(AttentionRing ring) { return ring.codes() ? 0 : 4 * ring.dim; }
+
+/// Where the marks, and where the rings begin in a block's dynamic shared memory, behind rows and queries.
+PW_HOST_DEVICE constexpr int attentionMarksAt(int dim, int tile) {
   return pw_attention_tile_rows(tile) * kPackedRowBytes + attentionRowWarps(tile) * attentionQueryBytes(dim);
+}
+PW_HOST_DEVICE constexpr int attentionRingsAt(AttentionRing ring, int tile) {
+  return attentionMarksAt(ring.dim, tile) + attentionWarps(ring.dim, tile) * attentionMarkBytes(ring);
 }
 
 /// Dynamic shared memory of a block. Results are joined and reordered at the end in place of the rings.
@@ -58,7 +64,7 @@ PW_HOST_DEVICE constexpr int attentionSharedBytes(AttentionRing ring, int tile) 
   const int joined = (attentionKeyGroups(ring.dim, tile) - 1) * attentionRowWarps(tile) * (ring.dim / 2 + 4) * 32 * 4;
   const int staged = attentionRowWarps(tile) * 16 * kStagedStride * 4;
   const int larger = joined > staged ? joined : staged;
-  return attentionRingsAt(ring.dim, tile) + (rings > larger ? rings : larger);
+  return attentionRingsAt(ring, tile) + (rings > larger ? rings : larger);
 }
 
 }  // namespace pw
