@@ -85,18 +85,13 @@ endfunction()
 
 # Adds a step per source that writes <binary dir>/fatbin/<name>.fatbin and its log.
 function(pagewarp_compile_kernels names architectures)
-  # Machine code for every architecture, PTX of the lowest (drivers and simulators that compile for themselves) and of
-  # the newest (GPUs that came after this release).
+  # One compilation to PTX of the lowest architecture, machine code of it for every one. No kernel has code of its own for
+  # an architecture, so that compiling for each anew would only take twice as long. The PTX is for GPUs that came after
+  # this release and for simulators.
   list(GET architectures 0 lowest)
-  list(GET architectures -1 newest)
-  set(gencode)
+  set(codes "compute_${lowest}")
   foreach(arch IN LISTS architectures)
-    list(APPEND gencode -gencode "arch=compute_${arch},code=sm_${arch}")
-  endforeach()
-  set(ptx ${lowest} ${newest})
-  list(REMOVE_DUPLICATES ptx)
-  foreach(arch IN LISTS ptx)
-    list(APPEND gencode -gencode "arch=compute_${arch},code=compute_${arch}")
+    string(APPEND codes ",sm_${arch}")
   endforeach()
 
   set(script "${CMAKE_CURRENT_SOURCE_DIR}/cmake/CompileKernels.cmake")
@@ -105,7 +100,8 @@ function(pagewarp_compile_kernels names architectures)
     set(source "${CMAKE_CURRENT_SOURCE_DIR}/cuda/${name}.cu")
     add_custom_command(OUTPUT "${fatbin}" BYPRODUCTS "${fatbin}.log"
       COMMAND ${CMAKE_COMMAND} "-DOUTPUT=${fatbin}" -P "${script}" --
-        ${PAGEWARP_NVCC} -fatbin -m64 -O3 -std=c++17 ${gencode} --compress-mode=size -lineinfo -Xptxas -v
+        ${PAGEWARP_NVCC} -fatbin -m64 -O3 -std=c++17 -gencode "arch=compute_${lowest},code=[${codes}]"
+        --compress-mode=size -lineinfo -Xptxas -v
         -I "${CMAKE_CURRENT_SOURCE_DIR}/cuda" -I "${CMAKE_CURRENT_SOURCE_DIR}/csrc/include"
         -MD -MF "${fatbin}.d" -o "${fatbin}" "${source}"
       DEPENDS "${source}" "${script}" DEPFILE "${fatbin}.d" COMMENT "nvcc cuda/${name}.cu" VERBATIM)

@@ -13,10 +13,15 @@ export type CacheDType = 'f32' | 'f16' | 'bf16' | 'i8' | 'fp8e4m3' | 'fp8e5m2' |
 /** pw_kv_type */
 const codes: Record<CacheDType, number> = { f32: 0, f16: 1, bf16: 2, i8: 3, fp8e4m3: 4, fp8e5m2: 5, i4: 6 };
 
+/** Cache types that backends store. */
+export type StoredCacheDType = 'f32' | 'f16' | 'bf16' | 'i8' | 'fp8e4m3' | 'i4';
+/** Element types of pools. */
+export type PoolDType = 'f32' | 'f16' | 'bf16' | 'i8' | 'u8';
+
 /** What a cache type is stored in. */
 interface Pool {
   /** Of the tensor. */
-  dtype: DType;
+  dtype: PoolDType;
   /** Of a cache element, and cache elements in an element of the tensor. */
   bits: number;
   packed: number;
@@ -24,19 +29,14 @@ interface Pool {
   scaled: boolean;
 }
 
-const pools = {
+const pools: Record<StoredCacheDType, Pool> = {
   f32: { dtype: 'f32', bits: 32, packed: 1, scaled: false },
   f16: { dtype: 'f16', bits: 16, packed: 1, scaled: false },
   bf16: { dtype: 'bf16', bits: 16, packed: 1, scaled: false },
   i8: { dtype: 'i8', bits: 8, packed: 1, scaled: true },
   fp8e4m3: { dtype: 'u8', bits: 8, packed: 1, scaled: true },
   i4: { dtype: 'u8', bits: 4, packed: 2, scaled: true },
-} as const satisfies Partial<Record<CacheDType, Pool>>;
-
-/** Cache types that backends store. */
-export type StoredCacheDType = keyof typeof pools;
-/** Element types of pools. */
-export type PoolDType = (typeof pools)[StoredCacheDType]['dtype'];
+};
 
 /** @throws PagewarpError ERR_INVALID_ARGUMENT for no cache type at all, ERR_UNSUPPORTED for one that no backend stores yet */
 export function checkCacheDType(dtype: CacheDType, name = 'dtype'): StoredCacheDType {
@@ -46,14 +46,14 @@ export function checkCacheDType(dtype: CacheDType, name = 'dtype'): StoredCacheD
 }
 
 /** The types that backends store, in words. */
-export const storedCacheDTypes = Object.keys(pools).join(', ');
+export const storedCacheDTypes: string = Object.keys(pools).join(', ');
 
 export function isStored(dtype: CacheDType): dtype is StoredCacheDType {
   return Object.hasOwn(pools, dtype);
 }
 
 /** The tensors that a cache type is stored in. */
-export function poolOf(dtype: StoredCacheDType): Pool & { dtype: PoolDType } {
+export function poolOf(dtype: StoredCacheDType): Pool {
   return pools[dtype];
 }
 
