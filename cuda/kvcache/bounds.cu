@@ -22,7 +22,7 @@ __device__ void boundPage(const pw_gpu_key_bounds_params& p, int page, int token
       least[j] = __builtin_huge_valf();
       most[j] = -least[j];
     }
-#pragma unroll 2
+#pragma unroll 1
     for (int token = 0; token < tokens; ++token) {
       const int64_t at = page * p.poolStrides[0] + token * p.poolStrides[1] + head * p.poolStrides[2];
       const float scale =

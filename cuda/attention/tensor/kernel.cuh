@@ -34,7 +34,6 @@ class TensorAttention {
         group_(kDim, p.tile),
         rows_(reinterpret_cast<PackedRow*>(shared)),
         queries_(shared + pw_attention_tile_rows(p.tile) * kPackedRowBytes),
-        marks_(shared + attentionMarksAt(kDim, p.tile) + threadIdx.x / kWarp * attentionMarkBytes(kRing)),
         ring_(shared + attentionRingsAt(kRing, p.tile)) {
     static_assert(sizeof(PackedRow) == kPackedRowBytes, "attentionSharedBytes counts rows");
   }
@@ -46,18 +45,24 @@ class TensorAttention {
       rows_[threadIdx.x] = packedRow(p_, item, work.kvHead, work.packedBegin + threadIdx.x);
     group_.visit(item, kKeys);
     __syncthreads();
-    const PackedRow* rows = rows_ + group_.rowWarp * 16;
-    const int valid = item.rows * static_cast<int>(p_.group.divisor) - work.packedBegin - group_.rowWarp * 16;
     WarpState<kDim> state;
     do {
-      sumUp(work, rows, valid, state);
+      sumUp(work, warpRows(), validRows(work), state);
       waitForCopies<0>();
     } while (hasMoreParts(work.part, state));
     joinGroups(state);
-    if (group_.index == 0 && valid > 0) write(item, rows, min(valid, 16), state);
+    const int valid = validRows(work);
+    if (group_.index == 0 && valid > 0) write(item, warpRows(), min(valid, 16), state);
   }
 
  private:
+  /// The warp's rows, and how many it has of the 16; less than 1 if none.
+  __device__ const PackedRow* warpRows() const { return rows_ + group_.rowWarp * 16; }
+  /// volatile: read anew, since a register for it in the main loop is one too many for the largest heads.
+  __device__ int validRows(const volatile BlockWork& work) const {
+    return work.item.rows * static_cast<int>(p_.group.divisor) - work.packedBegin - group_.rowWarp * 16;
+  }
+
   __device__ const uint16_t* query(const PackedRow& row) const {
     return static_cast<const uint16_t*>(p_.q) + row.row * p_.qStrides[0] + row.head * p_.qStrides[1];
   }
@@ -70,12 +75,13 @@ class TensorAttention {
     } else {
       const ValuePart part = shared;
       if (!__syncthreads_or(part != kAllValues || !state.isFinite())) return false;
-      InfinityMarks<kDim> marks(marks_);
+      char* const marks = reinterpret_cast<char*>(rows_) + attentionMarksAt(kDim, p_.tile);
+      InfinityMarks<kDim> marked(marks + threadIdx.x / kWarp * attentionMarkBytes(kRing));
       if (part == kFiniteValues) {
-        marks.add(state);
+        marked.add(state);
         return false;
       }
-      if (part != kAllValues) marks.write(part, state);
+      if (part != kAllValues) marked.write(part, state);
       if (threadIdx.x == 0) shared = static_cast<ValuePart>(part + 1);
       __syncthreads();
       state.clear();
@@ -209,7 +215,6 @@ class TensorAttention {
   KeyGroup group_;
   PackedRow* const rows_;
   char* const queries_;
-  char* const marks_;
   char* const ring_;
 };
 
