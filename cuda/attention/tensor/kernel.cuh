@@ -34,6 +34,7 @@ class TensorAttention {
         group_(kDim, p.tile),
         rows_(reinterpret_cast<PackedRow*>(shared)),
         queries_(shared + pw_attention_tile_rows(p.tile) * kPackedRowBytes),
+        marks_(shared + attentionMarksAt(kDim, p.tile) + threadIdx.x / kWarp * attentionMarkBytes(kRing)),
         ring_(shared + attentionRingsAt(kRing, p.tile)) {
     static_assert(sizeof(PackedRow) == kPackedRowBytes, "attentionSharedBytes counts rows");
   }
@@ -75,13 +76,12 @@ class TensorAttention {
     } else {
       const ValuePart part = shared;
       if (!__syncthreads_or(part != kAllValues || !state.isFinite())) return false;
-      char* const marks = reinterpret_cast<char*>(rows_) + attentionMarksAt(kDim, p_.tile);
-      InfinityMarks<kDim> marked(marks + threadIdx.x / kWarp * attentionMarkBytes(kRing));
+      InfinityMarks<kDim> marks(marks_);
       if (part == kFiniteValues) {
-        marked.add(state);
+        marks.add(state);
         return false;
       }
-      if (part != kAllValues) marked.write(part, state);
+      if (part != kAllValues) marks.write(part, state);
       if (threadIdx.x == 0) shared = static_cast<ValuePart>(part + 1);
       __syncthreads();
       state.clear();
@@ -215,6 +215,7 @@ class TensorAttention {
   KeyGroup group_;
   PackedRow* const rows_;
   char* const queries_;
+  char* const marks_;
   char* const ring_;
 };
 
