@@ -11,7 +11,7 @@ import {
   PackedMatrix,
   Tensor,
 } from '../../lib/index.js';
-import { decodeBlocks, lutLevels, randomBlocks } from '../oracle/ggml-blocks.js';
+import { decodeBlocks, randomBlocks, tablesOf } from '../oracle/ggml-blocks.js';
 import { temporaryFolder } from '../support/folder.js';
 import { type GgufBlockType, GgufWriter } from '../support/gguf-writer.js';
 import { onEveryCpu } from '../support/isa.js';
@@ -25,7 +25,7 @@ function pack(device: Device, format: MatrixFormat, blocks: readonly Uint8Array[
       data: Tensor.from(device, bytes, undefined, 'u8'),
       format,
       columns,
-      ...(format === 'lut4' ? { levels: lutLevels } : {}),
+      ...tablesOf(format),
     })),
   );
 }

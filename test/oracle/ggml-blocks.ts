@@ -45,6 +45,12 @@ function e4m3(byte: number): number {
 /** What the scales of nvfp4 matrices in tests are multiplied by. */
 export const nvfp4Factor = Math.fround(0.0123);
 
+/** What a matrix of the format has beside its blocks, as PackedMatrix.fromBlocks takes it. */
+export function tablesOf(format: MatrixFormat): { levels?: Float32Array<ArrayBuffer>; factor?: number } {
+  if (format === 'lut4') return { levels: lutLevels };
+  return format === 'nvfp4' ? { factor: nvfp4Factor } : {};
+}
+
 /** The 6-bit scale and minimum of group `j` of a Q4_K block, of 12 bytes at `at`. */
 function scaleAndMinimum(bytes: DataView, at: number, j: number): [scale: number, minimum: number] {
   const byte = (i: number): number => bytes.getUint8(at + i);

@@ -2,7 +2,7 @@
 /** Inputs and runs of linear layers, from the parameters of test/cases/linear.json. */
 import { expect } from 'vitest';
 import { Device, type FloatDType, linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
-import { decodeBlocks, lutLevels, nvfp4Factor, randomBlocks } from '../oracle/ggml-blocks.js';
+import { decodeBlocks, randomBlocks, tablesOf } from '../oracle/ggml-blocks.js';
 import { randomNumbers } from './random.js';
 
 export interface LinearCase {
@@ -58,8 +58,7 @@ export function uploadWeights(device: Device, c: LinearCase, { blocks, order }: 
   for (let i = 0, row = 0; i < sources; i++) {
     const end = i === sources - 1 ? n : row + Math.max(1, Math.floor(n / (sources + 1)));
     const data = Tensor.from(device, blocks.slice(row * rowBytes, end * rowBytes), undefined, 'u8');
-    const table = format === 'lut4' ? { levels: lutLevels } : format === 'nvfp4' ? { factor: nvfp4Factor } : {};
-    list.push({ data, format, columns: k, ...table });
+    list.push({ data, format, columns: k, ...tablesOf(format) });
     row = end;
   }
   const matrix = PackedMatrix.fromBlocks(device.defaultStream, list, order ? { order } : {});
