@@ -76,17 +76,27 @@ float* partialsOf(Context& context, const pw_attention_args& a) {
   return static_cast<float*>(a.workspace.data ? a.workspace.data : context.scratch(capacityFor(bytes)));
 }
 
+/// The wanted row tile, or the largest that fits the device: heads of 256 columns in tiles of 128 rows take more shared
+/// memory than a block of sm_86, sm_89 and sm_120 can have.
+int largestTile(Context& context, const Kernel& kernel, AttentionRing ring, int wanted) {
+  const int most = context.properties().sharedPerBlockOptin - kernel.staticShared;
+  while (wanted > 0 && attentionSharedBytes(ring, wanted) > most) --wanted;
+  return wanted;
+}
+
 void launchTensor(Context& context, const pw_attention_args& a, pw_gpu_attention_params params) {
   const int dim = a.plan.headDim <= 64 ? 64 : a.plan.headDim <= 128 ? 128 : 256;
   const std::string type = a.q.dtype == PW_F16 ? "f16" : "bf16", name = type + cacheName(a.cache.type);
   const Kernel& kernel = context.kernel(("attention/tensor_" + name).c_str(),
                                         ("pw_attention_" + name + "_" + std::to_string(dim)).c_str());
+  const AttentionRing ring{dim, pw_kv_bits(a.cache.type)};
   for (int tile = 0; tile < PW_ATTENTION_TILES; ++tile) {
     const int64_t blocks = static_cast<int64_t>(a.plan.image->tileItems[tile]) * a.plan.kvHeads;
     if (blocks == 0) continue;
-    params.tile = tile;
-    const unsigned threads = static_cast<unsigned>(attentionWarps(dim, tile)) * 32;
-    const unsigned shared = static_cast<unsigned>(attentionSharedBytes({dim, pw_kv_bits(a.cache.type)}, tile));
+    params.items = tile;
+    params.tile = largestTile(context, kernel, ring, tile);
+    const unsigned threads = static_cast<unsigned>(attentionWarps(dim, params.tile)) * 32;
+    const unsigned shared = static_cast<unsigned>(attentionSharedBytes(ring, params.tile));
     context.launch(kernel, {context.gridCapacity(blocksFor(blocks))}, {threads}, shared, params);
   }
 }

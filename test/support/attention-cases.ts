@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The cases of test/cases/attention.json as tests of any devices. */
 import { describe, expect, it } from 'vitest';
-import { type Device, PagedKvCache, PagewarpError } from '../../lib/index.js';
+import { type Device, type FloatDType, PagedKvCache, PagewarpError } from '../../lib/index.js';
 import { AttentionBench, type AttentionCase, type AttentionInputs, makeInputs, subset } from './attention.js';
+import { isCodeType } from './cache-codes.js';
 import type { NamedDevice } from './devices.js';
 import {
   type Combination,
@@ -65,14 +66,23 @@ function checkedSequences(inputs: AttentionInputs, most: number): number[] {
   return chosen.sort((a, b) => a - b);
 }
 
+/**
+ * What results are rounded to. Tensor cores take a cache's codes as they are, and their scales with the weights, in bf16:
+ * in f16 such products can overflow.
+ */
+function roundedType({ dtype = 'f32', cache }: AttentionCase): FloatDType {
+  return dtype === 'f16' && cache !== undefined && isCodeType(cache) ? 'bf16' : dtype;
+}
+
 /** Runs one case on every device and judges it by the tolerance rule. */
 async function checkAttentionCase(parameters: AttentionCase, factor: number, options: CaseOptions): Promise<void> {
   const inputs = makeInputs(parameters);
   const sequences = checkedSequences(inputs, options.referenceWork);
   using oracle = new AttentionBench(options.reference, subset(inputs, sequences), 'f32');
   const exact = await oracle.run();
-  // The least error that any implementation with this output type has.
-  const naive = exact.out.map(rounding[parameters.dtype ?? 'f32']);
+  const type = roundedType(parameters);
+  // The least error that any implementation with these types has.
+  const naive = exact.out.map(rounding[type]);
   const outs: Values[] = [];
   const lses: Values[] = [];
   for (const { name, device } of options.devices()) {
@@ -88,7 +98,7 @@ async function checkAttentionCase(parameters: AttentionCase, factor: number, opt
     lses.push(lse);
   }
   // Neighbouring numbers of the output's type, where the exact one lies between them.
-  const relative = roundingStep[parameters.dtype ?? 'f32'];
+  const relative = roundingStep[type];
   expectAgreement(outs, { absolute: allowedError({ naive, exact: exact.out }, { factor }), relative }, 'out');
   expectAgreement(lses, { absolute: 2e-5 }, 'lse');
 }

@@ -219,15 +219,15 @@ class TensorAttention {
   char* const ring_;
 };
 
-/// Blocks go over the tile's items and kv heads.
+/// Blocks go over items and kv heads.
 template <int kType, pw_kv_type kCache, int kDim>
 __device__ inline void attendTile(const pw_gpu_attention_params& p) {
   extern __shared__ uint4 sharedBytes[];
   TensorAttention<kType, kCache, kDim> attention(p, reinterpret_cast<char*>(sharedBytes));
   __shared__ BlockWork work;
   unsigned first = 0;
-  for (int tile = 0; tile < p.tile; ++tile) first += p.image->tileItems[tile];
-  const unsigned count = p.image->tileItems[p.tile] * p.kvHeads.divisor;
+  for (int tile = 0; tile < p.items; ++tile) first += p.image->tileItems[tile];
+  const unsigned count = p.image->tileItems[p.items] * p.kvHeads.divisor;
   for (unsigned i = blockIdx.x; i < count; i += gridDim.x) {
     int packed = 1;
     for (int begin = 0; begin < packed; begin += pw_attention_tile_rows(p.tile)) {

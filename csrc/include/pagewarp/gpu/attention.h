@@ -38,7 +38,8 @@ typedef struct pw_gpu_attention_params {
   int32_t heads, headDim;
   int32_t qType;      ///< pw_dtype
   int32_t cacheType;  ///< pw_kv_type
-  int32_t tile;       ///< items of this row tile are done; -1: all
+  int32_t items;      ///< items that the plan has for this row tile are done
+  int32_t tile;       ///< row tile of a block, which goes over an item with more rows in rounds
   pw_gpu_divisor kvHeads, group, pageSize;
 } pw_gpu_attention_params;
 
