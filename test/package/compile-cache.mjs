@@ -25,10 +25,14 @@ const source = path.relative(tree, path.resolve(after('-c')));
 const object = after('-o');
 const dependencyFile = after('-MF');
 
-/** What the flags mean apart from where things lie. cmake-js defines a macro for node.h, which nothing here includes. */
+/**
+ * What the flags mean for the object, apart from where things lie. cmake-js defines a macro for node.h, which nothing here
+ * includes.
+ */
+const meaningless = ['-DBUILDING_NODE_EXTENSION', '-Werror'];
 const meaning = args.filter((argument, i) => {
   const isOperand = ['-c', '-o', '-MF', '-MT', '-isystem'].includes(args[i - 1]);
-  return !isOperand && !argument.startsWith('-I') && argument !== '-DBUILDING_NODE_EXTENSION';
+  return !isOperand && !argument.startsWith('-I') && !meaningless.includes(argument);
 });
 const folder = path.join(
   cache,
