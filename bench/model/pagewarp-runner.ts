@@ -10,6 +10,9 @@ const device = Device.cpu({ threads: Number(threads) });
 const model = await load(modelPath, { device, contextLength: Number(context), cacheTokens: Number(context) });
 const loadMilliseconds = performance.now() - started;
 
+/** Token after token: random weights repeat themselves, which speculation would make much of. */
+const plain = { temperature: 0, ignoreEnd: true, speculate: 'off' } as const;
+
 const info = (): RunnerInfo => ({
   name: `pagewarp (${device.isa}, ${device.threads} threads)`,
   loadMilliseconds,
@@ -21,7 +24,7 @@ async function greedy(ids: readonly number[], count: number): Promise<Greedy> {
   const milliseconds: number[] = [];
   let last = performance.now();
   // stopTokens: none, so that both libraries produce the same number of tokens.
-  for await (const chunk of model.generate(ids, { maxTokens: count, temperature: 0, ignoreEnd: true })) {
+  for await (const chunk of model.generate(ids, { maxTokens: count, ...plain })) {
     const now = performance.now();
     for (const token of chunk.tokens) {
       tokens.push(token);
@@ -34,7 +37,7 @@ async function greedy(ids: readonly number[], count: number): Promise<Greedy> {
 
 async function prefill(ids: readonly number[]): Promise<{ milliseconds: number }> {
   const start = performance.now();
-  for await (const _ of model.generate(ids, { maxTokens: 1, temperature: 0, ignoreEnd: true }));
+  for await (const _ of model.generate(ids, { maxTokens: 1, ...plain }));
   return { milliseconds: performance.now() - start };
 }
 
