@@ -11,6 +11,7 @@ import { cudaDevices, describeOnGpu, inTurn } from '../support/cuda.js';
 import { runsFull } from '../support/grid.js';
 import {
   expectNonFiniteRows,
+  gpuFormats,
   type LinearCase,
   linearReference,
   makeLinearInputs,
@@ -19,20 +20,6 @@ import {
 import { announceSkip } from '../support/skip.js';
 import { expectClose, meanRelativeError } from '../support/tolerance.js';
 
-const formats = [
-  'q4_0',
-  'q4_1',
-  'q4_k',
-  'q5_0',
-  'q5_k',
-  'q6_k',
-  'q8_0',
-  'iq4_nl',
-  'mxfp4',
-  'int4_zp',
-  'lut4',
-  'nvfp4',
-] as const satisfies readonly MatrixFormat[];
 /** What has kernels for int8 activations. */
 const integers = [
   'q4_0',
@@ -49,7 +36,7 @@ const tokens = [1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 118, 128, 152, 768, 1024]
 describeOnGpu('options of linear over packed weights on a GPU', () => {
   const next = inTurn(cudaDevices());
   if (!runsFull) announceSkip('group N on the GPU: one of 16 numbers of tokens per format; PAGEWARP_FULL=1 runs all');
-  for (const [i, format] of formats.entries()) {
+  for (const [i, format] of gpuFormats.entries()) {
     const some = [tokens[(5 * i + 6) % 11] as number];
     for (const m of runsFull ? tokens : some) {
       it(`${format} [${m}, 1024] x [512, 1024] f16 agrees with float64`, async () => {

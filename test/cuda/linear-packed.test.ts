@@ -9,6 +9,7 @@ import { sampleSize } from '../support/grid.js';
 import {
   expectNonFiniteRows,
   expectRowsAlone,
+  gpuFormats,
   type LinearCase,
   linearReference,
   makeLinearInputs,
@@ -18,21 +19,7 @@ import {
 import { announceSkip } from '../support/skip.js';
 import { expectClose, meanRelativeError, nmse } from '../support/tolerance.js';
 
-const formats = [
-  'q4_0',
-  'q4_1',
-  'q4_k',
-  'q5_0',
-  'q5_k',
-  'q6_k',
-  'q8_0',
-  'iq4_nl',
-  'mxfp4',
-  'int4_zp',
-  'lut4',
-  'nvfp4',
-] as const satisfies readonly MatrixFormat[];
-const isPacked = ({ format }: LinearCase): boolean => (formats as readonly MatrixFormat[]).includes(format);
+const isPacked = ({ format }: LinearCase): boolean => (gpuFormats as readonly MatrixFormat[]).includes(format);
 /** Multiply-adds that a test may leave to the simulator. */
 const most = 4e7;
 
@@ -63,7 +50,7 @@ describeOnGpu('linear over packed weights on a GPU', () => {
     });
   }
 
-  for (const format of formats) {
+  for (const format of gpuFormats) {
     it(`${format}: packing keeps every value, whatever the sources`, async () => {
       const { device } = next();
       for (const [n, k, sources] of [

@@ -5,6 +5,22 @@ import { Device, type FloatDType, linear, type MatrixFormat, PackedMatrix, Tenso
 import { decodeBlocks, randomBlocks, tablesOf } from '../oracle/ggml-blocks.js';
 import { randomNumbers } from './random.js';
 
+/** Formats whose packed matrices GPUs multiply by. */
+export const gpuFormats = [
+  'q4_0',
+  'q4_1',
+  'q4_k',
+  'q5_0',
+  'q5_k',
+  'q6_k',
+  'q8_0',
+  'iq4_nl',
+  'mxfp4',
+  'int4_zp',
+  'lut4',
+  'nvfp4',
+] as const satisfies readonly MatrixFormat[];
+
 export interface LinearCase {
   m: number;
   n: number;
