@@ -12,6 +12,7 @@ const project = (
   test: {
     name,
     include,
+    setupFiles: ['test/support/equality.ts'],
     pool: 'forks' as const,
     sequence: { groupOrder },
     maxWorkers: options.maxWorkers ?? 2,

@@ -4,7 +4,7 @@
 // same flags and every file that it included is unchanged. Usage: node compile-cache.mjs <compiler> <arguments>...
 import { spawnSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const { PAGEWARP_COMPILE_CACHE: cache, PAGEWARP_COMPILE_TREE: tree } = process.env;
@@ -69,6 +69,8 @@ const included = files.map((file) => {
   const inTree = name.startsWith(tree + path.sep) ? path.relative(tree, name) : name;
   return [inTree, contentHash(inTree)];
 });
+// Of a source that was edited only the newest object stays.
+for (const name of readdirSync(folder)) rmSync(path.join(folder, name), { force: true });
 // The list last, and complete when it appears: other processes may be looking.
 const stored = path.join(folder, randomUUID());
 copyFileSync(object, `${stored}.o`);

@@ -55,7 +55,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     ...process.env,
     NODE_OPTIONS: '',
     PAGEWARP_ADDON_PATH: undefined,
-    PAGEWARP_COMPILE_CACHE: process.env['PAGEWARP_COMPILE_CACHE'] ?? path.join(scratch, 'objects'),
+    PAGEWARP_COMPILE_CACHE: process.env['PAGEWARP_COMPILE_CACHE'] ?? path.join(root, 'build', 'objects'),
     PAGEWARP_COMPILE_TREE: tree,
     PAGEWARP_FATBIN_DIR: compiledKernels,
     CMAKE_CXX_COMPILER_LAUNCHER:
