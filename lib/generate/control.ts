@@ -69,6 +69,14 @@ const retrial = 3;
 /** Passes with drafts after which those that are worth less than half of plain steps are given up at once. */
 const shortestTrial = 2;
 const hopeless = 0.5;
+/** Plain steps that may be lost in a first attempt, and in later ones until they have proved their worth. */
+const mostLost = 4;
+const mostLostAgain = 2;
+/** Levels and nodes of a draft while it is not known what one costs. */
+const trialDepth = 2;
+const trialNodes = 4;
+/** After more plain steps than this a drafter has much to catch up with, which says nothing of the passes to come. */
+const caughtUp = 16;
 /** Plain steps before the first new attempt after giving up, and most. */
 const shortestPause = 96;
 const longestPause = 768;
@@ -81,7 +89,7 @@ const least = 0.97;
  * passes against plain steps (SmartSpec; Liu et al., 2024), and for each further drafted token its chance of being accepted
  * against what drafting and verifying it costs (the stopping rule of SpecDec++; Huang et al., 2024, with the drafter's own
  * confidence for its trained head). When passes do not pay, plain decoding goes on, and new attempts come after longer and
- * longer pauses, so that they cost little.
+ * longer pauses. Attempts begin with short drafts and end when they have cost a few plain steps, so that they cost little.
  */
 export class SpeculationControl {
   /** Milliseconds of a plain step. */
@@ -91,10 +99,13 @@ export class SpeculationControl {
   readonly #draftPerLevel = new Running();
   /** Milliseconds that each further row adds to a pass. */
   readonly #perRow = new Running();
-  #hasRead = false;
+  #catchesUp = true;
   #all = new Goodput();
   #withDraft = new Goodput();
   #enough = trial;
+  /** Milliseconds that passes with drafts have lost lately, and how many plain steps that may be. */
+  #lost = 0;
+  #mostLost = mostLost;
   #sinceMeasured = 0;
   #pause = shortestPause;
   #saved = 0;
@@ -110,19 +121,29 @@ export class SpeculationControl {
     return this.#saved;
   }
 
-  /** The chance of acceptance above which a further node pays for its row and its share of the drafting. */
+  /**
+   * The chance of acceptance above which a further node pays for its row and its share of the drafting: the tokens that would
+   * come in the time that it takes.
+   */
   get worth(): number {
     const plain = this.#plain.value ?? 0;
     if (plain <= 0) return 0;
     const node = (this.#perRow.value ?? 0) + (this.#draftPerLevel.value ?? 0);
-    return Math.min(0.9, node / plain);
+    const { passes, rate } = this.#withDraft;
+    return Math.min(0.9, node * Math.max(1 / plain, passes >= trial ? rate : 0));
   }
 
   /** Deepest chain that is worth it, from the rate at which levels are accepted: until the next one's chance is too small. */
   get depth(): number {
+    if (this.#isTrying) return trialDepth;
     const acceptance = Math.max(0.05, this.#acceptance.value ?? 0.5);
     const worth = Math.max(0.02, this.worth);
     return acceptance > 0.98 ? 64 : Math.max(1, Math.floor(Math.log(worth) / Math.log(acceptance)));
+  }
+
+  /** Most nodes that are worth trying. */
+  get nodes(): number {
+    return this.#isTrying ? trialNodes : 64;
   }
 
   /** Takes the milliseconds per token of a burst of plain steps. */
@@ -130,37 +151,46 @@ export class SpeculationControl {
     if (steps > 0) this.#plain.add(perStep);
     this.#resting = 0;
     this.#sinceMeasured = 0;
+    if (steps > caughtUp) this.#catchesUp = true;
   }
 
   pass({ drafted, depth, accepted, draftTime, verifyTime, isFirst = false }: Pass): void {
     const plain = this.#plain.value as number;
-    this.#saved += (accepted + 1) * plain - draftTime - verifyTime;
-    if (isFirst) return;
-    // The first draft also reads the prompt, which says nothing of those to come.
-    const drafting = this.#hasRead ? draftTime : 0;
-    const time = drafting + verifyTime;
+    const time = draftTime + verifyTime;
+    this.#saved += (accepted + 1) * plain - time;
+    for (let level = 0; level < Math.min(depth, accepted + 1); level++) this.#acceptance.add(level < accepted ? 1 : 0);
+    const isUsual = !isFirst && !this.#catchesUp;
+    this.#catchesUp = false;
+    if (!isUsual) return;
     this.#all.add(time, accepted + 1);
     if (drafted > 0) {
       this.#withDraft.add(time, accepted + 1);
-      for (let level = 0; level < Math.min(depth, accepted + 1); level++)
-        this.#acceptance.add(level < accepted ? 1 : 0);
-      if (this.#hasRead) this.#draftPerLevel.add(draftTime / depth);
+      this.#draftPerLevel.add(draftTime / depth);
       this.#perRow.add(Math.max(0, verifyTime - plain) / drafted);
+      const most = this.#mostLost * plain;
+      this.#lost = Math.max(-most, this.#lost + time - (accepted + 1) * plain);
     }
-    this.#hasRead = true;
     this.#sinceMeasured++;
     if (this.#isLosing(plain)) {
-      this.#giveUp(this.#isHopeless(plain));
+      this.#giveUp(this.#withDraft.rate * plain < hopeless);
       return;
     }
-    if (this.#withDraft.passes >= 2 * trial) this.#pause = shortestPause;
+    if (this.#withDraft.passes >= 2 * trial) {
+      this.#pause = shortestPause;
+      this.#mostLost = mostLost;
+    }
     const close = this.#withDraft.rate * plain < clearly;
     if (this.#sinceMeasured >= (close ? remeasureSoon : remeasureAfter)) this.#resting = measuring;
   }
 
+  /** Is it unknown yet what a pass costs? */
+  get #isTrying(): boolean {
+    return this.#catchesUp || this.#perRow.count === 0;
+  }
+
   #isLosing(plain: number): boolean {
     const { passes, rate } = this.#withDraft;
-    if (this.#isHopeless(plain)) return true;
+    if (this.#isHopeless(plain) || this.#lost > this.#mostLost * plain) return true;
     if (passes >= this.#enough && rate * plain < leastWithDraft) return true;
     return this.#all.passes >= 2 * trial && this.#all.rate * plain < least;
   }
@@ -175,6 +205,8 @@ export class SpeculationControl {
     this.#pause = Math.min(longestPause, 2 * this.#resting);
     // The next attempt is judged on its own.
     this.#enough = retrial;
+    this.#mostLost = mostLostAgain;
+    this.#lost = 0;
     this.#all = new Goodput();
     this.#withDraft = new Goodput();
   }

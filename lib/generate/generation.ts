@@ -7,9 +7,10 @@ import type { Detokenizer } from '../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { Interrupt } from './interrupt.js';
 import type { ResolvedOptions } from './options.js';
+import { Pace } from './pace.js';
 import { type GenerateChunk, type GenerateResult, Recorder } from './result.js';
 import { type Drawn, Sampler } from './sampler.js';
-import { forwardNext, Pace, Speculation } from './speculation.js';
+import { forwardNext, Speculation } from './speculation.js';
 import { StopMatcher } from './stop.js';
 
 /** What a generation needs of its model. */
@@ -233,37 +234,47 @@ class Decoder implements Disposable {
   }
 
   /**
-   * Token by token, up to `most` of them. The next step is enqueued before this one's token is known to the host (it is where
-   * the device needs it): the device never waits for JavaScript. At the end one step too many has run, and is forgotten.
+   * Token by token, up to `most` of them. Further steps are enqueued before a step's token is known to the host (it is where the
+   * device needs it), so that the device does not wait for JavaScript. At the end some steps too many have run, and are forgotten.
    */
-  async *#decode(first: Promise<Drawn>, most: number, pace?: Pace): AsyncGenerator<GenerateChunk, void, void> {
-    let drawn = first;
+  async *#decode(first: Promise<Drawn>, most: number, pace = new Pace()): AsyncGenerator<GenerateChunk, void, void> {
+    const flying = [first];
     for (let left = Math.min(most, this.#remaining); ; left--) {
-      const ahead = left > 1 ? this.#enqueueNext() : undefined;
-      const token = await this.#interrupt.wait(drawn);
-      pace?.tick();
+      this.#enqueue(flying, Math.min(left, 1 + pace.ahead));
+      const token = await this.#interrupt.wait(flying.shift() as Promise<Drawn>);
+      pace.tick();
       yield this.#emit([token]);
       if (this.#finished || left === 1) return;
-      // A token was left, so a step was enqueued, or failed to be.
-      if (ahead instanceof Error) throw ahead;
-      drawn = ahead as Promise<Drawn>;
     }
   }
 
-  /** Enqueues the step after the token drawn last. */
-  #step(): Promise<Drawn> {
-    const logits = this.#forward(this.#sampler.last, 1);
-    return this.#sampler.draw(logits, this.#sequence.kv.length - 1);
+  /**
+   * Enqueues steps until so many are in flight.
+   * @throws whatever kept the first of them from being enqueued; of the later ones it is found out when their turn comes
+   */
+  #enqueue(flying: Promise<Drawn>[], wanted: number): void {
+    while (flying.length < wanted) {
+      try {
+        const drawn = this.#step();
+        drawn.catch(() => {}); // its own await reports it, if it comes to that
+        flying.push(drawn);
+      } catch (error) {
+        if (flying.length === 0) throw error;
+        return;
+      }
+    }
   }
 
-  /** The next token's promise; an error if its step could not be enqueued, which matters only if the token is wanted. */
-  #enqueueNext(): Promise<Drawn> | Error {
+  /** Enqueues the step after the token drawn last, or leaves everything as it was. */
+  #step(): Promise<Drawn> {
+    const { kv } = this.#sequence;
+    const { length } = kv;
     try {
-      const drawn = this.#step();
-      drawn.catch(() => {}); // its own await reports it, if it comes to that
-      return drawn;
+      const logits = this.#forward(this.#sampler.last, 1);
+      return this.#sampler.draw(logits, kv.length - 1);
     } catch (error) {
-      return error as Error;
+      if (!kv.isDisposed && !kv.cache.isDisposed) kv.truncate(length);
+      throw error;
     }
   }
 

@@ -46,7 +46,7 @@ export interface SpeculationStatistics {
   meanAcceptedLength: number;
   /** Tokens emitted per pass, the target's own included: "tau" of EAGLE and Medusa. */
   meanEmittedLength: number;
-  /** Seconds spent drafting. */
+  /** Seconds that passes waited for their drafts. Those that a pass drafts and verifies at once, chains, take none. */
   draftTime: number;
   /**
    * Seconds that plain steps, as fast as those measured, would have taken longer for the same tokens; negative when they

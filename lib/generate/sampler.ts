@@ -4,7 +4,7 @@ import { drawCandidates } from '../ops/candidates.js';
 import { argmax, sample } from '../ops/sample.js';
 import { packSampling, type TokenHistory, tokenHistory } from '../ops/sampling.js';
 import { type VerifyRule, verify } from '../ops/verify.js';
-import type { Draft } from '../speculate/drafter.js';
+import { type Draft, type EnqueuedDraft, sizeOf } from '../speculate/drafter.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { ResolvedOptions } from './options.js';
@@ -29,7 +29,8 @@ export interface Drawn {
 export interface Verified {
   /** The accepted tokens, and one more. */
   drawn: Drawn[];
-  /** The accepted nodes. */
+  /** The drafted tokens, and those nodes of them that were accepted. */
+  nodes: readonly number[];
   path: number[];
 }
 
@@ -113,14 +114,19 @@ export class Sampler implements Disposable {
    * @param logits [nodes + 1, vocabulary]
    * @param position of the first row
    */
-  async verify(logits: Tensor<'f32'>, draft: Draft, rule: VerifyRule, position: number): Promise<Verified> {
-    const { tokens: nodes, source, parents } = draft;
-    using draftTokens = Tensor.empty(this.#stream.device, [nodes.length], 'i32');
-    draftTokens.write(Int32Array.from(nodes), this.#stream);
+  async verify(
+    logits: Tensor<'f32'>,
+    draft: Draft | EnqueuedDraft,
+    rule: VerifyRule,
+    position: number,
+  ): Promise<Verified> {
+    const { source, parents } = draft;
+    const enqueued = 'enqueued' in draft ? draft.enqueued : undefined;
+    using uploaded = 'tokens' in draft ? this.#upload(draft.tokens) : undefined;
     const result = verify(this.#stream, {
       targetLogits: logits,
-      draftTokens,
-      draftLengths: [nodes.length],
+      draftTokens: enqueued ?? (uploaded as Tensor<'i32'>),
+      draftLengths: [sizeOf(draft)],
       ...(parents ? { parents: [parents] } : {}),
       ...(source ? { draft: source } : {}),
       rule,
@@ -132,9 +138,10 @@ export class Sampler implements Disposable {
       this.#read(result.tokens),
       result.path && this.#read(result.path),
       result.logprobs?.read(this.#stream),
+      enqueued && this.#read(enqueued),
     ]);
     for (const tensor of Object.values(result)) (tensor as Tensor).dispose();
-    const [tokens, path, logprobs] = await reads;
+    const [tokens, path, logprobs, nodes] = await reads;
     const end = tokens.indexOf(-1);
     const emitted = Array.from(end < 0 ? tokens : tokens.subarray(0, end));
     checkToken(emitted[0]);
@@ -145,6 +152,7 @@ export class Sampler implements Disposable {
     const accepted = emitted.length - 1;
     return {
       drawn,
+      nodes: 'tokens' in draft ? draft.tokens : Array.from(nodes ?? []),
       path: path ? Array.from(path.subarray(0, accepted)) : Array.from({ length: accepted }, (_, i) => i),
     };
   }
@@ -179,6 +187,12 @@ export class Sampler implements Disposable {
   } {
     const history = this.#history ? { history: this.#history } : {};
     return { parameters: this.#parameters, seed: this.#seed, offset: position, ...history };
+  }
+
+  #upload(tokens: readonly number[]): Tensor<'i32'> {
+    const tensor = Tensor.empty(this.#stream.device, [tokens.length], 'i32');
+    tensor.write(Int32Array.from(tokens), this.#stream);
+    return tensor;
   }
 
   #read(tensor: Tensor<'i32'>): Promise<Int32Array> {

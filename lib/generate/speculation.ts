@@ -4,11 +4,12 @@ import type { LlamaRunner, StepOptions } from '../model/llama.js';
 import type { TokenSequence } from '../model/sequence.js';
 import { depthsOf, treeMask } from '../ops/treemask.js';
 import type { VerifyRule } from '../ops/verify.js';
-import { type Draft, type Drafter, noDraft, truncated } from '../speculate/drafter.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { type Draft, type Drafter, type EnqueuedDraft, noDraft, sizeOf, truncated } from '../speculate/drafter.js';
+import { Tensor } from '../tensor/tensor.js';
 import { SpeculationControl } from './control.js';
 import type { Interrupt } from './interrupt.js';
 import type { ResolvedOptions } from './options.js';
+import type { Pace } from './pace.js';
 import type { SpeculationStatistics } from './result.js';
 import type { Drawn, Sampler, Verified } from './sampler.js';
 
@@ -27,35 +28,12 @@ export function forwardNext(
   drafter: Drafter | undefined,
   options: StepOptions = {},
 ): Tensor<'f32'> {
-  const queryLength = ids instanceof Int32Array ? ids.length : 1;
+  const queryLength = ids instanceof Int32Array ? ids.length : (ids.shape[0] as number);
   const batch = runner.cache.batch([{ sequence: kv, queryLength }]);
   const sink = drafter?.features;
   const logits = runner.forward(batch, ids, outputs, sink ? { ...options, features: true } : options);
   sink?.take(runner.features(queryLength), kv.length - queryLength);
   return logits;
-}
-
-/** How fast plain steps come, without what their consumer does between them. */
-export class Pace {
-  #last = performance.now();
-  readonly #intervals: number[] = [];
-
-  /** A token has arrived. */
-  tick(): void {
-    const now = performance.now();
-    this.#intervals.push(now - this.#last);
-    this.#last = now;
-  }
-
-  get steps(): number {
-    return this.#intervals.length;
-  }
-
-  /** The median interval, in milliseconds; the first, which nothing was enqueued ahead of, counts only if it is the only one. */
-  get perStep(): number {
-    const steady = this.#intervals.slice(this.steps > 1 ? 1 : 0).sort((a, b) => a - b);
-    return steady[steady.length >> 1] ?? 0;
-  }
 }
 
 /** The speculative passes of one generation: draft, verify in one pass, keep what was accepted (Leviathan et al., 2023). */
@@ -129,17 +107,17 @@ export class Speculation {
     const { shapes } = this.#runner;
     const draft = await this.#draft(remaining);
     const drafted = performance.now();
-    const { tokens } = draft;
-    const verified = tokens.length > 0 ? await this.#verify(draft) : await this.#plain();
+    const nodes = sizeOf(draft);
+    const verified = nodes > 0 ? await this.#verify(draft) : await this.#plain();
     const finished = performance.now();
     const accepted = verified.path.length;
     this.#draftTime += drafted - started;
-    if (tokens.length > 0) this.#passes++;
+    if (nodes > 0) this.#passes++;
     else this.#plainSteps++;
-    this.#drafted += tokens.length;
+    this.#drafted += nodes;
     this.#accepted += accepted;
     this.#control?.pass({
-      drafted: tokens.length,
+      drafted: nodes,
       depth: depthOf(draft),
       accepted,
       draftTime: drafted - started,
@@ -149,52 +127,73 @@ export class Speculation {
     return verified.drawn;
   }
 
-  async #draft(remaining: number): Promise<Draft> {
+  async #draft(remaining: number): Promise<Draft | EnqueuedDraft> {
     const { tokens, kv } = this.#sequence;
     // Speculation must not fail where plain decoding has room.
     const room = kv.cache.freeTokens - 1;
-    const most = Math.min(this.#options.maxDraft, remaining - 1, this.#runner.maxRows - 1, room);
-    if (most < 1) return noDraft;
-    const draft = await this.#interrupt.wait(
-      Promise.resolve(this.#drafter.draft(tokens, most, this.#control?.worth ?? 0)),
-    );
+    const possible = Math.min(this.#options.maxDraft, remaining - 1, this.#runner.maxRows - 1, room);
+    if (possible < 1) return noDraft;
+    const { worth = 0, depth = possible, nodes = possible } = this.#control ?? {};
+    const most = Math.min(possible, nodes);
+    const { enqueue } = this.#drafter;
+    const enqueued = enqueue?.call(this.#drafter, tokens, most, worth, depth);
+    const draft =
+      (enqueued && (await this.#interrupt.wait(Promise.resolve(enqueued)))) ??
+      (await this.#interrupt.wait(Promise.resolve(this.#drafter.draft(tokens, most, worth))));
     this.#options.signal?.throwIfAborted();
+    if ('enqueued' in draft) return draft;
     if (draft.parents) return truncated(draft, Math.min(most, mostTreeRows - 1));
-    return truncated(draft, Math.min(most, this.#control?.depth ?? most));
+    return truncated(draft, Math.min(most, depth));
   }
 
   async #plain(): Promise<Verified> {
     const { tokens, kv } = this.#sequence;
     kv.reserve(1, this.#runner.stream);
-    const logits = this.#forward([tokens.at(-1) as number]);
+    const logits = this.#forward(Int32Array.of(tokens.at(-1) as number), 1);
     const drawn = this.#sampler.draw(logits, kv.length - 1);
     const top = this.#top(logits);
-    const verified = { drawn: [await this.#interrupt.wait(drawn)], path: [] };
+    const verified = { drawn: [await this.#interrupt.wait(drawn)], nodes: [], path: [] };
     this.#drafter.observe({ draft: noDraft, path: [], tokens: [verified.drawn[0]?.token as number], ...(await top) });
     return verified;
   }
 
-  async #verify(draft: Draft): Promise<Verified> {
+  async #verify(draft: Draft | EnqueuedDraft): Promise<Verified> {
     const { tokens, kv } = this.#sequence;
+    const { parents } = draft;
     const position = kv.length;
-    const rows = 1 + draft.tokens.length;
+    const rows = 1 + sizeOf(draft);
     kv.reserve(rows, this.#runner.stream);
-    const logits = this.#forward([tokens.at(-1) as number, ...draft.tokens], treeOptions(draft, position));
+    const last = tokens.at(-1) as number;
+    const ids = 'enqueued' in draft ? this.#joined(draft.enqueued) : Int32Array.of(last, ...draft.tokens);
+    const logits = this.#forward(ids, rows, treeOptions(draft, position));
+    if (ids instanceof Tensor) ids.dispose();
     const verifying = this.#sampler.verify(logits, draft, this.#rule(draft), position);
     const top = this.#top(logits);
     const verified = await this.#interrupt.wait(verifying);
     kv.keep([0, ...verified.path.map((node) => node + 1)], rows, this.#runner.stream);
     const emitted = verified.drawn.map(({ token }) => token);
-    this.#drafter.observe({ draft, path: verified.path, tokens: emitted, ...(await top) });
+    const known = 'tokens' in draft ? draft : { tokens: verified.nodes, ...(parents ? { parents } : {}) };
+    this.#drafter.observe({ draft: known, path: verified.path, tokens: emitted, ...(await top) });
     return verified;
   }
 
-  #rule(draft: Draft): VerifyRule {
+  /** The token drawn last and a draft that the device alone knows. */
+  #joined(draft: Tensor<'i32'>): Tensor<'i32'> {
+    const { stream } = this.#runner;
+    const ids = Tensor.empty(stream.device, [1 + (draft.shape[0] as number)], 'i32');
+    using first = ids.slice(0, 0, 1);
+    using others = ids.slice(0, 1, ids.shape[0] as number);
+    first.copyFrom(this.#sampler.last, stream);
+    others.copyFrom(draft, stream);
+    return ids;
+  }
+
+  #rule(draft: Draft | EnqueuedDraft): VerifyRule {
     return this.#options.verification ?? (draft.source?.kind === 'sampled' ? 'rejection' : 'match');
   }
 
-  #forward(ids: readonly number[], options?: StepOptions) {
-    return forwardNext(this.#runner, this.#sequence.kv, Int32Array.from(ids), ids.length, this.#drafter, options);
+  #forward(ids: Int32Array | Tensor<'i32'>, rows: number, options?: StepOptions) {
+    return forwardNext(this.#runner, this.#sequence.kv, ids, rows, this.#drafter, options);
   }
 
   /** The most probable tokens after each row, for a drafter that wants them. */
@@ -208,13 +207,14 @@ export class Speculation {
 }
 
 /** How the rows of a tree differ from the next tokens: the last token of the context is their root. */
-function treeOptions({ parents }: Draft, position: number): StepOptions | undefined {
+function treeOptions({ parents }: Draft | EnqueuedDraft, position: number): StepOptions | undefined {
   if (!parents) return undefined;
   const rows = [-1, ...parents.map((parent) => parent + 1)];
   const positions = depthsOf(rows).map((depth) => position + depth - 1);
   return { positions, mask: treeMask([rows]) };
 }
 
-function depthOf({ tokens, parents }: Draft): number {
-  return parents ? depthsOf(parents).reduce((deepest, depth) => Math.max(deepest, depth), 0) : tokens.length;
+function depthOf(draft: Draft | EnqueuedDraft): number {
+  const { parents } = draft;
+  return parents ? depthsOf(parents).reduce((deepest, depth) => Math.max(deepest, depth), 0) : sizeOf(draft);
 }

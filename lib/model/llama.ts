@@ -118,7 +118,7 @@ export class LlamaRunner implements Disposable {
 
   /**
    * Enqueues one step over the rows of `batch`.
-   * @param ids the rows' tokens, on the host or (for steps of one row) where the sampler left them
+   * @param ids the rows' tokens, on the host or where sampling and drafting left them
    * @param outputs logits are wanted for this many last rows; 0: none
    * @param options for drafts and for calibration
    * @returns [outputs, vocabulary], valid until the next step is enqueued

@@ -4,9 +4,11 @@ import {
   type Drafter,
   type DraftOutcome,
   type DraftTarget,
+  type EnqueuedDraft,
   type FeatureSink,
   noDraft,
   parentsOf,
+  sizeOf,
 } from './drafter.js';
 
 /** What drafters made of drafters have in common. */
@@ -62,6 +64,20 @@ class FirstOf extends Composed {
     for (const drafter of this.drafters) {
       const draft = await drafter.draft(context, maxTokens, worth);
       if (draft.tokens.length > 0) return draft;
+    }
+    return noDraft;
+  }
+
+  async enqueue(
+    context: ArrayLike<number>,
+    maxTokens: number,
+    worth: number,
+    depth: number,
+  ): Promise<Draft | EnqueuedDraft> {
+    for (const drafter of this.drafters) {
+      const enqueued = await drafter.enqueue?.(context, maxTokens, worth, depth);
+      const draft = enqueued ?? (await drafter.draft(context, maxTokens, worth));
+      if (sizeOf(draft) > 0) return draft;
     }
     return noDraft;
   }

@@ -14,6 +14,17 @@ export interface Draft {
   source?: DraftSource;
 }
 
+/**
+ * A draft of a size that was decided beforehand, whose tokens only the device knows yet: commands enqueued already put them
+ * there. @internal
+ */
+export interface EnqueuedDraft {
+  /** [nodes], contiguous, for commands of the target's stream; valid until the drafter is asked again. */
+  readonly enqueued: Tensor<'i32'>;
+  readonly parents?: readonly number[];
+  readonly source?: DraftSource;
+}
+
 /** Takes the target's features: what its output layer reads, of which draft heads make their guesses. @internal */
 export interface FeatureSink {
   /**
@@ -75,6 +86,18 @@ export interface Drafter extends Disposable {
    * @param worth a node is worth its cost when the chance that it will be accepted is above this. Default 0
    */
   draft(context: ArrayLike<number>, maxTokens: number, worth?: number): Draft | Promise<Draft>;
+  /**
+   * Like `draft`, but the host does not wait for the device between one token and the next: how sure the drafter is cannot count.
+   * @param depth of a chain, at most
+   * @returns undefined when it cannot; `draft` will do
+   * @internal
+   */
+  enqueue?(
+    context: ArrayLike<number>,
+    maxTokens: number,
+    worth: number,
+    depth: number,
+  ): EnqueuedDraft | Draft | undefined | Promise<EnqueuedDraft | Draft | undefined>;
   /** Tells how the last draft, or a step without one, went. */
   observe(outcome: DraftOutcome): void;
   /** Forgets the sequence. With `target`, a generation begins; without, one has ended. @throws PagewarpError when the drafter cannot serve it */
@@ -85,6 +108,11 @@ export interface Drafter extends Disposable {
 
 /** A draft of nothing. */
 export const noDraft: Draft = { tokens: [] };
+
+/** Nodes of a draft. */
+export function sizeOf(draft: Draft | EnqueuedDraft): number {
+  return 'enqueued' in draft ? (draft.enqueued.shape[0] as number) : draft.tokens.length;
+}
 
 /** The parent of each node of a draft. */
 export function parentsOf(draft: Draft): readonly number[] {

@@ -2,7 +2,9 @@
 import { checkObject, invalidArgument } from '../errors.js';
 import { drawCandidates } from '../ops/candidates.js';
 import { checkNumber } from '../ops/check.js';
-import type { Draft, Drafter, DraftTarget } from './drafter.js';
+import { argmax } from '../ops/sample.js';
+import { Tensor } from '../tensor/tensor.js';
+import type { Draft, Drafter, DraftTarget, EnqueuedDraft } from './drafter.js';
 import { noDraft } from './drafter.js';
 
 export interface SelfSpeculationOptions {
@@ -63,12 +65,15 @@ class SelfSpeculation implements Drafter {
   readonly #part: Part;
   #target: DraftTarget | undefined;
   #layers: number[] = [];
+  #tokens: Tensor<'i32'> | undefined;
 
   constructor(part: Part) {
     this.#part = part;
   }
 
   reset(target?: DraftTarget): void {
+    this.#tokens?.dispose();
+    this.#tokens = undefined;
     this.#target = target;
     if (!target) return;
     const { layers } = target.runner.config;
@@ -84,7 +89,7 @@ class SelfSpeculation implements Drafter {
     const target = this.#target;
     if (!target) return noDraft;
     const { runner, kv, sampling } = target;
-    const { window, sinkTokens, maxDraft, confidence } = this.#part;
+    const { maxDraft, confidence } = this.#part;
     const { temperature, topK, topP, minP } = sampling;
     const { stream } = runner;
     const base = kv.length;
@@ -93,12 +98,7 @@ class SelfSpeculation implements Drafter {
     let chance = 1;
     try {
       for (let last = context[context.length - 1] as number; tokens.length < Math.min(maxTokens, maxDraft); ) {
-        kv.reserve(1, stream);
-        const batch = runner.cache.batch([{ sequence: kv, queryLength: 1 }]);
-        const logits = runner.forward(batch, Int32Array.of(last), 1, {
-          layers: this.#layers,
-          ...(window === undefined ? {} : { window, sinkTokens }),
-        });
+        const logits = this.#step(target, Int32Array.of(last));
         const filters = temperature > 0 ? { temperature, topK, topP, minP } : {};
         const drawn = drawCandidates(stream, { logits, count: 1, kind: 'top', ...filters });
         const reads = Promise.all([drawn.ids.read(stream), drawn.logprobs.read(stream)]);
@@ -117,6 +117,29 @@ class SelfSpeculation implements Drafter {
     return { tokens };
   }
 
+  enqueue(context: ArrayLike<number>, maxTokens: number, _worth: number, depth: number): EnqueuedDraft | undefined {
+    const target = this.#target;
+    const { maxDraft, confidence } = this.#part;
+    if (!target || confidence > 0) return undefined;
+    const { kv, runner } = target;
+    const { stream } = runner;
+    const base = kv.length;
+    const count = Math.min(maxTokens, maxDraft, depth);
+    this.#tokens ??= Tensor.empty(stream.device, [maxDraft], 'i32');
+    try {
+      let logits = this.#step(target, Int32Array.of(context[context.length - 1] as number));
+      for (let at = 0; ; at++) {
+        using place = this.#tokens.slice(0, at, at + 1);
+        argmax(stream, { logits, out: place });
+        if (at + 1 === count) break;
+        logits = this.#step(target, place);
+      }
+    } finally {
+      kv.truncate(base);
+    }
+    return { enqueued: this.#tokens.slice(0, 0, count) };
+  }
+
   observe(): void {}
 
   dispose(): void {
@@ -125,5 +148,16 @@ class SelfSpeculation implements Drafter {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Enqueues the part's step over one token; its logits. */
+  #step({ runner, kv }: DraftTarget, ids: Int32Array | Tensor<'i32'>): Tensor<'f32'> {
+    const { window, sinkTokens } = this.#part;
+    kv.reserve(1, runner.stream);
+    const batch = runner.cache.batch([{ sequence: kv, queryLength: 1 }]);
+    return runner.forward(batch, ids, 1, {
+      layers: this.#layers,
+      ...(window === undefined ? {} : { window, sinkTokens }),
+    });
   }
 }

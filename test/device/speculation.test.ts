@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Generation with every drafter: the output is that of plain decoding. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   adaptiveNgrams,
   Device,
   type Drafter,
   draftModel,
+  firstOf,
   type GenerateOptions,
   type LanguageModel,
   load,
   lookahead,
   selfSpeculation,
   suffixLookup,
+  Tensor,
   tokenRecycling,
   treeOfPaths,
 } from '../../lib/index.js';
@@ -74,6 +76,53 @@ describe.each(Object.entries(drafters))('speculation with %s', (_name, make) => 
       }
     }
     for (const used of [model, other, twin]) expect(used.cacheStatistics.used).toBe(0);
+  });
+});
+
+describe('what the host waits for', () => {
+  const reads = async (speculate: Drafter | 'off', more: GenerateOptions = {}) => {
+    const spy = vi.spyOn(Tensor.prototype, 'read');
+    try {
+      const { speculation } = await run({ ...more, speculate, adaptive: false });
+      return { count: spy.mock.calls.length, passes: speculation?.passes ?? 0, plain: speculation?.plainSteps ?? 0 };
+    } finally {
+      spy.mockRestore();
+    }
+  };
+  it.each([
+    ['a draft model', () => draftModel(other, { tree: 'chain' }), {}],
+    ['a sampling draft model', () => draftModel(other, { tree: 'chain', sampled: true }), { temperature: 1, seed: 1 }],
+    ['early exit', () => selfSpeculation({ exitLayer: 1 }), {}],
+    ['the first of several', () => firstOf(suffixLookup({ minMatch: 8 }), draftModel(other, { tree: 'chain' })), {}],
+  ] as [string, () => Drafter, GenerateOptions][])(
+    '%s: a chain is drafted and verified at once',
+    async (_name, make, more) => {
+      using drafter = make();
+      const { count, passes, plain } = await reads(drafter, more);
+      expect(passes).toBeGreaterThan(5);
+      // Of a pass what was emitted and what was drafted, together; of the prompt's step the first token.
+      expect(count).toBeLessThanOrEqual(1 + 2 * passes + plain);
+    },
+  );
+
+  it('a growing tree: every level', async () => {
+    using drafter = draftModel(other);
+    const { count, passes } = await reads(drafter);
+    expect(count).toBeGreaterThan(4 * passes);
+  });
+
+  it('plain steps: the tokens, some of them too many at the end', async () => {
+    const { count } = await reads('off', { maxTokens: 40 });
+    expect(count).toBe(40);
+    const { tokens } = await run({ speculate: 'off', maxTokens: 40 });
+    using sequence = model.createSequence();
+    const stop = tokens[20] as number;
+    const cut = await model.generate(prompt, { ...options, speculate: 'off', stop, sequence }).complete();
+    expect(cut.tokens).toEqual(tokens.slice(0, tokens.indexOf(stop)));
+    expect(sequence.cachedLength).toBeLessThanOrEqual(sequence.length);
+    // The steps in flight have left nothing behind.
+    const rest = await model.generate([stop], { ...options, maxTokens: 10, speculate: 'off', sequence }).complete();
+    expect(rest.tokens).toEqual(tokens.slice(tokens.indexOf(stop) + 1).slice(0, 10));
   });
 });
 

@@ -14,7 +14,7 @@ interface Machine {
   noise: number;
 }
 
-/** Time of `count` tokens, relative to plain decoding, not counting the first `skip`. */
+/** Time of `count` tokens after the first `skip`, relative to plain decoding. */
 function relativeTime(machine: Machine, count: number, skip: number, seed = 1): number {
   const random = quickRandom(seed);
   const noisy = (time: number): number => time * (1 + machine.noise * (random() - 0.5));
@@ -49,13 +49,24 @@ function relativeTime(machine: Machine, count: number, skip: number, seed = 1): 
 
 const base: Machine = { plain: 30, row: 1.2, level: 0.5, acceptance: () => 0.7, noise: 0.1 };
 
+/** Drafts that are useless, dear or slow to verify, half of the model that drafts, and a close thing. */
+const losing: Machine[] = [
+  { ...base, acceptance: () => 0 },
+  { ...base, level: 30 },
+  { ...base, row: 30 },
+  { ...base, acceptance: () => 0.3, row: 15, level: 3 },
+  { ...base, acceptance: () => 0, noise: 0.6 },
+  { ...base, acceptance: () => 0.4, level: 15 },
+  { ...base, acceptance: () => 0.2, row: 4, level: 2 },
+];
+
 describe('SpeculationControl', () => {
   it('uses drafts that are mostly right', () => {
     for (let seed = 1; seed <= 5; seed++) expect(relativeTime(base, 2000, 100, seed)).toBeLessThan(0.55);
   });
 
-  it('gives hopeless drafts up after two passes, but not for what the first step of a shape takes', () => {
-    const slow = { drafted: 4, depth: 4, accepted: 0, draftTime: 40, verifyTime: 200 };
+  it('gives hopeless drafts up after a pass or two, but not for what the first step of a shape takes', () => {
+    const slow = { drafted: 4, depth: 4, accepted: 0, draftTime: 20, verifyTime: 60 };
     const control = new SpeculationControl();
     control.plain(4, 30);
     for (let i = 0; i < 4; i++) control.pass({ ...slow, isFirst: true });
@@ -64,19 +75,51 @@ describe('SpeculationControl', () => {
     expect(control.rest).toBe(0);
     control.pass(slow);
     expect(control.rest).toBeGreaterThan(100);
+    const dear = new SpeculationControl();
+    dear.plain(4, 30);
+    dear.pass({ ...slow, isFirst: true });
+    dear.pass({ ...slow, verifyTime: 200 });
+    expect(dear.rest).toBeGreaterThan(100);
+  });
+
+  it('tries with short drafts until it knows what they cost', () => {
+    const control = new SpeculationControl();
+    control.plain(4, 30);
+    expect(control.depth).toBe(2);
+    expect(control.nodes).toBe(4);
+    const good = { drafted: 2, depth: 2, accepted: 2, draftTime: 1, verifyTime: 32 };
+    control.pass({ ...good, draftTime: 90 }); // it reads the prompt
+    expect(control.depth).toBe(2);
+    expect(control.rest).toBe(0);
+    control.pass(good);
+    expect(control.depth).toBeGreaterThan(3);
+    expect(control.nodes).toBeGreaterThan(32);
+  });
+
+  it('does not judge a drafter by what it catches up with after a long rest', () => {
+    const control = new SpeculationControl();
+    control.plain(4, 30);
+    const good = { drafted: 2, depth: 2, accepted: 2, draftTime: 1, verifyTime: 32 };
+    for (let i = 0; i < 3; i++) control.pass(good);
+    control.plain(100, 30);
+    expect(control.depth).toBe(2);
+    control.pass({ ...good, draftTime: 300 });
+    expect(control.rest).toBe(0);
   });
 
   it('costs less than a twentieth when drafts are useless, dear or slow to verify', () => {
-    for (const machine of [
-      { ...base, acceptance: () => 0 },
-      { ...base, level: 30 },
-      { ...base, row: 30 },
-      { ...base, acceptance: () => 0.3, row: 15, level: 3 },
-      { ...base, acceptance: () => 0, noise: 0.6 },
-    ]) {
+    for (const machine of losing) {
       for (let seed = 1; seed <= 5; seed++) {
         expect(relativeTime(machine, 4000, 200, seed), JSON.stringify(machine)).toBeLessThan(1.05);
       }
+    }
+  });
+
+  it('costs little from the beginning on when drafts do not pay', () => {
+    for (const machine of losing) {
+      const times = Array.from({ length: 20 }, (_, seed) => relativeTime(machine, 400, 0, seed));
+      const mean = times.reduce((sum, time) => sum + time, 0) / times.length;
+      expect(mean, JSON.stringify(machine)).toBeLessThan(1.05);
     }
   });
 

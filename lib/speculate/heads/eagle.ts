@@ -11,8 +11,9 @@ import { gatherRows } from '../../ops/embedding.js';
 import { PackedMatrix } from '../../quant/matrix.js';
 import type { Stream } from '../../tensor/stream.js';
 import { Tensor } from '../../tensor/tensor.js';
-import { type Draft, type DraftOutcome, type DraftTarget, noDraft } from '../drafter.js';
-import { type DraftModelOptions, type DraftRunner, ModelDrafter, resolveDraftOptions } from '../draftmodel.js';
+import { type Draft, type DraftOutcome, type DraftTarget, type EnqueuedDraft, noDraft } from '../drafter.js';
+import { type DraftModelOptions, resolveDraftOptions } from '../draftmodel.js';
+import { type DraftRunner, ModelDrafter } from '../modeldrafter.js';
 import type { HeadCheckpoint } from './checkpoint.js';
 import { FeatureStore } from './features.js';
 import { requireRunner } from './residualdrafter.js';
@@ -168,15 +169,22 @@ export class EagleDrafter extends ModelDrafter {
   }
 
   override async draft(context: ArrayLike<number>, maxTokens: number, worth?: number): Promise<Draft> {
-    const store = this.#features;
-    if (!store) throw disposed('draft heads');
-    // The head has no row for the first token whose features are known.
-    const tokens = Array.from({ length: context.length - store.first - 1 }, (_, i) => context[store.first + 1 + i]);
-    using known = store.view(store.first, context.length - 1);
-    return known ? super.draft(tokens as number[], maxTokens, worth) : noDraft;
+    const tokens = this.#rowsOf(context);
+    return tokens ? super.draft(tokens, maxTokens, worth) : noDraft;
+  }
+
+  override enqueue(
+    context: ArrayLike<number>,
+    maxTokens: number,
+    worth: number,
+    depth: number,
+  ): EnqueuedDraft | undefined {
+    const tokens = this.#rowsOf(context);
+    return tokens && super.enqueue(tokens, maxTokens, worth, depth);
   }
 
   override observe(outcome: DraftOutcome): void {
+    super.observe(outcome);
     this.#features?.observe(outcome);
   }
 
@@ -202,6 +210,17 @@ export class EagleDrafter extends ModelDrafter {
     using from = this.#head.runner.features(rows).slice(0, rows - (end - begin), rows);
     using to = this.#own?.slice(0, begin, end);
     to?.copyFrom(from, this.#stream);
+  }
+
+  /** The tokens that the head has rows for: not the first whose features are known. undefined: some are not known. */
+  #rowsOf(context: ArrayLike<number>): number[] | undefined {
+    const store = this.#features;
+    if (!store) throw disposed('draft heads');
+    using known = store.view(store.first, context.length - 1);
+    return (
+      known &&
+      Array.from({ length: context.length - store.first - 1 }, (_, i) => context[store.first + 1 + i] as number)
+    );
   }
 
   #free(): void {

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+import { disposed, invalidArgument } from '../errors.js';
+import type { KvSequence } from '../kv/sequence.js';
+import type { LlamaRunner, StepOptions } from '../model/llama.js';
+import { drawCandidates } from '../ops/candidates.js';
+import { argmax, sample } from '../ops/sample.js';
+import { packSampling } from '../ops/sampling.js';
+import type { CustomMask } from '../ops/treemask.js';
+import type { DraftSource } from '../ops/verify.js';
+import type { Event } from '../tensor/stream.js';
+import { Tensor } from '../tensor/tensor.js';
+import {
+  type Draft,
+  type Drafter,
+  type DraftOutcome,
+  type DraftTarget,
+  type EnqueuedDraft,
+  noDraft,
+} from './drafter.js';
+import type { DraftModelOptions } from './draftmodel.js';
+import { TreeGrowth } from './tree.js';
+
+/** A node whose children are drawn in this level. */
+export interface Expansion {
+  /** Index among the candidates; -1: the root. */
+  node: number;
+  /** Node of the shape, if the tree has one. */
+  place: number;
+  token: number;
+  depth: number;
+  chance: number;
+  /** The expanded nodes from the root down to itself, as indices of the rows computed for this draft. */
+  path: number[];
+}
+
+/** What drafts: a model, or the part of one that an EAGLE head is. */
+export interface DraftRunner {
+  parts(): { runner: LlamaRunner; contextLength: number };
+}
+
+/** Drafts level by level with a runner that has a cache of its own. */
+export class ModelDrafter implements Drafter {
+  readonly #model: DraftRunner;
+  readonly #options: Required<DraftModelOptions>;
+  #target: DraftTarget | undefined;
+  #kv: KvSequence | undefined;
+  /** Tokens whose keys and values are the sequence's first ones. */
+  #cached: number[] = [];
+  /** The logits that drafts were drawn from, and what else lives until the next draft. */
+  #kept: Tensor<'f32'> | undefined;
+  #parameters: Tensor<'f32'> | undefined;
+  #rows: Tensor<'i32'> | undefined;
+  /** The last enqueued draft; its tokens in the cache, not known to the host yet; and the point where it is complete. */
+  #enqueued: Tensor<'i32'> | undefined;
+  #unknown = 0;
+  #drafted: Event | undefined;
+
+  constructor(model: DraftRunner, options: Required<DraftModelOptions>) {
+    this.#model = model;
+    this.#options = options;
+  }
+
+  reset(target?: DraftTarget): void {
+    this.#release();
+    this.#target = target;
+    if (!target) return;
+    const { runner } = this.#model.parts();
+    if (runner.config.vocabulary !== target.vocabulary) {
+      throw invalidArgument(
+        'the draft model',
+        `of a vocabulary of ${runner.config.vocabulary} tokens`,
+        `of the target's, ${target.vocabulary}`,
+      );
+    }
+    if (this.#isSampled && runner.stream.device !== target.runner.stream.device) {
+      throw invalidArgument('the draft model', 'on another device', "on the target's device, for sampled drafts");
+    }
+    this.#kv = runner.cache.sequence();
+  }
+
+  /** The runner's options for the tokens `begin` to `end` of the context. */
+  protected contextStep(_begin: number, _end: number): StepOptions {
+    return {};
+  }
+
+  /** The runner's options for nodes. @param rows those that they were drawn from, of the rows computed for this draft */
+  protected nodeStep(_rows: readonly number[]): StepOptions {
+    return {};
+  }
+
+  /** Called when a step of `rows` has been enqueued, the last of which are rows `begin` to `end` computed for this draft. */
+  protected computed(_rows: number, _begin: number, _end: number): void {}
+
+  async draft(context: ArrayLike<number>, maxTokens: number, worth = 0): Promise<Draft> {
+    const target = this.#target;
+    if (!target || !this.#kv) throw disposed('draft model drafter');
+    const { tree, confidence } = this.#options;
+    const nodes = Math.min(maxTokens, this.#options.maxDraft);
+    const deepest = typeof tree === 'string' ? Math.min(nodes, this.#options.depth) : nodes;
+    const common = this.#forgetOthers(context);
+    if (!this.#hasRoom(context.length, common, nodes, deepest)) return noDraft;
+
+    const growth = new TreeGrowth();
+    const drawnFrom: number[] = []; // of each candidate, the row of the kept logits
+    let logits = this.#feed(context, common);
+    let level: Expansion[] = [{ node: -1, place: -1, token: -1, depth: 0, chance: 1, path: [] }];
+    let rows = 0; // of the kept logits
+    let linear = true; // the rows in the cache after the context are a chain
+    for (;;) {
+      const offered = await this.#draw(logits, level, rows, context.length - 1, growth, drawnFrom);
+      if (this.#target !== target) return noDraft; // that generation has ended meanwhile
+      rows += level.length;
+      const next = this.#choose(offered, growth, worth, deepest, nodes - (rows - 1));
+      if (next.length === 0) break;
+      linear &&= next.length === 1 && (next[0] as Expansion).path.length === rows;
+      logits = this.#expand(next, rows - 1, context.length, linear);
+      if (linear) this.#cached.push((next[0] as Expansion).token);
+      level = next;
+    }
+    const { draft, chosen } = growth.best(nodes, typeof tree === 'string' ? Math.max(worth, confidence) : 0);
+    return this.#isSampled ? this.#withSource(draft, chosen, drawnFrom, rows) : draft;
+  }
+
+  enqueue(context: ArrayLike<number>, maxTokens: number, _worth: number, depth: number): EnqueuedDraft | undefined {
+    const target = this.#target;
+    if (!target || !this.#kv) throw disposed('draft model drafter');
+    const { tree, confidence, maxDraft } = this.#options;
+    const { stream } = this.#model.parts().runner;
+    if (tree !== 'chain' || confidence > 0 || stream.device !== target.runner.stream.device) return undefined;
+    const count = Math.min(maxTokens, maxDraft, this.#options.depth, depth);
+    const common = this.#forgetOthers(context);
+    if (!this.#hasRoom(context.length, common, count, count)) return undefined;
+    this.#enqueued ??= Tensor.empty(stream.device, [maxDraft], 'i32');
+    let logits = this.#feed(context, common);
+    for (let node = 0; ; node++) {
+      using token = this.#enqueued.slice(0, node, node + 1);
+      this.#drawNext(logits, node, context.length - 1 + node, token);
+      if (node + 1 === count) break;
+      logits = this.#continue(token, node);
+    }
+    this.#unknown = count - 1;
+    if (stream !== target.runner.stream) {
+      this.#drafted = stream.record(this.#drafted);
+      target.runner.stream.wait(this.#drafted);
+    }
+    return { enqueued: this.#enqueued.slice(0, 0, count), ...(this.#isSampled ? { source: this.#source(count) } : {}) };
+  }
+
+  observe({ draft }: DraftOutcome): void {
+    this.#cached.push(...draft.tokens.slice(0, this.#unknown));
+    this.#unknown = 0;
+  }
+
+  dispose(): void {
+    this.#release();
+    this.#target = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  get #isSampled(): boolean {
+    return this.#options.sampled && (this.#target?.sampling.temperature ?? 0) > 0;
+  }
+
+  /** Is there room for so many nodes, in the model's context and in its cache? @param common tokens that are cached */
+  #hasRoom(contextTokens: number, common: number, nodes: number, deepest: number): boolean {
+    const { runner, contextLength } = this.#model.parts();
+    const needed = contextTokens - common + nodes + runner.cache.pageSize;
+    return contextTokens + deepest <= contextLength && runner.cache.freeTokens >= needed;
+  }
+
+  /** Drops what is cached beyond the common prefix with `context`; its last token is computed anew in any case. */
+  #forgetOthers(context: ArrayLike<number>): number {
+    this.#unknown = 0;
+    let common = 0;
+    const most = Math.min(this.#cached.length, context.length - 1);
+    while (common < most && this.#cached[common] === context[common]) common++;
+    this.#cached.length = common;
+    this.#kv?.truncate(common);
+    return common;
+  }
+
+  /** Computes the context from `begin` on; the logits after its last token. */
+  #feed(context: ArrayLike<number>, begin: number): Tensor<'f32'> {
+    const { runner } = this.#model.parts();
+    const kv = this.#kv as KvSequence;
+    for (let at = begin; ; ) {
+      const end = Math.min(context.length, at + Math.min(runner.chunk, runner.maxRows));
+      const ids = Int32Array.from({ length: end - at }, (_, i) => context[at + i] as number);
+      kv.reserve(ids.length, runner.stream);
+      const last = end === context.length;
+      const batch = runner.cache.batch([{ sequence: kv, queryLength: ids.length }]);
+      const step = this.contextStep(at, end);
+      const logits = runner.forward(batch, ids, last ? 1 : 0, step);
+      step.inputs?.dispose();
+      this.#cached.push(...ids);
+      if (last) {
+        this.computed(ids.length, 0, 1);
+        return logits;
+      }
+      at = end;
+    }
+  }
+
+  /** Draws a node of a chain on the device. */
+  #drawNext(logits: Tensor<'f32'>, node: number, offset: number, out: Tensor<'i32'>): void {
+    const { stream } = this.#model.parts().runner;
+    if (!this.#isSampled) {
+      argmax(stream, { logits, out });
+      return;
+    }
+    this.#keep(logits, node);
+    const { seed } = this.#target as DraftTarget;
+    sample(stream, { logits, parameters: this.#samplingTable(), seed, offset, out });
+  }
+
+  /** Computes a node of a chain, whose token the device has. */
+  #continue(token: Tensor<'i32'>, node: number): Tensor<'f32'> {
+    const { runner } = this.#model.parts();
+    const kv = this.#kv as KvSequence;
+    kv.reserve(1, runner.stream);
+    const step = this.nodeStep([node]);
+    const logits = runner.forward(runner.cache.batch([{ sequence: kv, queryLength: 1 }]), token, 1, step);
+    step.inputs?.dispose();
+    this.computed(1, node + 1, node + 2);
+    return logits;
+  }
+
+  /** Draws the children of a level's nodes and offers them; returns what was offered, as the next level could expand it. */
+  async #draw(
+    logits: Tensor<'f32'>,
+    level: readonly Expansion[],
+    rows: number,
+    position: number,
+    growth: TreeGrowth,
+    drawnFrom: number[],
+  ): Promise<Expansion[]> {
+    const { runner } = this.#model.parts();
+    const { stream } = runner;
+    const target = this.#target as DraftTarget;
+    const { temperature, topK, topP, minP } = target.sampling;
+    const sampled = this.#isSampled;
+    const { tree, width } = this.#options;
+    const places = level.map(({ place }) => this.#childPlaces(place));
+    const count = typeof tree === 'string' ? width : Math.max(...places.map((list) => list.length));
+    using branches = Tensor.empty(stream.device, [level.length], 'i32');
+    branches.write(
+      Int32Array.from(level, ({ node }) => node + 1),
+      stream,
+    );
+    const drawn = drawCandidates(stream, {
+      logits,
+      count,
+      kind: sampled ? 'distinct' : 'top',
+      branches,
+      // The probabilities that the target draws with; greedy ones say nothing of how sure the model is.
+      ...(temperature > 0 ? { temperature, topK, topP, minP } : {}),
+      seed: target.seed,
+      offset: level.map(({ depth }) => position + depth),
+    });
+    if (sampled) this.#keep(logits, rows);
+    const reads = Promise.all([drawn.ids.read(stream), drawn.logprobs.read(stream)]);
+    drawn.ids.dispose();
+    drawn.logprobs.dispose();
+    const [ids, logprobs] = await reads;
+    const offered: Expansion[] = [];
+    for (const [row, { node, depth, chance, path }] of level.entries()) {
+      let undrawn = 1;
+      const wanted = typeof tree === 'string' ? count : (places[row] as number[]).length;
+      for (let rank = 0; rank < wanted; rank++) {
+        const token = ids[row * count + rank] as number;
+        if (token < 0) break;
+        const q = Math.exp(logprobs[row * count + rank] as number);
+        // Sampled: the chance that this place is judged does not depend on what was drawn for it.
+        const priority = sampled ? chance * undrawn : chance * q;
+        undrawn = Math.max(0, undrawn - q);
+        const accepted = Math.min(priority, chance * q); // rounding must not put a child before its parent
+        const index = growth.offer({ token, parent: node, priority, chance: accepted });
+        drawnFrom.push(rows + row);
+        const place = (places[row] as number[])[rank] ?? -1;
+        offered.push({ node: index, place, token, depth: depth + 1, chance: accepted, path: [...path, rows + row] });
+      }
+    }
+    return offered;
+  }
+
+  /** Which nodes are expanded next, `most` of them at most; a shape's level is expanded as a whole or not at all. */
+  #choose(
+    offered: readonly Expansion[],
+    growth: TreeGrowth,
+    worth: number,
+    deepest: number,
+    most: number,
+  ): Expansion[] {
+    const { tree, width, confidence } = this.#options;
+    if (typeof tree !== 'string') {
+      const inner = offered.filter(({ place }) => this.#childPlaces(place).length > 0);
+      return inner.length <= most ? inner : [];
+    }
+    const least = Math.max(worth, confidence);
+    return offered
+      .filter(({ node, chance, depth }) => {
+        return depth < deepest && chance > least && (growth.nodes[node]?.priority as number) > least;
+      })
+      .sort((a, b) => b.chance - a.chance)
+      .slice(0, Math.min(width, most));
+  }
+
+  /** Nodes of the shape below `place`. */
+  #childPlaces(place: number): number[] {
+    const { tree } = this.#options;
+    if (typeof tree === 'string') return [];
+    return tree.flatMap((parent, node) => (parent === place ? [node] : []));
+  }
+
+  /** Computes the chosen nodes. @param before rows of this draft that are in the cache already */
+  #expand(next: readonly Expansion[], before: number, base: number, linear: boolean): Tensor<'f32'> {
+    const { runner } = this.#model.parts();
+    const kv = this.#kv as KvSequence;
+    kv.reserve(next.length, runner.stream);
+    const batch = runner.cache.batch([{ sequence: kv, queryLength: next.length }]);
+    const ids = Int32Array.from(next, ({ token }) => token);
+    const step = this.nodeStep(next.map(({ path }) => path.at(-1) as number));
+    if (!linear) {
+      // Row 0 of a draft is the root, which is the last token of the context: row i > 0 is token base + i - 1.
+      const keys = next.map(({ path }, row) => [...path.slice(1).map((at) => base + at - 1), base + before + row]);
+      step.positions = Int32Array.from(next, ({ depth }) => base + depth - 1);
+      step.mask = maskOf(base, kv.length, keys);
+    }
+    const logits = runner.forward(batch, ids, next.length, step);
+    step.inputs?.dispose();
+    this.computed(next.length, before + 1, before + 1 + next.length);
+    return logits;
+  }
+
+  #keep(logits: Tensor<'f32'>, at: number): void {
+    const { runner } = this.#model.parts();
+    const { vocabulary } = runner.config;
+    this.#kept ??= Tensor.empty(runner.stream.device, [64, vocabulary], 'f32');
+    const rows = logits.shape[0] as number;
+    using place = this.#kept.slice(0, at, at + rows);
+    place.copyFrom(logits, runner.stream);
+  }
+
+  #withSource(draft: Draft, chosen: readonly number[], drawnFrom: readonly number[], rows: number): Draft {
+    if (draft.tokens.length === 0) return draft;
+    const { stream } = this.#model.parts().runner;
+    this.#rows?.dispose();
+    const indices = Int32Array.from(chosen, (candidate) => drawnFrom[candidate] as number);
+    this.#rows = Tensor.empty(stream.device, [indices.length], 'i32');
+    this.#rows.write(indices, stream);
+    return { ...draft, source: { ...this.#source(rows), rows: this.#rows, distinct: true } };
+  }
+
+  /** Where sampled drafts came from: the first rows of the kept logits. */
+  #source(rows: number): Extract<DraftSource, { kind: 'sampled' }> {
+    const logits = (this.#kept as Tensor<'f32'>).slice(0, 0, rows);
+    return { kind: 'sampled', logits, parameters: this.#samplingTable() };
+  }
+
+  #samplingTable(): Tensor<'f32'> {
+    const { temperature, topK, topP, minP } = (this.#target as DraftTarget).sampling;
+    this.#parameters ??= packSampling(this.#model.parts().runner.stream, 1, { temperature, topK, topP, minP });
+    return this.#parameters;
+  }
+
+  #release(): void {
+    this.#kv?.dispose();
+    this.#kept?.dispose();
+    this.#parameters?.dispose();
+    this.#rows?.dispose();
+    this.#enqueued?.dispose();
+    this.#drafted?.dispose();
+    this.#kv = undefined;
+    this.#kept = undefined;
+    this.#parameters = undefined;
+    this.#rows = undefined;
+    this.#enqueued = undefined;
+    this.#drafted = undefined;
+    this.#unknown = 0;
+    this.#cached = [];
+  }
+}
+
+/** Rows that see the first `base` keys, and some of those after it. */
+function maskOf(base: number, keys: number, visible: readonly (readonly number[])[]): CustomMask {
+  const bits = new Uint8Array(Math.ceil((visible.length * keys) / 8));
+  const set = (bit: number): void => {
+    bits[bit >> 3] = (bits[bit >> 3] as number) | (1 << (bit & 7));
+  };
+  for (const [row, list] of visible.entries()) {
+    for (let key = 0; key < base; key++) set(row * keys + key);
+    for (const key of list) set(row * keys + key);
+  }
+  return { kind: 'custom', bits };
+}
