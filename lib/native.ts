@@ -196,6 +196,7 @@ export interface Native {
     items: number;
     merges: number;
     workspaceBytes: number;
+    kernels: number;
   };
   attentionWorkspaceBytes(inputs: NativePlanInputs): number;
   attention(

@@ -106,11 +106,18 @@ class Executor {
       if (from.get() == captured.get()) return static_cast<const T&>(*to);
     return *captured;
   }
-  /// While it lives, resolve() answers with these substitutions, then with those of the list that this one is part of.
+  /// While it lives, resolve() answers with these substitutions, then with those of the list that this one is part of,
+  /// which also replace what these put in.
   class Substituted {
    public:
     Substituted(Executor& executor, Substitutions substitutions)
         : executor_(executor), outer_(executor.substitutions_) {
+      for (auto& own : substitutions)
+        for (const auto& [from, to] : outer_)
+          if (from.get() == own.second.get()) {
+            own.second = to;
+            break;
+          }
       substitutions.insert(substitutions.end(), outer_.begin(), outer_.end());
       executor_.substitutions_.swap(substitutions);
     }

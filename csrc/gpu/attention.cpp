@@ -16,6 +16,7 @@ namespace {
 constexpr unsigned kThreads = 128;
 constexpr int kFmaRows = 16, kFmaKeys = 32;
 constexpr int kMaxHeadDim = 256;
+constexpr int64_t kFewRows = 64;
 /// Blocks beyond this many go round again.
 constexpr int64_t kMostBlocks = 1 << 20;
 
@@ -91,13 +92,16 @@ void launchTensor(Context& context, const pw_attention_args& a, pw_gpu_attention
                                         ("pw_attention_" + name + "_" + std::to_string(dim)).c_str());
   const AttentionRing ring{dim, pw_kv_bits(a.cache.type)};
   for (int tile = 0; tile < PW_ATTENTION_TILES; ++tile) {
-    const int64_t blocks = static_cast<int64_t>(a.plan.image->tileItems[tile]) * a.plan.kvHeads;
-    if (blocks == 0) continue;
+    const int64_t items = a.plan.image->tileItems[tile], blocks = std::max<int64_t>(1, items * a.plan.kvHeads);
+    // The first launch clears the rows that the plan does not have: also of one that has none at all.
+    const bool isLastChance = params.clearEnd > 0 && tile + 1 == PW_ATTENTION_TILES;
+    if (items == 0 && !isLastChance) continue;
     params.items = tile;
     params.tile = largestTile(context, kernel, ring, tile);
     const unsigned threads = static_cast<unsigned>(attentionWarps(dim, params.tile)) * 32;
     const unsigned shared = static_cast<unsigned>(attentionSharedBytes(ring, params.tile));
     context.launch(kernel, {context.gridCapacity(blocksFor(blocks))}, {threads}, shared, params);
+    params.clearEnd = 0;
   }
 }
 
@@ -108,12 +112,17 @@ void launchFma(Context& context, const pw_attention_args& a, const pw_gpu_attent
                                          : "pw_attention_fma_256";
   const unsigned shared = static_cast<unsigned>(kFmaRows * kPackedRowBytes +
                                                 (2 * kFmaKeys + kFmaRows) * (p.headDim | 1) * int{sizeof(float)});
-  int32_t rows = 0;
-  for (int32_t i = 0; i < p.itemCount; ++i) rows = std::max(rows, p.items[i].rows);
-  const int64_t rowBlocks = (static_cast<int64_t>(rows) * (p.heads / p.kvHeads) + kFmaRows - 1) / kFmaRows;
-  const unsigned blocks = context.gridCapacity(blocksFor(static_cast<int64_t>(p.itemCount) * p.kvHeads));
+  // Of few rows, as steps have that are captured, all plans have the same grid: surplus blocks end at once.
+  int64_t rows = a.q.shape[0];
+  if (rows > kFewRows) {
+    rows = 1;
+    for (int32_t i = 0; i < p.itemCount; ++i) rows = std::max<int64_t>(rows, p.items[i].rows);
+  }
+  const int64_t rowBlocks = (rows * (p.heads / p.kvHeads) + kFmaRows - 1) / kFmaRows;
+  const int64_t count = std::max<int64_t>(1, static_cast<int64_t>(p.itemCount) * p.kvHeads);
   context.launch(context.kernel("attention/fma", entry),
-                 {blocks, static_cast<unsigned>(std::min<int64_t>(rowBlocks, 256))}, {kThreads}, shared, params);
+                 {context.gridCapacity(blocksFor(count)), static_cast<unsigned>(std::min<int64_t>(rowBlocks, 256))},
+                 {kThreads}, shared, params);
 }
 
 void merge(Context& context, const pw_attention_args& a, const pw_gpu_attention_params& params) {
@@ -129,19 +138,8 @@ void merge(Context& context, const pw_attention_args& a, const pw_gpu_attention_
   const int64_t states = static_cast<int64_t>(p.mergeRows) * p.heads;
   context.launch(context.kernel("attention/merge", "pw_attention_join"),
                  {context.gridCapacity(blocksFor(p.mergeCount)),
-                  static_cast<unsigned>(std::min<int64_t>((states + kWarps - 1) / kWarps, 1024))},
+                  std::bit_ceil(static_cast<unsigned>(std::min<int64_t>((states + kWarps - 1) / kWarps, 1024)))},
                  {kThreads}, 0, merge);
-}
-
-void clear(Context& context, const pw_attention_args& a, const pw_gpu_attention_params& params) {
-  pw_gpu_attention_clear_params clear{};
-  clear.image = params.image;
-  clear.out = params.out;
-  clear.rows = static_cast<int32_t>(a.q.shape[0]);
-  clear.headDim = a.plan.headDim;
-  clear.heads = pw_gpu_make_divisor(static_cast<uint32_t>(a.plan.heads));
-  context.launch(context.kernel("attention/merge", "pw_attention_clear"), {blocksFor(clear.rows)}, {kThreads}, 0,
-                 clear);
 }
 
 }  // namespace
@@ -153,6 +151,7 @@ void attention(Context& context, const pw_attention_args& a) {
   if (p.headDim > kMaxHeadDim)
     throw Error(PW_UNSUPPORTED, "attention on CUDA takes head dimensions up to " + std::to_string(kMaxHeadDim) +
                                     ", but got " + std::to_string(p.headDim));
+  if (a.q.shape[0] == 0) return;
   pw_gpu_attention_params params{};
   params.image = static_cast<const pw_attention_image*>(
       context.uploadOnce(p.id, p.image, static_cast<size_t>(p.imageBytes), capacityFor(2 * p.imageBytes)));
@@ -164,6 +163,7 @@ void attention(Context& context, const pw_attention_args& a) {
   params.partials = partialsOf(context, a);
   params.alibiSlopes = static_cast<const float*>(a.alibiSlopes.data);
   if (a.alibiSlopes.data) params.slopeStride = a.alibiSlopes.strides[0];
+  params.clearEnd = static_cast<int32_t>(a.q.shape[0]);
   params.scale = a.scale;
   params.softCap = a.softCap;
   params.heads = p.heads;
@@ -178,7 +178,6 @@ void attention(Context& context, const pw_attention_args& a) {
   else
     launchFma(context, a, params);
   merge(context, a, params);
-  if (p.rows < a.q.shape[0]) clear(context, a, params);
 }
 
 void mergeStates(Context& context, const pw_merge_states_args& a) {

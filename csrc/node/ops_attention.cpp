@@ -53,6 +53,7 @@ Napi::Value planAttention(const Napi::CallbackInfo& info) {
   result.Set("items", view.itemCount);
   result.Set("merges", view.mergeCount);
   result.Set("workspaceBytes", static_cast<double>(plan->workspaceBytes()));
+  result.Set("kernels", plan->kernels());
   return result;
 }
 

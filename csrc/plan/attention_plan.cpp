@@ -184,6 +184,12 @@ AttentionPlan::AttentionPlan(const AttentionPlanInputs& in) {
   setPointer(&view_.customBegin, header.customBeginAt);
 }
 
+uint32_t AttentionPlan::kernels() const noexcept {
+  uint32_t bits = view_.mergeCount > 0 ? 1u << PW_ATTENTION_TILES : 0;
+  for (int tile = 0; tile < PW_ATTENTION_TILES; ++tile) bits |= view_.image->tileItems[tile] > 0 ? 1u << tile : 0;
+  return bits;
+}
+
 int64_t AttentionPlan::measureWorkspace(const AttentionPlanInputs& in) {
   validateAttentionInputs(in);
   const auto ignore = [](const auto&) {};

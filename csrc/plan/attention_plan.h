@@ -71,6 +71,10 @@ class AttentionPlan final : public RefCounted {
     return pw_attention_workspace_bytes(view_.partialRows, view_.heads, view_.headDim);
   }
 
+  /// Which kernels the plan takes on a GPU: a bit for each row tile that it has items of, and one for joining partial
+  /// results.
+  uint32_t kernels() const noexcept;
+
   /// What the plan's workspaceBytes would be, without building it: the same partition, nothing stored. Page indices are
   /// not looked at and may be missing.
   static int64_t measureWorkspace(const AttentionPlanInputs& inputs);

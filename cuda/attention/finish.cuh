@@ -31,6 +31,20 @@ __device__ inline void writeLse(const pw_gpu_attention_out& out, int row, int he
   if (out.lse) out.lse[row * out.lseStrides[0] + head * out.lseStrides[1]] = lse;
 }
 
+/// Output rows that the plan does not have get zeros and an lse of -inf. For all threads of the blocks along x.
+__device__ inline void clearRest(const pw_gpu_attention_params& p) {
+#pragma unroll 1
+  for (int row = p.image->rows + static_cast<int>(blockIdx.x); row < p.clearEnd; row += static_cast<int>(gridDim.x))
+#pragma unroll 1
+    for (int head = 0; head < p.heads; ++head) {
+      char* to = outRow(p.out, row, head);
+#pragma unroll 1
+      for (int d = static_cast<int>(threadIdx.x); d < p.headDim; d += static_cast<int>(blockDim.x))
+        storeFloat(to, p.out.dtype, d, 0.0f);
+      if (threadIdx.x == 0) writeLse(p.out, row, head, -__builtin_huge_valf());
+    }
+}
+
 /// Where partial results of split rows are: sums [partialRows, heads, headDim], then (top, denominator) [partialRows,
 /// heads].
 struct Partials {

@@ -200,6 +200,7 @@ __device__ void attend(const pw_gpu_attention_params& p) {
     for (int begin = blockIdx.y * kTileRows; begin < packed; begin += gridDim.y * kTileRows)
       attendRows<kColumns>(p, item, kvHead, begin, s);
   }
+  if (blockIdx.y == 0) clearRest(p);
 }
 
 }  // namespace

@@ -114,14 +114,3 @@ extern "C" __global__ void __launch_bounds__(kThreads, 8)
     joinParts(StateParts{p, row, head}, p.out, row, head, p.headDim);
   }
 }
-
-/// Rows that the plan does not have get zeros and an lse of -inf.
-extern "C" __global__ void __launch_bounds__(kThreads, 8)
-    pw_attention_clear(const __grid_constant__ pw_gpu_attention_clear_params p) {
-  for (int row = p.image->rows + static_cast<int>(blockIdx.x); row < p.rows; row += gridDim.x)
-    for (int head = 0; head < static_cast<int>(p.heads.divisor); ++head) {
-      char* to = outRow(p.out, row, head);
-      for (int d = threadIdx.x; d < p.headDim; d += kThreads) storeFloat(to, p.out.dtype, d, 0.0f);
-      if (threadIdx.x == 0) writeLse(p.out, row, head, kNoLogit);
-    }
-}

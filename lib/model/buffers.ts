@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Device } from '../tensor/device.js';
+import type { FloatDType } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { LlamaConfig } from './config.js';
 
@@ -21,10 +22,10 @@ export interface StepBuffers {
   /** [rows, dim]: what the output layer reads, of all rows; before that, the features that a draft head is given. */
   readonly features: Tensor<'f32'>;
   /** [rows, (heads + 2 kvHeads) headDim], and views of its parts by head. */
-  readonly qkv: Tensor<'f32'>;
-  readonly q: Tensor<'f32'>;
-  readonly k: Tensor<'f32'>;
-  readonly v: Tensor<'f32'>;
+  readonly qkv: Tensor<FloatDType>;
+  readonly q: Tensor<FloatDType>;
+  readonly k: Tensor<FloatDType>;
+  readonly v: Tensor<FloatDType>;
   /** [rows, heads, headDim], and the same with the heads side by side. */
   readonly attended: Tensor<'f32'>;
   readonly attendedFlat: Tensor<'f32'>;
@@ -39,24 +40,35 @@ export class Activations implements Disposable {
   /** Rows that a step may have. */
   readonly capacity: number;
   readonly #config: LlamaConfig;
-  readonly #memory: Record<'places' | 'ids', Tensor<'i32'>> &
-    Record<'table' | 'x' | 'h' | 'features' | 'qkv' | 'attended' | 'gateUp' | 'gated' | 'logits', Tensor<'f32'>>;
+  readonly #memory: Record<'places' | 'ids' | 'picks', Tensor<'i32'>> &
+    Record<'table' | 'x' | 'h' | 'features' | 'attended' | 'gateUp' | 'gated' | 'logits', Tensor<'f32'>> & {
+      qkv: Tensor<FloatDType>;
+    };
   readonly #views = new Map<number, StepBuffers>();
   readonly #outputs = new Map<number, Tensor<'f32'>>();
+  readonly #picks = new Map<number, Tensor<'i32'>>();
+  readonly #mostOutputs: number;
 
-  constructor(device: Device, config: LlamaConfig, capacity: number, outputs: number) {
+  /**
+   * @param outputs rows that a step may have logits of
+   * @param attended type of queries, keys and values
+   */
+  constructor(device: Device, config: LlamaConfig, capacity: number, outputs: number, attended: FloatDType = 'f32') {
     this.capacity = capacity;
     this.#config = config;
+    this.#mostOutputs = outputs;
     const { dim, heads, kvHeads, headDim, ffnDim, rope, vocabulary } = config;
     const f32 = (width: number, rows = capacity): Tensor<'f32'> => Tensor.empty(device, [rows * width], 'f32');
     this.#memory = {
       ids: Tensor.empty(device, [capacity], 'i32'),
       places: Tensor.empty(device, [2 * capacity], 'i32'),
+      picks: Tensor.empty(device, [outputs], 'i32'),
       table: f32(rope.rotaryDim),
       x: f32(dim),
       h: f32(dim),
-      features: f32(dim),
-      qkv: f32((heads + 2 * kvHeads) * headDim),
+      // Empty rows of a step read what nobody has written.
+      features: Tensor.zeros(device, [capacity * dim], 'f32'),
+      qkv: Tensor.empty(device, [capacity * (heads + 2 * kvHeads) * headDim], attended),
       attended: f32(heads * headDim),
       gateUp: f32(2 * ffnDim),
       gated: f32(ffnDim),
@@ -64,11 +76,17 @@ export class Activations implements Disposable {
     };
   }
 
-  /** Bytes that a model of this shape needs. */
+  /** Bytes that a model of this shape needs, at most. */
   static bytes(config: LlamaConfig, capacity: number, outputs: number): number {
     const { dim, heads, kvHeads, headDim, ffnDim, rope, vocabulary } = config;
     const perRow = 3 + rope.rotaryDim + 3 * dim + (2 * heads + 2 * kvHeads) * headDim + 3 * ffnDim;
-    return 4 * (capacity * perRow + outputs * vocabulary);
+    return 4 * (capacity * perRow + outputs * (1 + vocabulary));
+  }
+
+  /** Rows to compute for a step of so many, `outputs` of them with logits: the next of `sizes` that there is room for. */
+  padded(rows: number, outputs: number, sizes: readonly number[]): number {
+    const most = outputs === rows ? Math.min(this.capacity, this.#mostOutputs) : this.capacity;
+    return sizes.find((size) => size >= rows && size <= most) ?? rows;
   }
 
   /** The buffers of a step with so many rows. */
@@ -92,11 +110,21 @@ export class Activations implements Disposable {
     return view;
   }
 
+  /** [outputs]: numbers of rows. */
+  picks(outputs: number): Tensor<'i32'> {
+    let view = this.#picks.get(outputs);
+    if (!view) {
+      view = this.#memory.picks.asStrided([outputs], [1]);
+      this.#picks.set(outputs, view);
+    }
+    return view;
+  }
+
   dispose(): void {
     for (const views of this.#views.values()) {
       for (const view of Object.values(views)) if (view instanceof Tensor) view.dispose();
     }
-    for (const view of this.#outputs.values()) view.dispose();
+    for (const view of [...this.#outputs.values(), ...this.#picks.values()]) view.dispose();
     for (const tensor of Object.values(this.#memory)) tensor.dispose();
   }
 
@@ -107,7 +135,8 @@ export class Activations implements Disposable {
   #makeViews(rows: number): StepBuffers {
     const { dim, heads, kvHeads, headDim, ffnDim, rope } = this.#config;
     const memory = this.#memory;
-    const flat = (tensor: Tensor<'f32'>, width: number) => tensor.asStrided([rows, width], [width, 1]);
+    const flat = <D extends FloatDType>(tensor: Tensor<D>, width: number): Tensor<D> =>
+      tensor.asStrided([rows, width], [width, 1]);
     const width = (heads + 2 * kvHeads) * headDim;
     const part = (count: number, offset: number) =>
       memory.qkv.asStrided([rows, count, headDim], [width, headDim, 1], offset);

@@ -2,10 +2,11 @@
 import { invalidArgument } from '../errors.js';
 import type { CacheBatch } from '../kv/batch.js';
 import type { PagedKvCache } from '../kv/cache.js';
+import type { StoredCacheDType } from '../kv/layer.js';
 import { siluMul } from '../ops/activation.js';
 import { attention } from '../ops/attention.js';
 import { type AttentionPlan, planAttention } from '../ops/attentionplan.js';
-import { embedding } from '../ops/embedding.js';
+import { embedding, gatherRows } from '../ops/embedding.js';
 import { ropeAppendKv } from '../ops/kvcache.js';
 import { linear } from '../ops/linear.js';
 import { rmsNorm } from '../ops/norm.js';
@@ -14,14 +15,26 @@ import { type RopeFrequencies, ropeFrequencies, ropeFrequencyTensor } from '../o
 import { supports } from '../ops/supports.js';
 import type { CustomMask, TreeMask } from '../ops/treemask.js';
 import type { PackedMatrix } from '../quant/matrix.js';
+import type { Device } from '../tensor/device.js';
+import type { FloatDType } from '../tensor/dtype.js';
 import type { CommandList, Stream } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Activations, type StepBuffers } from './buffers.js';
 import type { LlamaConfig } from './config.js';
 import type { LayerWeights, LlamaWeights, Projection } from './weights.js';
 
-/** Steps of at most this many rows (decoding, verification) are captured once and replayed; longer ones are prefill. */
+/**
+ * Steps of at most this many rows (decoding, verification) are captured once for every number of rows and replayed; longer ones
+ * are prefill.
+ */
 const largestCaptured = 32;
+
+/**
+ * On a GPU a captured step has one of these numbers of rows. Further ones are empty: they write nothing to the cache, attend to
+ * nothing, and nobody reads what they come to. There they cost next to nothing, since the weights that all rows share take the
+ * time, and a graph takes memory and time to be made. On a CPU each row costs, and a command list nothing.
+ */
+const graphSizes = [1, 2, 4, 8, 16, 24, 32, 48, 64];
 
 /**
  * Keys per split of the attention of short steps. A fixed number, so that a row's result depends neither on the other rows of
@@ -66,6 +79,15 @@ export type LinearSite = 'qkv' | 'attentionOutput' | 'gateUp' | 'down';
 /** Sees the inputs [rows, features] of linear layers as they are enqueued; it may enqueue what reads them. */
 export type LinearObserver = (layer: number, site: LinearSite, x: Tensor<'f32'>) => void;
 
+/** A step as it is computed: its rows, empty ones included, and those that the output layer reads. */
+interface Step {
+  buffers: StepBuffers;
+  /** Rows whose logits are computed: so many last ones, unless there are `picks`. */
+  outputs: number;
+  /** [outputs]: which rows these are. */
+  picks: Tensor<'i32'> | undefined;
+}
+
 interface Recorded {
   commands: CommandList;
   plan: AttentionPlan;
@@ -73,7 +95,8 @@ interface Recorded {
 
 /**
  * The forward pass of a Llama-family model (Touvron et al., 2023; with the biases of Qwen2 and the head norms of Qwen3): it
- * enqueues ops on one stream and returns at once. Activations are f32.
+ * enqueues ops on one stream and returns at once. Activations are f32; what meets a cache of 16 bits or fewer on a GPU is f16 or
+ * bf16.
  */
 export class LlamaRunner implements Disposable {
   readonly config: LlamaConfig;
@@ -87,6 +110,8 @@ export class LlamaRunner implements Disposable {
   readonly #frequencyTensor: Tensor<'f32'>;
   readonly #recorded = new Map<string, Recorded>();
   readonly #allLayers: readonly number[];
+  /** Numbers of rows that captured steps are filled up to; none: each has a list of its own. */
+  readonly #sizes: readonly number[];
 
   constructor(stream: Stream, config: LlamaConfig, weights: LlamaWeights, cache: PagedKvCache, limits: StepLimits) {
     this.config = config;
@@ -95,10 +120,12 @@ export class LlamaRunner implements Disposable {
     this.chunk = limits.chunk;
     this.#weights = weights;
     this.#allLayers = weights.layers.map((_, layer) => layer);
+    this.#sizes = stream.device.kind === 'cuda' ? graphSizes : [];
     const { rotaryDim, theta, scaling } = config.rope;
     this.#frequencies = ropeFrequencies({ rotaryDim, theta, scaling });
     this.#frequencyTensor = ropeFrequencyTensor(stream.device, this.#frequencies);
-    this.#activations = new Activations(stream.device, config, limits.rows, limits.outputs);
+    const { rows, outputs } = limits;
+    this.#activations = new Activations(stream.device, config, rows, outputs, attendedType(stream.device, cache.dtype));
   }
 
   /** What draft heads share with the model. */
@@ -132,27 +159,20 @@ export class LlamaRunner implements Disposable {
   ): Tensor<'f32'> {
     const { rows } = batch;
     if (rows < 1 || rows > this.maxRows) throw invalidArgument('rows', rows, `from 1 to ${this.maxRows}`);
-    const buffers = this.#activations.at(rows);
-    if (ids instanceof Int32Array) buffers.ids.write(ids, this.stream);
-    else buffers.ids.copyFrom(ids, this.stream);
-    const places = new Int32Array(2 * rows);
-    places.set(options.positions ?? batch.positions);
-    places.set(batch.slots, rows);
-    buffers.places.write(places, this.stream);
-    const { heads } = this.config;
-    const { mask, window, sinkTokens = 0, inputs } = options;
-    if (inputs) buffers.features.copyFrom(inputs, this.stream);
+    const captured = rows <= (this.#sizes.at(-1) ?? largestCaptured) && !options.observe;
+    const step = this.#writeInputs(batch, ids, outputs, options, captured ? this.#sizes : []);
+    const { mask, window, sinkTokens = 0 } = options;
     const plan = planAttention({
       batch,
-      heads,
+      heads: this.config.heads,
       split: rows <= largestExact ? keysPerSplit : 'none',
       ...(mask ? { mask } : {}),
       ...(window === undefined ? {} : { window, sinkTokens }),
     });
-    if (rows <= largestCaptured && !options.observe) {
-      this.#replay(buffers, plan, outputs, options);
+    if (captured) {
+      this.#replay(step, plan, options);
     } else {
-      this.#enqueue(buffers, plan, outputs, options);
+      this.#enqueue(step, plan, options);
       plan.dispose();
     }
     return this.#activations.logits(Math.max(1, outputs));
@@ -177,22 +197,62 @@ export class LlamaRunner implements Disposable {
     this.dispose();
   }
 
-  #replay(buffers: StepBuffers, plan: AttentionPlan, outputs: number, options: StepOptions): void {
-    const { layers, features = false } = options;
-    const key = `${buffers.rows}/${outputs}${features ? '/features' : ''}${layers ? `/${layers.join()}` : ''}`;
-    let recorded = this.#recorded.get(key);
-    if (!recorded) {
-      recorded = { commands: this.stream.capture(() => this.#enqueue(buffers, plan, outputs, options)), plan };
-      this.#recorded.set(key, recorded);
-      this.stream.replay(recorded.commands);
-      return;
+  /** @param sizes that the rows, and those with logits, are filled up to */
+  #writeInputs(
+    { rows, positions, slots }: CacheBatch,
+    ids: Int32Array | Tensor<'i32'>,
+    outputs: number,
+    options: StepOptions,
+    sizes: readonly number[],
+  ): Step {
+    const { stream } = this;
+    const activations = this.#activations;
+    const size = activations.padded(rows, outputs, sizes);
+    const buffers = activations.at(size);
+    if (ids instanceof Int32Array) {
+      const filled = new Int32Array(size);
+      filled.set(ids);
+      buffers.ids.write(filled, stream);
+    } else {
+      buffers.ids.copyFrom(ids, stream);
     }
-    this.stream.replay(recorded.commands, { plans: [[recorded.plan, plan]] });
-    plan.dispose();
+    const places = new Int32Array(2 * size).fill(-1, size + rows);
+    places.set(options.positions ?? positions);
+    places.set(slots, size);
+    buffers.places.write(places, stream);
+    if (options.inputs) activations.at(rows).features.copyFrom(options.inputs, stream);
+    if (outputs === rows) return { buffers, outputs: size, picks: undefined };
+    if (outputs === 0 || sizes.length === 0) return { buffers, outputs, picks: undefined };
+    const read = activations.padded(outputs, outputs, sizes);
+    const picks = activations.picks(read);
+    const last = Int32Array.from({ length: read }, (_, i) => Math.min(rows - outputs + i, rows - 1));
+    picks.write(last, stream);
+    return { buffers, outputs: read, picks };
   }
 
-  #enqueue(buffers: StepBuffers, plan: AttentionPlan, outputs: number, options: StepOptions): void {
+  #replay(step: Step, plan: AttentionPlan, options: StepOptions): void {
+    const key = this.#keyOf(step, plan, options);
+    const recorded = this.#recorded.get(key);
+    if (recorded) {
+      this.stream.replay(recorded.commands, { plans: [[recorded.plan, plan]] });
+      plan.dispose();
+      return;
+    }
+    const commands = this.stream.capture(() => this.#enqueue(step, plan, options));
+    this.#recorded.set(key, { commands, plan });
+    this.stream.replay(commands);
+  }
+
+  /** Steps with the same key differ in nothing but what is in their buffers and plans. */
+  #keyOf({ buffers, outputs, picks }: Step, plan: AttentionPlan, { layers, features }: StepOptions): string {
+    const kernels = this.#sizes.length > 0 ? plan.kernels : 0;
+    const parts = [buffers.rows, outputs, picks ? 'picked' : '', kernels, features ? 'features' : '', layers ?? ''];
+    return parts.join('/');
+  }
+
+  #enqueue(step: Step, plan: AttentionPlan, options: StepOptions): void {
     const { stream } = this;
+    const { buffers } = step;
     const { layers = this.#allLayers, observe } = options;
     const { positions, table } = buffers;
     this.#embed(buffers);
@@ -203,7 +263,7 @@ export class LlamaRunner implements Disposable {
       this.#attentionBlock(buffers, plan, layer, weights, observe);
       this.#feedForwardBlock(buffers, layer, weights, observe);
     }
-    this.#outputLayer(buffers, outputs, options.features ?? false);
+    this.#outputLayer(step, options.features ?? false);
   }
 
   #embed({ ids, x, h, features }: StepBuffers): void {
@@ -216,18 +276,27 @@ export class LlamaRunner implements Disposable {
     linear(stream, { x: features, weight: fusion.features, ...(bias ? { bias } : {}), residual: x, out: x });
   }
 
-  #outputLayer({ x, h, features, rows }: StepBuffers, outputs: number, wantsFeatures: boolean): void {
-    const first = wantsFeatures ? 0 : rows - outputs;
-    if (first === rows) return;
+  #outputLayer(step: Step, wantsFeatures: boolean): void {
     const { stream } = this;
-    const { outputNorm, output } = this.#weights;
-    using last = x.slice(0, first, rows);
-    using normed = (wantsFeatures ? features : h).slice(0, 0, rows - first);
-    if (outputNorm) rmsNorm(stream, { x: last, weight: outputNorm, eps: this.config.eps, out: normed });
-    else normed.copyFrom(last, stream);
-    if (outputs === 0) return;
-    using read = normed.slice(0, rows - first - outputs, rows - first);
-    linear(stream, { x: read, weight: output, out: this.#activations.logits(outputs) });
+    const { x, h, features } = step.buffers;
+    const { outputNorm: weight, output } = this.#weights;
+    const { eps } = this.config;
+    if (wantsFeatures) {
+      if (weight) rmsNorm(stream, { x, weight, eps, out: features });
+      else features.copyFrom(x, stream);
+    }
+    if (step.outputs === 0) return;
+    using rows = this.#outputRows(wantsFeatures ? features : x, step);
+    using normed = h.slice(0, 0, step.outputs);
+    if (!wantsFeatures && weight) rmsNorm(stream, { x: rows, weight, eps, out: normed });
+    const read = wantsFeatures || !weight ? rows : normed;
+    linear(stream, { x: read, weight: output, out: this.#activations.logits(step.outputs) });
+  }
+
+  /** The rows that the output layer reads; picked ones come together in `h`. */
+  #outputRows(x: Tensor<'f32'>, { buffers: { h, rows }, outputs, picks }: Step): Tensor<'f32'> {
+    if (!picks) return x.slice(0, rows - outputs, rows);
+    return gatherRows(this.stream, { x, indices: picks, out: h.slice(0, 0, outputs) });
   }
 
   #attentionBlock(
@@ -270,12 +339,21 @@ export class LlamaRunner implements Disposable {
   }
 }
 
+/**
+ * What queries, keys and values are computed as. On a GPU the tensor cores want 16 bits, those of the cache: its keys and values
+ * are rounded to these in any case, or, with codes, to fewer.
+ */
+function attendedType({ kind }: Device, cache: StoredCacheDType): FloatDType {
+  if (kind === 'cpu' || cache === 'f32') return 'f32';
+  return cache === 'bf16' ? 'bf16' : 'f16';
+}
+
 function gatesInOneKernel({ device, format, n }: PackedMatrix): boolean {
   return supports(device, 'linearGate', { format, rows: n / 2 });
 }
 
 /** A fused projection: one matrix, or several side by side where the file mixes types. */
-function project(stream: Stream, x: Tensor<'f32'>, projection: Projection, out: Tensor<'f32'>): void {
+function project(stream: Stream, x: Tensor<'f32'>, projection: Projection, out: Tensor<FloatDType>): void {
   for (const { weight, bias, begin, end } of projection) {
     using part = out.slice(1, begin, end);
     linear(stream, { x, weight, ...(bias ? { bias } : {}), out: part });

@@ -11,7 +11,10 @@ import { type KvSource, resolveKvLayer } from './kvcache.js';
 import { requireSupport } from './supports.js';
 
 export type AttentionOptions<D extends FloatDType = FloatDType> = KvSource & {
-  /** [rows, heads, headDim]; may be a view into a fused projection. */
+  /**
+   * [rows, heads, headDim]; may be a view into a fused projection. In a capture there may be more rows than the plan has, for
+   * the plans of later replays; rows beyond a plan's own give zeros and an lse of -Infinity.
+   */
   q: Tensor<D>;
   plan: AttentionPlan;
   /** [rows, heads, headDim]. Default: a new tensor of q's dtype. */
@@ -49,7 +52,7 @@ export function attention(
   checkObject('options', options);
   const { q, plan, softCap = 0, alibiSlopes, sinks, workspace } = options;
   const layer = resolveKvLayer(options, stream);
-  checkPlan(plan, options, layer, q);
+  checkPlan(plan, options, layer, q, stream);
   checkFloat('q', q, stream);
   const [, heads, headDim] = q.shape as [number, number, number];
   requireSupport(stream, 'attention', { headDim });
@@ -67,6 +70,7 @@ export function attention(
   if (workspace) checkWorkspace(workspace, plan, stream);
   const out = checkedOut(stream, options.out, q.shape, q.dtype);
   const lse = checkedLse(stream, options.lse, q.shape.slice(0, 2));
+  stream.takes(plan, q.shape[0] as number);
   native().attention(
     stream.native,
     plan.native,
@@ -115,7 +119,7 @@ export function mergeStates(
   return { out, lse };
 }
 
-function checkPlan(plan: AttentionPlan, source: KvSource, layer: KvLayer, q: Tensor): void {
+function checkPlan(plan: AttentionPlan, source: KvSource, layer: KvLayer, q: Tensor, stream: Stream): void {
   const table = plan.pageTable;
   plan.requireFresh();
   if (plan.batch && !('kv' in source) && plan.batch.cache !== source.cache) throw stalePlan('another cache');
@@ -126,7 +130,8 @@ function checkPlan(plan: AttentionPlan, source: KvSource, layer: KvLayer, q: Ten
     if (table[name] !== cacheIs[name]) throw stalePlan(`a cache with ${name} ${table[name]}, not ${cacheIs[name]}`);
   }
   checkShape('q', q, ['rows', 'heads', headDim], 'queries of the head dimension of the cache');
-  if (q.shape[0] !== plan.rows) throw stalePlan(`${plan.rows} rows, not ${q.shape[0]}`);
+  const rows = q.shape[0] as number;
+  if (stream.isCapturing ? rows < plan.rows : rows !== plan.rows) throw stalePlan(`${plan.rows} rows, not ${rows}`);
   if (q.shape[1] !== plan.heads) throw stalePlan(`${plan.heads} heads, not ${q.shape[1]}`);
 }
 

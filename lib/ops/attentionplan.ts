@@ -69,6 +69,8 @@ export class AttentionPlan extends Resource<NativeAttentionPlan> implements Repl
   readonly merges: number;
   /** What partial results take; 0 when nothing is split. */
   readonly workspaceBytes: number;
+  /** Which kernels it takes on a GPU, as a set of bits: a graph that was captured with the same ones serves it. */
+  readonly kernels: number;
 
   /** @internal Use {@link planAttention}. */
   constructor(options: AttentionPlanOptions) {
@@ -81,14 +83,16 @@ export class AttentionPlan extends Resource<NativeAttentionPlan> implements Repl
     this.items = made.items;
     this.merges = made.merges;
     this.workspaceBytes = made.workspaceBytes;
+    this.kernels = made.kernels;
   }
 
   /**
-   * A newer plan can stand in for the captured one when it is for the same cache and heads and for at most as many rows; the
-   * outputs of rows beyond its own become zero.
+   * A newer plan can stand in for the captured one when it is for the same cache and heads and for at most as many rows as the
+   * captured queries have; the outputs of rows beyond its own become zero.
+   * @param rows of the captured queries
    * @throws PagewarpError ERR_STALE_PLAN
    */
-  checkReplaces(captured: Replaceable): void {
+  checkReplaces(captured: Replaceable, rows: number): void {
     if (!(captured instanceof AttentionPlan)) throw stale('the captured object is no attention plan');
     const fixed = ['pageSize', 'pages', 'kvHeads', 'headDim'] as const;
     const different = fixed.find((name) => this.pageTable[name] !== captured.pageTable[name]);
@@ -99,13 +103,18 @@ export class AttentionPlan extends Resource<NativeAttentionPlan> implements Repl
     }
     if (this.heads !== captured.heads)
       throw stale(`it was made for ${this.heads} heads, the captured one for ${captured.heads}`);
-    if (this.rows > captured.rows) throw stale(`it has ${this.rows} rows, the captured one only ${captured.rows}`);
+    if (this.rows > rows) throw stale(`it has ${this.rows} rows, the captured queries only ${rows}`);
     this.requireFresh();
   }
 
   /** @throws PagewarpError ERR_STALE_PLAN when a sequence of its batch has changed since, ERR_DISPOSED */
   requireFresh(): void {
     void this.native;
+    this.checkFresh();
+  }
+
+  /** @throws PagewarpError ERR_STALE_PLAN when a sequence of its batch has changed since */
+  checkFresh(): void {
     this.batch?.requireFresh();
   }
 }

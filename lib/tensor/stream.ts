@@ -27,28 +27,37 @@ export class Event extends Resource<NativeEvent> {
   }
 }
 
-/** Commands recorded once by {@link Stream.capture}, to be replayed by one call. Holds every tensor that they use. */
-export class CommandList extends Resource<NativeCommandList> {
-  readonly device: Device;
-
-  /** @internal */
-  constructor(device: Device, handle: NativeCommandList) {
-    super(handle);
-    this.device = device;
-  }
-}
-
 /** Something that a captured command may be replayed with a newer version of: an attention plan. */
 export interface Replaceable {
   readonly native: Handle<string>;
-  /** @throws PagewarpError ERR_STALE_PLAN when `this` cannot stand in for `captured` */
-  checkReplaces(captured: Replaceable): void;
+  /**
+   * @param rows that the captured commands have room for
+   * @throws PagewarpError ERR_STALE_PLAN when `this` cannot stand in for `captured`
+   */
+  checkReplaces(captured: Replaceable, rows: number): void;
+  /** @throws PagewarpError ERR_STALE_PLAN when what it was made for has changed since */
+  checkFresh(): void;
+}
+
+/** Commands recorded once by {@link Stream.capture}, to be replayed by one call. Holds every tensor that they use. */
+export class CommandList extends Resource<NativeCommandList> {
+  readonly device: Device;
+  /** What its commands take and a replay may bring newer versions of, with the rows that they have room for. */
+  readonly replaceable: ReadonlyMap<Replaceable, number>;
+
+  /** @internal */
+  constructor(device: Device, handle: NativeCommandList, replaceable: ReadonlyMap<Replaceable, number>) {
+    super(handle);
+    this.device = device;
+    this.replaceable = replaceable;
+  }
 }
 
 /** An order of commands on a device. Ops enqueue and return; only `synchronize` and reads wait. */
 export class Stream extends Resource<NativeStream> {
   readonly device: Device;
-  #capturing = false;
+  /** While a capture is open: what the recorded commands take. */
+  #replaceable: Map<Replaceable, number> | undefined;
 
   /** @internal Use {@link Device.stream}. */
   constructor(device: Device, isDefault = false) {
@@ -57,7 +66,13 @@ export class Stream extends Resource<NativeStream> {
   }
 
   get isCapturing(): boolean {
-    return this.#capturing;
+    return this.#replaceable !== undefined;
+  }
+
+  /** A command that is being enqueued takes this, and a replay may bring a version of it with so many rows. @internal */
+  takes(replaceable: Replaceable, rows: number): void {
+    const others = this.#replaceable?.get(replaceable) ?? rows;
+    this.#replaceable?.set(replaceable, Math.min(rows, others));
   }
 
   /**
@@ -90,7 +105,8 @@ export class Stream extends Resource<NativeStream> {
   capture(enqueue: () => void): CommandList {
     if (typeof enqueue !== 'function') throw invalidArgument('enqueue', enqueue, 'a function');
     native().beginCapture(this.native);
-    this.#capturing = true;
+    const replaceable = new Map<Replaceable, number>();
+    this.#replaceable = replaceable;
     try {
       const returned: unknown = enqueue();
       if (returned instanceof Promise) {
@@ -101,15 +117,16 @@ export class Stream extends Resource<NativeStream> {
       native().dispose(native().endCapture(this.native));
       throw error;
     } finally {
-      this.#capturing = false;
+      this.#replaceable = undefined;
     }
-    return new CommandList(this.device, native().endCapture(this.native));
+    return new CommandList(this.device, native().endCapture(this.native), replaceable);
   }
 
   /**
    * Enqueues the commands of `list` as one.
    * @param options.plans pairs of (plan used while capturing, plan to use now)
-   * @throws PagewarpError ERR_STALE_PLAN when a plan cannot stand in for the captured one
+   * @throws PagewarpError ERR_STALE_PLAN when a plan cannot stand in for the captured one, or when a captured one that none
+   *   stands in for was made for sequences that have changed since; ERR_INVALID_ARGUMENT for a plan that the list does not use
    */
   replay(list: CommandList, options: { plans?: readonly (readonly [Replaceable, Replaceable])[] } = {}): void {
     checkInstance('list', list, CommandList);
@@ -117,7 +134,17 @@ export class Stream extends Resource<NativeStream> {
       throw new PagewarpError('ERR_INVALID_ARGUMENT', 'the command list was captured on another device');
     }
     const plans = options.plans ?? [];
-    for (const [captured, current] of plans) current.checkReplaces(captured);
+    const current = new Map(plans);
+    for (const captured of current.keys()) {
+      if (!list.replaceable.has(captured))
+        throw invalidArgument('plans', 'a plan', 'one that the list was captured with');
+    }
+    for (const [captured, rows] of list.replaceable) {
+      const newer = current.get(captured);
+      if (newer) newer.checkReplaces(captured, rows);
+      else captured.checkFresh();
+      this.takes(newer ?? captured, rows);
+    }
     native().replay(
       this.native,
       list.native,

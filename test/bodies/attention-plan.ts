@@ -100,7 +100,7 @@ export function attentionPlanTests(devices: readonly NamedDevice[]): void {
       using other = new PagedKvCache(device, { ...shape, pageSize: 8 });
       using sequence = cache.sequence();
       using elsewhere = other.sequence();
-      sequence.reserve(20);
+      grow(sequence, 20, 14);
       elsewhere.reserve(20);
       const plan = (s: KvSequence, queryLength: number, planHeads = heads): AttentionPlan =>
         planAttention({ batch: s.cache.batch([{ sequence: s, queryLength }]), heads: planHeads });
@@ -116,8 +116,51 @@ export function attentionPlanTests(devices: readonly NamedDevice[]): void {
         expect(codeOf(() => stream.replay(list, { plans: [[captured, newer]] }))).toBe('ERR_STALE_PLAN');
       }
       using outdated = plan(sequence, 2);
-      sequence.reserve(1);
+      stream.replay(list);
+      grow(sequence, 1, 15);
       expect(codeOf(() => stream.replay(list, { plans: [[captured, outdated]] }))).toBe('ERR_STALE_PLAN');
+      // Nor is the captured plan, or one that was put in its place in a list within a list, used once it is stale.
+      expect(codeOf(() => stream.replay(list))).toBe('ERR_STALE_PLAN');
+      using fresh = plan(sequence, 2);
+      using outer = stream.capture(() => stream.replay(list, { plans: [[captured, fresh]] }));
+      stream.replay(outer);
+      expect(codeOf(() => stream.replay(outer, { plans: [[captured, fresh]] }))).toBe('ERR_INVALID_ARGUMENT');
+      sequence.truncate(20);
+      expect(codeOf(() => stream.replay(outer))).toBe('ERR_STALE_PLAN');
+      using last = plan(sequence, 2);
+      stream.replay(outer, { plans: [[fresh, last]] });
+      expect(codeOf(() => stream.replay(list, { plans: [[fresh, last]] }))).toBe('ERR_INVALID_ARGUMENT');
+    });
+
+    it('has room for as many rows as its queries have', async () => {
+      using cache = new PagedKvCache(device, shape);
+      using sequence = cache.sequence();
+      grow(sequence, 40, 12);
+      const plan = (queryLength: number): AttentionPlan =>
+        planAttention({ batch: cache.batch([{ sequence, queryLength }]), heads, split: 'none' });
+      using q = randomTensor(device, [6, heads, shape.headDim], 'f32', { seed: 13 });
+      using out = Tensor.empty(device, [6, heads, shape.headDim], 'f32');
+      using captured = plan(2);
+      expect(codeOf(() => attention(stream, { q, cache, layer: 0, plan: captured, out }))).toBe('ERR_STALE_PLAN');
+      using list = stream.capture(() => attention(stream, { q, cache, layer: 0, plan: captured, out }));
+      const captures = (): number => (device.kind === 'cuda' ? device.cudaStatistics.launches.graphCaptures : 0);
+      const before = captures();
+      for (const rows of [1, 5, 6, 2]) {
+        using newer = plan(rows);
+        out.fill(Number.NaN);
+        stream.replay(list, { plans: [[captured, newer]] });
+        const replayed = await out.read();
+        using own = q.slice(0, 0, rows);
+        const eager = attention(stream, { q: own, cache, layer: 0, plan: newer });
+        const used = rows * heads * shape.headDim;
+        expect(replayed.slice(0, used)).toEqual(await eager.out.read());
+        expect(replayed.slice(used).every((x) => x === 0)).toBe(true);
+        eager.out.dispose();
+        eager.lse?.dispose();
+      }
+      expect(captures() - before, 'one graph serves them all').toBe(device.kind === 'cuda' ? 1 : 0);
+      using tooLong = plan(7);
+      expect(codeOf(() => stream.replay(list, { plans: [[captured, tooLong]] }))).toBe('ERR_STALE_PLAN');
     });
 
     it('reports a workspace that a replayed plan outgrows', async () => {

@@ -219,7 +219,7 @@ class TensorAttention {
   char* const ring_;
 };
 
-/// Blocks go over items and kv heads.
+/// Blocks go over items and kv heads, and then over what is to be cleared.
 template <int kType, pw_kv_type kCache, int kDim>
 __device__ inline void attendTile(const pw_gpu_attention_params& p) {
   extern __shared__ uint4 sharedBytes[];
@@ -240,6 +240,7 @@ __device__ inline void attendTile(const pw_gpu_attention_params& p) {
       attention.attend(work);
     }
   }
+  clearRest(p);
 }
 
 }  // namespace pw

@@ -40,6 +40,7 @@ typedef struct pw_gpu_attention_params {
   int32_t cacheType;  ///< pw_kv_type
   int32_t items;      ///< items that the plan has for this row tile are done
   int32_t tile;       ///< row tile of a block, which goes over an item with more rows in rounds
+  int32_t clearEnd;   ///< rows from the plan's own ones up to this one are cleared; 0: by another launch
   pw_gpu_divisor kvHeads, group, pageSize;
 } pw_gpu_attention_params;
 
@@ -51,14 +52,6 @@ typedef struct pw_gpu_attention_merge_params {
   int32_t headDim;
   pw_gpu_divisor heads;
 } pw_gpu_attention_merge_params;
-
-/// Clears the rows from the plan's last one on.
-typedef struct pw_gpu_attention_clear_params {
-  const pw_attention_image* image;
-  pw_gpu_attention_out out;
-  int32_t rows, headDim;
-  pw_gpu_divisor heads;
-} pw_gpu_attention_clear_params;
 
 /// pw_merge_states_args.
 typedef struct pw_gpu_merge_states_params {
