@@ -22,21 +22,10 @@ std::string describeError(const pw_gpu_error& error) {
   }
 }
 
-/// The ops among which an error happened, for its message.
-std::string namesOf(const std::vector<Launched>& commands) {
-  std::string names;
-  const char* last = "";
-  for (const Launched& launched : commands) {
-    if (std::string(launched.command.name) == last) continue;
-    last = launched.command.name;
-    names += (names.empty() ? "" : ", ") + std::string(last);
-  }
-  return commands.size() > 1 ? "one of " + names + " (PAGEWARP_CUDA_SYNC=1 finds out which)" : names;
-}
-
 }  // namespace
 
-Completion::Completion(Ref<PrimaryContext> primary) : primary_(std::move(primary)) {
+Completion::Completion(Ref<PrimaryContext> primary, Ref<Journal> journal)
+    : primary_(std::move(primary)), journal_(std::move(journal)) {
   thread_ = std::thread([this] { loop(); });
 }
 
@@ -81,7 +70,8 @@ bool Completion::isIdle() {
 void Completion::finish(Batch& batch) {
   CUresult result = batch.recorded;
   if (result == kCudaSuccess) result = driver().eventSynchronize(batch.mark);
-  if (result != kCudaSuccess) primary_->lose(result, namesOf(batch.commands));
+  if (result != kCudaSuccess) primary_->lose(result, primary_->suspects(batch.commands.back().command.name));
+  journal_->end(batch.commands.back().number);
   for (Launched& launched : batch.commands) {
     const std::string name = launched.command.name;
     if (launched.status != PW_OK) launched.stream->report(launched.status, std::move(launched.message));

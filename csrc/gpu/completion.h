@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/engine.h"
+#include "gpu/journal.h"
 #include "gpu/primary_context.h"
 #include "pagewarp/gpu/error.h"
 
@@ -19,6 +20,8 @@ namespace pw::gpu {
 struct Launched {
   Ref<Stream> stream;
   Command command;
+  /// In the stream's journal.
+  uint64_t number = 0;
   /// What went wrong while launching it.
   pw_status status = PW_OK;
   std::string message;
@@ -36,7 +39,7 @@ struct Launched {
 /// no stream's promises wait for another's work, and nothing has to be called back by the driver.
 class Completion {
  public:
-  explicit Completion(Ref<PrimaryContext> primary);
+  Completion(Ref<PrimaryContext> primary, Ref<Journal> journal);
   /// Everything submitted has ended before this returns.
   ~Completion();
 
@@ -57,6 +60,7 @@ class Completion {
   void finish(Batch& batch);
 
   const Ref<PrimaryContext> primary_;
+  const Ref<Journal> journal_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Batch> batches_;

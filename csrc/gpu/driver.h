@@ -47,7 +47,7 @@ constexpr CUresult kCudaSuccess = 0, kCudaOutOfMemory = 2, kCudaNotReady = 600;
 constexpr CUdevice_attribute kMultiprocessorCount = 16, kL2CacheBytes = 38, kThreadsPerMultiprocessor = 39,
                              kCapabilityMajor = 75, kCapabilityMinor = 76, kSharedPerMultiprocessor = 81,
                              kRegistersPerMultiprocessor = 82, kSharedPerBlockOptin = 97, kReservedSharedPerBlock = 111,
-                             kMemoryPoolsSupported = 115;
+                             kMemoryPoolsSupported = 115, kStreamWritesSupported = 122;
 constexpr CUfunction_attribute kFunctionMaxThreads = 0, kFunctionStaticShared = 1, kFunctionRegisters = 4,
                                kFunctionMaxDynamicShared = 8;
 constexpr CUmemPool_attribute kPoolReleaseThreshold = 4, kPoolReserved = 5, kPoolReservedHigh = 6, kPoolUsed = 7,
@@ -108,7 +108,8 @@ constexpr CUstreamCaptureMode kCaptureRelaxed = 2;
   X(graphExecDestroy, "cuGraphExecDestroy", (CUgraphExec))                                                         \
   X(graphDestroy, "cuGraphDestroy", (CUgraph))
 
-/// What may be missing: where there are no memory pools, memory is allocated without them.
+/// What may be missing: where there are no memory pools, memory is allocated without them; where streams cannot write,
+/// less is known of where an error comes from.
 #define PW_CUDA_OPTIONAL_FUNCTIONS(X)                                                        \
   X(poolCreate, "cuMemPoolCreate", (CUmemoryPool*, const CUmemPoolProps*))                   \
   X(poolDestroy, "cuMemPoolDestroy", (CUmemoryPool))                                         \
@@ -116,7 +117,8 @@ constexpr CUstreamCaptureMode kCaptureRelaxed = 2;
   X(poolSetAttribute, "cuMemPoolSetAttribute", (CUmemoryPool, CUmemPool_attribute, void*))   \
   X(poolGetAttribute, "cuMemPoolGetAttribute", (CUmemoryPool, CUmemPool_attribute, void*))   \
   X(poolAllocate, "cuMemAllocFromPoolAsync", (CUdeviceptr*, size_t, CUmemoryPool, CUstream)) \
-  X(poolFree, "cuMemFreeAsync", (CUdeviceptr, CUstream))
+  X(poolFree, "cuMemFreeAsync", (CUdeviceptr, CUstream))                                     \
+  X(streamWriteValue, "cuStreamWriteValue32_v2", (CUstream, CUdeviceptr, uint32_t, unsigned int))
 
 /// The loaded driver. `reason` says why there is none when `usable` is false.
 struct Driver {

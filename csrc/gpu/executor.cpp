@@ -96,6 +96,7 @@ void GpuExecutor::requireStream() const {
 }
 
 void GpuExecutor::replayOneByOne(const CommandList& list) {
+  current_->replays(opsOf(list));
   for (const Command& command : list.commands) {
     runNamed(command, *this);
     if (!resources_.synchronous) continue;
@@ -106,7 +107,7 @@ void GpuExecutor::replayOneByOne(const CommandList& list) {
 }
 
 Ref<GpuGraph> GpuExecutor::captureGraph(const CommandList& list) {
-  GraphCapture capture(resources_, *current_, list.commands.size());
+  GraphCapture capture(resources_, *current_, list);
   context_->setTarget(&capture);
   for (size_t i = 0; i < list.commands.size(); ++i) {
     capture.beginCommand(i);

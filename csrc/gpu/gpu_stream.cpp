@@ -18,7 +18,8 @@ GpuStream::GpuStream(const Resources& resources, Modules& modules)
     : resources_(resources), modules_(modules), scratch_(resources.memory) {
   check(driver().streamCreate(&stream_, kStreamNonBlocking), "cuStreamCreate");
   driver().eventCreate(&joint_, kEventDisableTiming);
-  completion_ = std::make_unique<Completion>(resources.primary);
+  journal_ = makeRef<Journal>(resources.primary);
+  completion_ = std::make_unique<Completion>(resources.primary, journal_);
 }
 
 GpuStream::~GpuStream() {
@@ -32,6 +33,7 @@ void GpuStream::begin(const Ref<Stream>& stream, const char* name) {
   current_ = {};
   current_.stream = stream;
   current_.command.name = name;
+  current_.number = journal_->begin(name);
   scratch_.rewind();
   error_ = nullptr;
   ++begun_;
@@ -54,6 +56,7 @@ void GpuStream::end(Command command, pw_status status, std::string message) {
     const CUresult result = driver().streamSynchronize(stream_);
     if (result != kCudaSuccess) resources_.primary->lose(result, command.name);
   }
+  journal_->mark(stream_);
   const bool awaited = command.awaited || !current_.notifications.empty();
   current_.command = std::move(command);
   current_.status = status;
@@ -77,6 +80,7 @@ void GpuStream::endStaged() {
   Launched part;
   part.stream = current_.stream;
   part.command.name = current_.command.name;
+  part.number = current_.number - 1;
   part.errors.swap(current_.errors);
   part.copies.swap(current_.copies);
   part.holds.swap(staged_);
@@ -111,6 +115,7 @@ char* GpuStream::stage(size_t bytes) {
 }
 
 void GpuStream::copyIn(void* to, const void* from, size_t bytes) {
+  journal_->work();
   for (size_t done = 0; done < bytes;) {
     const size_t part = std::min(bytes - done, StagingPool::kBlockBytes);
     char* staged = stage(part);
@@ -121,6 +126,7 @@ void GpuStream::copyIn(void* to, const void* from, size_t bytes) {
 }
 
 void GpuStream::copyOut(void* to, const void* from, size_t bytes) {
+  journal_->work();
   for (size_t done = 0; done < bytes;) {
     const size_t part = std::min(bytes - done, StagingPool::kBlockBytes);
     char* staged = stage(part);
@@ -133,24 +139,31 @@ void GpuStream::copyOut(void* to, const void* from, size_t bytes) {
 
 const void* GpuStream::fetch(const void* from, size_t bytes) {
   char* staged = stage(bytes);
+  journal_->work();
   check(driver().copyToHost(staged, address(from), bytes, stream_), "cuMemcpyDtoHAsync");
   return staged;
 }
 
 void GpuStream::launch(const Kernel& kernel, Dim3 grid, Dim3 block, unsigned sharedBytes, const void* params, size_t) {
   modules_.allowShared(kernel, sharedBytes);
+  journal_->work();
   void* arguments[] = {const_cast<void*>(params)};
   const CUresult result = driver().launchKernel(kernel.function, grid.x, grid.y, grid.z, block.x, block.y, block.z,
                                                 sharedBytes, stream_, arguments, nullptr);
   // A fault of what runs already may show here first.
-  if (PrimaryContext::isSticky(result)) resources_.primary->lose(result, "or before " + kernel.entry);
+  if (PrimaryContext::isSticky(result))
+    resources_.primary->lose(result, resources_.primary->suspects("or before " + kernel.entry));
   check(result, kernel.entry.c_str());
   ++resources_.counters->kernels;
 }
 
-void GpuStream::zero(void* p, size_t bytes) { check(driver().fill8(address(p), 0, bytes, stream_), "cuMemsetD8Async"); }
+void GpuStream::zero(void* p, size_t bytes) {
+  journal_->work();
+  check(driver().fill8(address(p), 0, bytes, stream_), "cuMemsetD8Async");
+}
 
 void GpuStream::fill(void* p, size_t elementBytes, uint32_t pattern, size_t count) {
+  journal_->work();
   const CUresult result =
       elementBytes == 1   ? driver().fill8(address(p), static_cast<unsigned char>(pattern), count, stream_)
       : elementBytes == 2 ? driver().fill16(address(p), static_cast<unsigned short>(pattern), count, stream_)
@@ -159,6 +172,7 @@ void GpuStream::fill(void* p, size_t elementBytes, uint32_t pattern, size_t coun
 }
 
 void GpuStream::copy(void* to, const void* from, size_t bytes) {
+  journal_->work();
   check(driver().copyOnDevice(address(to), address(from), bytes, stream_), "cuMemcpyDtoDAsync");
 }
 

@@ -58,6 +58,8 @@ class GpuStream final : public Target {
   /// Copies device memory to staging memory, where it can be read when the command ends. At most
   /// StagingPool::kBlockBytes.
   const void* fetch(const void* from, size_t bytes);
+  /// The running command replays these ops, as one piece of work.
+  void replays(const std::shared_ptr<const std::string>& ops) { journal_->work(ops); }
   /// The running command's list of what ends with it.
   Launched& current() noexcept { return current_; }
 
@@ -87,6 +89,7 @@ class GpuStream final : public Target {
   const Resources& resources_;
   Modules& modules_;
   CUstream stream_ = nullptr;
+  Ref<Journal> journal_;
   std::unique_ptr<Completion> completion_;
 
   Launched current_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gpu/graph.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace pw::gpu {
@@ -31,10 +32,23 @@ std::string bytesOf(const void* data, size_t bytes) { return {static_cast<const 
 
 }  // namespace
 
-GpuGraph::GpuGraph(const Resources& resources, size_t commands)
-    : resources_(resources), commands_(commands), memory_(resources.memory), scratch_(resources.memory) {
+std::shared_ptr<const std::string> opsOf(const CommandList& list) {
+  std::vector<std::string> names;
+  for (const Command& command : list.commands)
+    if (std::find(names.begin(), names.end(), command.name) == names.end()) names.emplace_back(command.name);
+  std::string joined;
+  for (const std::string& name : names) joined += (joined.empty() ? "(" : ", ") + name;
+  return std::make_shared<const std::string>(joined + ")");
+}
+
+GpuGraph::GpuGraph(const Resources& resources, const CommandList& list)
+    : resources_(resources),
+      commands_(list.commands.size()),
+      memory_(resources.memory),
+      scratch_(resources.memory),
+      ops_(opsOf(list)) {
   resources_.primary->check(driver().eventCreate(&ended_, kEventDisableTiming), "cuEventCreate");
-  errors_ = static_cast<pw_gpu_error*>(memory_.take(commands * sizeof(pw_gpu_error)));
+  errors_ = static_cast<pw_gpu_error*>(memory_.take(commands_.size() * sizeof(pw_gpu_error)));
 }
 
 GpuGraph::~GpuGraph() {
@@ -50,6 +64,7 @@ void GpuGraph::launch(GpuStream& stream, const std::vector<std::pair<void*, std:
     primary.check(driver().streamWaitEvent(stream.handle(), ended_, 0), "cuStreamWaitEvent");
   lastStream_ = stream.handle();
   for (const auto& [to, bytes] : refills) stream.copyIn(to, bytes.data(), bytes.size());
+  stream.replays(ops_);
   primary.check(driver().graphLaunch(executable_, stream.handle()), "cuGraphLaunch");
   ++resources_.counters->graphLaunches;
   if (reportsErrors_) {
@@ -61,11 +76,11 @@ void GpuGraph::launch(GpuStream& stream, const std::vector<std::pair<void*, std:
   primary.check(driver().eventRecord(ended_, stream.handle()), "cuEventRecord");
 }
 
-GraphCapture::GraphCapture(const Resources& resources, GpuStream& stream, size_t commands)
-    : resources_(resources), stream_(stream), graph_(makeRef<GpuGraph>(resources, commands)) {
+GraphCapture::GraphCapture(const Resources& resources, GpuStream& stream, const CommandList& list)
+    : resources_(resources), stream_(stream), graph_(makeRef<GpuGraph>(resources, list)) {
   resources_.primary->check(driver().streamBeginCapture(stream.handle(), kCaptureRelaxed), "cuStreamBeginCapture");
   isOpen_ = true;
-  stream_.zero(graph_->errors_, commands * sizeof(pw_gpu_error));
+  stream_.zero(graph_->errors_, list.commands.size() * sizeof(pw_gpu_error));
 }
 
 GraphCapture::~GraphCapture() {

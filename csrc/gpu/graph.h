@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,10 +31,13 @@ struct CapturedCommand {
   bool isDynamic = false;
 };
 
+/// The ops of a list, each once, for messages.
+std::shared_ptr<const std::string> opsOf(const CommandList& list);
+
 /// A command list as a CUDA graph, with the memory that its commands work in.
 class GpuGraph final : public RefCounted {
  public:
-  GpuGraph(const Resources& resources, size_t commands);
+  GpuGraph(const Resources& resources, const CommandList& list);
   ~GpuGraph() override;
 
   /// Enqueues the graph after what the stream has so far, and the reading of its error words.
@@ -48,6 +52,8 @@ class GpuGraph final : public RefCounted {
   const Resources resources_;
   std::vector<CapturedCommand> commands_;
   Arena memory_, scratch_;
+  /// The names of its commands.
+  std::shared_ptr<const std::string> ops_;
   /// One error word per command, zeroed by the graph itself.
   pw_gpu_error* errors_ = nullptr;
   bool reportsErrors_ = false;
@@ -61,7 +67,7 @@ class GpuGraph final : public RefCounted {
 class GraphCapture final : public Target {
  public:
   /// The stream captures while this lives.
-  GraphCapture(const Resources& resources, GpuStream& stream, size_t commands);
+  GraphCapture(const Resources& resources, GpuStream& stream, const CommandList& list);
   ~GraphCapture() override;
 
   void beginCommand(size_t index);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gpu/primary_context.h"
 
+#include <algorithm>
+
 #include "core/error.h"
+#include "gpu/journal.h"
 
 namespace pw::gpu {
 
@@ -55,6 +58,33 @@ void PrimaryContext::lose(CUresult result, const std::string& during) const {
   lost_.store(true, std::memory_order_release);
 }
 
+void PrimaryContext::watch(const Journal* journal) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  journals_.push_back(journal);
+}
+
+void PrimaryContext::forget(const Journal* journal) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  journals_.erase(std::remove(journals_.begin(), journals_.end(), journal), journals_.end());
+}
+
+std::string PrimaryContext::suspects(const std::string& otherwise) const {
+  std::vector<std::string> names;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const Journal* journal : journals_) journal->addSuspects(&names);
+  }
+  if (names.empty()) return otherwise;
+  std::string list = names[0];
+  size_t different = 1;
+  for (size_t i = 1; i < names.size(); ++i) {
+    if (std::find(names.data(), names.data() + i, names[i]) != names.data() + i) continue;
+    list += ", " + names[i];
+    ++different;
+  }
+  return different == 1 ? list : "one of " + list + " (PAGEWARP_CUDA_SYNC=1 finds out which)";
+}
+
 void PrimaryContext::throwLost() const {
   std::lock_guard<std::mutex> lock(mutex_);
   throw Error(PW_DEVICE_LOST, message_);
@@ -68,7 +98,7 @@ void PrimaryContext::check(CUresult result, const char* what) const {
   if (result == kCudaSuccess) return;
   requireUsable();
   if (isSticky(result)) {
-    lose(result, what);
+    lose(result, suspects(what));
     throwLost();
   }
   const pw_status status = result == kCudaOutOfMemory ? PW_OUT_OF_MEMORY : PW_INTERNAL;

@@ -42,7 +42,7 @@ std::vector<DeviceProperties> listDevices() {
       continue;
     }
     char name[256] = {};
-    int major = 0, minor = 0, pools = 0;
+    int major = 0, minor = 0, pools = 0, writes = 0;
     d.deviceGetName(name, static_cast<int>(sizeof name) - 1, device);
     d.deviceTotalMem(&properties.memoryBytes, device);
     const auto read = [&](int* to, CUdevice_attribute attribute) {
@@ -51,6 +51,7 @@ std::vector<DeviceProperties> listDevices() {
     read(&major, kCapabilityMajor);
     read(&minor, kCapabilityMinor);
     read(&pools, kMemoryPoolsSupported);
+    read(&writes, kStreamWritesSupported);
     read(&properties.multiprocessors, kMultiprocessorCount);
     read(&properties.l2Bytes, kL2CacheBytes);
     read(&properties.sharedPerBlockOptin, kSharedPerBlockOptin);
@@ -62,6 +63,7 @@ std::vector<DeviceProperties> listDevices() {
     properties.capability = 10 * major + minor;
     properties.memoryPools = pools != 0 && d.poolCreate && d.poolDestroy && d.poolTrim && d.poolSetAttribute &&
                              d.poolGetAttribute && d.poolAllocate && d.poolFree;
+    properties.streamWrites = writes != 0 && d.streamWriteValue;
     properties.reason = reasonAgainst(properties, d.version);
     devices.push_back(properties);
   }

@@ -25,6 +25,7 @@ struct DeviceProperties {
   int registersPerMultiprocessor = 0;
   int threadsPerMultiprocessor = 0;
   bool memoryPools = false;
+  bool streamWrites = false;  ///< streams can write to host memory (cuStreamWriteValue32)
 };
 
 /// Every GPU that the driver offers, usable or not; empty when there is no usable driver.

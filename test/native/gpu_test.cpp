@@ -43,19 +43,21 @@ class Gpu {
     return {name, {}, [body](Executor& executor) { body(static_cast<gpu::GpuExecutor&>(executor).context()); }, false};
   }
   void run(const char* name, Body body) { submit(command(name, std::move(body))); }
-  void submit(Command command) { device_->engine().submit(stream_, std::move(command)); }
+  void submit(Command command) { submit(std::move(command), stream_); }
+  void submit(Command command, const Ref<Stream>& stream) { device_->engine().submit(stream, std::move(command)); }
 
   /// Waits for what has been submitted. @return the first error's message, with its code in front; "" for none
-  std::string synchronize() {
+  std::string synchronize() { return synchronize(stream_); }
+  std::string synchronize(const Ref<Stream>& stream) {
     auto ended = std::make_shared<std::promise<void>>();
     std::future<void> future = ended->get_future();
     std::shared_ptr<void> completion(nullptr, [ended](void*) { ended->set_value(); });
     Command last{"synchronize", {}, [completion](Executor&) {}, true};
     completion.reset();
-    submit(std::move(last));
+    submit(std::move(last), stream);
     future.wait();
     std::string message;
-    const pw_status status = stream_->takeError(&message);
+    const pw_status status = stream->takeError(&message);
     return status == PW_OK ? "" : errorCode(status) + (": " + message);
   }
 
@@ -272,6 +274,46 @@ TEST(an_op_that_fails_while_it_is_captured_leaves_the_list_usable) {
   *fails = false;
   CHECK(replay().empty());
   CHECK(gpu.read(out) == std::vector<uint32_t>(32, 1));
+}
+
+TEST(a_fault_is_blamed_on_what_its_streams_were_at) {
+  if (!hasGpu()) return;
+  Gpu gpu;
+  Ref<Storage> out = gpu.words(32), other = gpu.words(32);
+  const Ref<Stream> second = makeRef<Stream>();
+  const auto storing = [](const char* name, const Ref<Storage>& to) {
+    return Gpu::command(name, [to](gpu::Context& context) { store(context, to->data(), 1, 32); });
+  };
+  // Done, and known to be: not suspected, nor is what waits behind the fault.
+  for (int i = 0; i < 3; ++i) gpu.submit(storing("embedding", other), second);
+  CHECK(gpu.synchronize(second).empty());
+  for (int i = 0; i < 70; ++i) gpu.submit(storing("rmsNorm", out));
+  gpu.submit(Gpu::command("attention", [](gpu::Context& context) {
+    context.launch(context.kernel("test/faulty", "pw_test_fault"), {1}, {1}, 0, uint64_t{0x10});
+  }));
+  for (int i = 0; i < 70; ++i) gpu.submit(storing("linear", out));
+  const std::string problem = gpu.synchronize();
+  CHECK(problem.find("ERR_DEVICE_LOST") == 0 && problem.find("during attention (CUDA_ERROR") != std::string::npos);
+  for (const char* innocent : {"embedding", "rmsNorm", "linear", "one of"})
+    CHECK(problem.find(innocent) == std::string::npos);
+  // Whoever asks next is told the same.
+  gpu.submit(storing("sample", other), second);
+  CHECK(gpu.synchronize(second).find("during attention") != std::string::npos);
+}
+
+TEST(a_fault_in_a_graph_names_its_ops) {
+  if (!hasGpu()) return;
+  Gpu gpu;
+  Ref<Storage> out = gpu.words(32);
+  Ref<CommandList> list = makeRef<CommandList>();
+  list->commands.push_back(Gpu::command("rope", [out](gpu::Context& context) { store(context, out->data(), 1, 32); }));
+  list->commands.push_back(Gpu::command("attention", [](gpu::Context& context) {
+    context.launch(context.kernel("test/faulty", "pw_test_fault"), {1}, {1}, 0, uint64_t{0x10});
+  }));
+  gpu.run("embedding", [out](gpu::Context& context) { store(context, out->data(), 2, 32); });
+  gpu.submit({"replay", {list}, [list](Executor& executor) { executor.replay(*list, {}); }, false});
+  const std::string problem = gpu.synchronize();
+  CHECK(problem.find("during replay of (rope, attention) (CUDA_ERROR") != std::string::npos);
 }
 
 TEST(a_fault_breaks_the_device_loudly_and_a_new_one_works) {
