@@ -27,6 +27,8 @@ const char* familyOf(pw_matrix_format format) {
       return "w4x";
     case PW_MATRIX_W5K:
       return "w5k";
+    case PW_MATRIX_W5M:
+      return "w5m";
     case PW_MATRIX_W8:
       return "w8";
     case PW_MATRIX_W6K:

@@ -25,6 +25,9 @@ __device__ inline uint32_t notAndOr(uint32_t a, uint32_t b, uint32_t c) {
   return d;
 }
 
+/// Bits moved up, or down where `by` is negative: one instruction for a constant, where a shift to each side takes two.
+__device__ inline uint32_t moved(uint32_t bits, int by) { return by >= 0 ? bits << by : bits >> -by; }
+
 /// The same 16 bits twice.
 PW_HOST_DEVICE constexpr uint32_t twice(uint32_t bits) { return bits << 16 | bits; }
 
@@ -107,9 +110,9 @@ class Codes {
     else if constexpr (kLayout.codeBits == 8)
       eightBits(words_[2 * slice + tile / 2][tile % 2 * 2], words_[2 * slice + tile / 2][tile % 2 * 2 + 1], a);
     else if constexpr (kLayout.codeBits == 6)
-      sixBits(words_[slice][tile], words_[2][tile] >> (8 * slice), a);
+      highBits(words_[slice][tile], words_[2][tile], 8 * slice, a);
     else if constexpr (kLayout.codeBits == 5)
-      fiveBits(words_[slice][tile], words_[2][slice] >> (4 * tile), a);
+      highBits(words_[slice][tile], words_[2][slice], 4 * tile, a);
     else if constexpr (kFormat == PW_MATRIX_W4X || kFormat == PW_MATRIX_W4N)
       floatingPoint(words_[slice][tile], a);
     else
@@ -163,16 +166,14 @@ class Codes {
     }
   }
 
-  __device__ static void fiveBits(uint32_t low, uint32_t high, uint32_t (&a)[4]) {
+  /// Codes of 5 or 6 bits.
+  /// @param high their bits above the low four, those of register 0 from bit `at` on
+  __device__ static void highBits(uint32_t low, uint32_t high, int at, uint32_t (&a)[4]) {
+    constexpr int kWidth = kLayout.codeBits - 4;
+    constexpr uint32_t kMask = twice(((1u << kWidth) - 1) << 4);
 #pragma unroll
     for (int r = 0; r < 4; ++r)
-      a[r] = centre(andOr(high >> r << 4, 0x00100010u, andOr(low >> (4 * r), 0x000f000fu, kBias)));
-  }
-
-  __device__ static void sixBits(uint32_t low, uint32_t high, uint32_t (&a)[4]) {
-#pragma unroll
-    for (int r = 0; r < 4; ++r)
-      a[r] = centre(andOr((high >> (2 * r)) << 4, 0x00300030u, andOr(low >> (4 * r), 0x000f000fu, kBias)));
+      a[r] = centre(andOr(moved(high, 4 - at - kWidth * r), kMask, andOr(low >> (4 * r), 0x000f000fu, kBias)));
   }
 
   __device__ static void eightBits(uint32_t first, uint32_t second, uint32_t (&a)[4]) {
@@ -237,7 +238,8 @@ class Scales {
   /// Sets of scales per block: Q6_K and NVFP4 have one per slice.
   static constexpr int kSets = kFormat == PW_MATRIX_W6K || kFormat == PW_MATRIX_W4N ? 2 : 1;
   static constexpr bool kSixBits = kFormat == PW_MATRIX_W4K || kFormat == PW_MATRIX_W5K;  // as in Q4_K
-  static constexpr bool kMinimum = kSixBits || kFormat == PW_MATRIX_W4M || kFormat == PW_MATRIX_W4Z;
+  static constexpr bool kHalfMinimum = kFormat == PW_MATRIX_W4M || kFormat == PW_MATRIX_W5M;
+  static constexpr bool kMinimum = kSixBits || kHalfMinimum || kFormat == PW_MATRIX_W4Z;
 
   /// @param row first of the lane's rows in the strip
   __device__ Scales(const uint8_t* header, const uint8_t* superHeader, int row) {
@@ -257,7 +259,7 @@ class Scales {
       bytes(header + kHeaderScale + row, bytes_[0]);
     } else {
       halves(header + kHeaderScale + 2 * row, halves_[0]);
-      if constexpr (kFormat == PW_MATRIX_W4M) halves(header + kHeaderMin + 2 * row, halves_[1]);
+      if constexpr (kHalfMinimum) halves(header + kHeaderMin + 2 * row, halves_[1]);
       if constexpr (kFormat == PW_MATRIX_W4Z) bytes(header + kHeaderZero + row, bytes_[0]);
     }
   }
@@ -283,7 +285,7 @@ class Scales {
   __device__ void minimum(int tile, float (&x)[2]) const {
     constexpr bool kZero = kFormat == PW_MATRIX_W4Z;
     unpack2<PW_F16>(halves_[kZero ? 0 : 1][tile], x[0], x[1]);
-    if constexpr (kFormat == PW_MATRIX_W4M) return;
+    if constexpr (kHalfMinimum) return;
     multiply<uint8_t>(bytes_[kZero ? 0 : 1], tile, x);
     x[0] = -x[0], x[1] = -x[1];
   }

@@ -30,6 +30,7 @@ __device__ inline float packedValue(pw_matrix_format format, const uint8_t* matr
   // Products and sums are rounded one by one, as everywhere else.
   switch (format) {
     case PW_MATRIX_W4M:
+    case PW_MATRIX_W5M:
       return __fadd_rn(__fmul_rn(half(header + kHeaderScale), x), half(header + kHeaderMin));
     case PW_MATRIX_W4Z: {
       const float scale = half(header + kHeaderScale);

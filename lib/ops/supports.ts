@@ -56,7 +56,6 @@ const table: Record<Device['kind'], Limits> = {
   cuda: {
     kvCache,
     attention: { has: ({ headDim }) => headDim <= 256, supported: 'head dimensions up to 256 on CUDA' },
-    packMatrix: { has: ({ format }) => format !== 'q5_1', supported: 'all formats but q5_1 on CUDA' },
     viewMatrix: { has: () => false, supported: 'CPU devices; fromGguf copies the weights' },
     linearInt8: {
       has: ({ format }) => integerFormats.has(format),

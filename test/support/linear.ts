@@ -11,6 +11,7 @@ export const gpuFormats = [
   'q4_1',
   'q4_k',
   'q5_0',
+  'q5_1',
   'q5_k',
   'q6_k',
   'q8_0',

@@ -5,10 +5,10 @@
 /// A matrix is a sequence of strips of 64 rows, a strip a sequence of blocks of 32 columns; a block is a header with
 /// the scales of its rows and then its codes. Q4_K, Q5_K and Q6_K put a second header before every eight blocks.
 ///
-///     strip = W4, W4M, W4Z, W8:  block | block | ...
+///     strip = W4, W4M, W4Z, W5M, W8:  block | block | ...
 ///             W4K, W5K, W6K: (super header | 8 blocks) | ...
 ///     header = W4, W4T, W8:  f16 scale[row]
-///              W4M:     f16 scale[row], f16 min[row]
+///              W4M, W5M:  f16 scale[row], f16 min[row]
 ///              W4Z:     f16 scale[row], u8 zero[row]
 ///              W4X:     u8 e[row]
 ///              W4N:     u8 s[row] for each half of 16 columns
@@ -73,6 +73,8 @@ PW_HOST_DEVICE constexpr PackedLayout packedLayout(pw_matrix_format format) {
       return {4, 0, 128, 256};
     case PW_MATRIX_W5K:
       return {5, 0, 128, 256};
+    case PW_MATRIX_W5M:
+      return {5, 0, 256, 0};
     case PW_MATRIX_W4X:
       return {4, 0, 64, 0};
     case PW_MATRIX_W4T:
@@ -153,8 +155,8 @@ PW_HOST_DEVICE constexpr CodePosition highCodePosition(const PackedLayout& layou
 }
 
 /// Byte offsets in a block's header and in a super header, for row 0 of the strip; rows follow one another.
-constexpr int kHeaderScale = 0;              // W4, W4M, W4Z, W8: f16; W4K, W5K: u8; W4X: u8 exponent
-constexpr int kHeaderMin = kStripRows * 2;   // W4M: f16
+constexpr int kHeaderScale = 0;              // W4, W4M, W4Z, W5M, W8: f16; W4K, W5K: u8; W4X: u8 exponent
+constexpr int kHeaderMin = kStripRows * 2;   // W4M, W5M: f16
 constexpr int kHeaderZero = kStripRows * 2;  // W4Z: u8
 constexpr int kHeaderMinK = kStripRows;      // W4K, W5K: u8
 constexpr int kSuperD = 0;                   // W4K, W5K, W6K: f16

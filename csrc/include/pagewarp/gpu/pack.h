@@ -31,6 +31,8 @@ PW_HOST_DEVICE constexpr SourceBlock sourceBlock(uint32_t type) {
       return {20, 32, 4};
     case kGgmlQ5_0:
       return {22, 32, 6};
+    case kGgmlQ5_1:
+      return {24, 32, 8};
     case kGgmlQ8_0:
       return {34, 32, 2};
     case kGgmlQ4_K:
@@ -64,6 +66,9 @@ PW_HOST_DEVICE inline bool packedFormat(uint32_t type, pw_matrix_format* format)
       return true;
     case kGgmlQ5_K:
       *format = PW_MATRIX_W5K;
+      return true;
+    case kGgmlQ5_1:
+      *format = PW_MATRIX_W5M;
       return true;
     case kGgmlQ6_K:
       *format = PW_MATRIX_W6K;
@@ -127,10 +132,11 @@ PW_HOST_DEVICE inline uint32_t sourceCodes(uint32_t type, const uint8_t* row, in
   }
   const uint32_t nibbles = load(codes + 4 * t) >> (4 * slice) & 0x0f0f0f0fu;
   if (type == kGgmlIQ4_NL) return iq4Levels(nibbles);
-  if (type != kGgmlQ5_0) return nibbles;
-  const uint32_t high = load(from + 2) >> column & 15;
-  // code - 16 = (code + 112) - 128
-  return (nibbles | (high & 1) << 4 | (high & 2) << 11 | (high & 4) << 18 | (high & 8) << 25) + 0x70707070u;
+  if (type != kGgmlQ5_0 && type != kGgmlQ5_1) return nibbles;
+  const uint32_t high = load(codes - 4) >> column & 15;
+  const uint32_t five = nibbles | (high & 1) << 4 | (high & 2) << 11 | (high & 4) << 18 | (high & 8) << 25;
+  // Q5_0 as eight bits: code - 16 = (code + 112) - 128.
+  return type == kGgmlQ5_0 ? five + 0x70707070u : five;
 }
 
 /// Scale and minimum (6 bits each) of group `part` of a Q4_K block, from its 12 packed bytes.
@@ -177,7 +183,7 @@ PW_HOST_DEVICE inline void packHeader(uint32_t type, const StripSource& source, 
       return;
     default:
       copyHalf(header + kHeaderScale + 2 * r, 0);
-      if (type == kGgmlQ4_1) copyHalf(header + kHeaderMin + 2 * r, 2);
+      if (type == kGgmlQ4_1 || type == kGgmlQ5_1) copyHalf(header + kHeaderMin + 2 * r, 2);
       if (type == kBlockInt4Zp) header[kHeaderZero + r] = exists ? from[2] : uint8_t{0};
   }
 }
