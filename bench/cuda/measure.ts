@@ -76,6 +76,6 @@ export function measureMatrixRate(): number | undefined {
   }
   mkdirSync(folder, { recursive: true });
   const program = join(folder, 'matrix-rate');
-  execFileSync(nvcc, ['-O3', '-arch=compute_80', '-cudart', 'shared', '-o', program, source], { stdio: 'inherit' });
+  execFileSync(nvcc, ['-O3', '-arch=compute_80', '-o', program, source], { stdio: 'inherit' });
   return Number(execFileSync(program, { encoding: 'utf8' }));
 }
