@@ -214,7 +214,8 @@ export class LlamaRunner implements Disposable {
       filled.set(ids);
       buffers.ids.write(filled, stream);
     } else {
-      buffers.ids.copyFrom(ids, stream);
+      if (size > rows) buffers.ids.fill(0, stream);
+      activations.at(rows).ids.copyFrom(ids, stream);
     }
     const places = new Int32Array(2 * size).fill(-1, size + rows);
     places.set(options.positions ?? positions);
