@@ -254,6 +254,15 @@ export interface KernelCase {
   readonly judge?: ((outputs: readonly Uint8Array[]) => readonly string[]) | undefined;
 }
 
+/** Kernels that stand alone together, under names of their own, and the others one by one: starting ptxas takes its time. */
+function modulesOf(cases: readonly KernelCase[]): string[] {
+  const name = '.visible .entry test(';
+  const texts = cases.map((test) => test.ptx.trim());
+  const together = texts.filter((text) => text.startsWith(name));
+  const joined = together.map((text, i) => `.visible .entry test${i}(${text.slice(name.length)}`).join('\n');
+  return [...(joined === '' ? [] : [joined]), ...texts.filter((text) => !text.startsWith(name))];
+}
+
 export function kernelSuite(title: string, cases: readonly KernelCase[]): void {
   if (collected) {
     collected.push(...cases.map((test) => test.ptx));
@@ -261,7 +270,11 @@ export function kernelSuite(title: string, cases: readonly KernelCase[]): void {
   }
   describe(title, () => {
     it.skipIf(!ptxas)('is legal PTX', { timeout: 240_000 }, () => {
-      const problems = cases.map((test) => assemble(header(test.target ?? 'sm_80') + test.ptx, test.target ?? 'sm_80'));
+      const problems = targets.flatMap((target) =>
+        modulesOf(cases.filter((test) => (test.target ?? 'sm_80') === target)).map((text) =>
+          assemble(header(target) + text, target),
+        ),
+      );
       expect(problems.filter((text) => text !== '')).toEqual([]);
     });
     describe('results', () => {

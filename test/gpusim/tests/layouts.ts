@@ -97,3 +97,34 @@ export const matrix8x8 =
   (transposed: boolean): Place =>
   (lane, i) =>
     transposed ? [(lane & 3) * 2 + i, lane >> 2] : [lane >> 2, (lane & 3) * 2 + i];
+
+export type Matrix = number[][];
+export const matrix = (rows: number, columns: number, f: (i: number, j: number) => number): Matrix =>
+  Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => f(i, j)));
+
+/** Registers of one warp for one operand: elements packed low to high into words of 32 bits, or 64 for f64. */
+export function fragments(matrices: readonly Matrix[], type: Element, place: Place, size: number): bigint[] {
+  const words: bigint[] = [];
+  if (type.bits === 64) {
+    for (let lane = 0; lane < 32; ++lane)
+      for (let i = 0; i < size; ++i) words.push(type.encode(at(matrices, lane, place(lane, i))));
+    return words;
+  }
+  const per = 32 / type.bits;
+  for (let lane = 0; lane < 32; ++lane) {
+    for (let word = 0; word < size / per; ++word) {
+      let bits = 0;
+      for (let j = 0; j < per; ++j)
+        bits += Number(type.encode(at(matrices, lane, place(lane, word * per + j)))) * 2 ** (j * type.bits);
+      words.push(BigInt(bits));
+    }
+  }
+  return words;
+}
+
+/** One element of the matrix that a lane works on: of the only one, or of its quad pair's. */
+const at = (matrices: readonly Matrix[], lane: number, [row, column]: readonly [number, number]): number =>
+  ((matrices[matrices.length === 1 ? 0 : (lane >> 2) & 3] as Matrix)[row] as number[])[column] as number;
+
+/** Registers that `size` elements per lane take. */
+export const wordsPerLane = (type: Element, size: number): number => (size * type.bits) / (type.bits === 64 ? 64 : 32);

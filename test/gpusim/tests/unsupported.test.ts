@@ -11,10 +11,6 @@ ${body}
 finish: mov.u32 %r9, 7; st.global.u32 [%d0], %r9; ret; }`;
 
 const instructions = [
-  [
-    'mma.sp',
-    'mma.sp.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%f1,%f2,%f3,%f4}, {%r1,%r1}, {%r1,%r1}, {%f0,%f0,%f0,%f0}, %r1, 0x0;',
-  ],
   ['tex', '{ .reg .u64 %t; mov.u64 %t, 0; tex.1d.v4.f32.s32 {%f1,%f2,%f3,%f4}, [%t, {%r1}]; }'],
 ] as const;
 const module = header('sm_80') + instructions.map(([, body], i) => entry(`test${i}`, body)).join('\n');

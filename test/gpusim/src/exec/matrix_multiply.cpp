@@ -14,7 +14,8 @@ using ptx::Type;
 
 namespace {
 
-constexpr int kMost = 32 * 32;  // elements of the largest operand, with copies
+constexpr int kMost = 32 * 32;         // elements of the largest operand, with copies
+constexpr int kMostSparse = 16 * 128;  // elements of the largest sparse A, with its zeros
 
 float decodeFloat(Type t, uint32_t bits) {
   switch (t) {
@@ -122,9 +123,53 @@ void multiplyRows(const float* a, const float* b, float* c, int m, int k) {
   }
 }
 
-void multiplyFloats(Context& c, const MatrixOp& op) {
-  alignas(64) float a[kMost], b[kMost], d[kMost];
-  gatherFloats(c, op.a, op.aRefs, a);
+/// The four bits that belong to a chunk of a row. A word of metadata holds eight chunks: of one row, or four each of
+/// rows r and r + 8. The words of a group of rows lie in neighbouring threads, row by row, then along k.
+uint32_t chunkMetadata(const uint32_t* metadata, const Sparsity& s, int row, int chunk) {
+  const int group = 4 * (row % 8) + s.firstThread;
+  if (s.rowsShareWord) return metadata[group + chunk / 4] >> (16 * (row / 8) + 4 * (chunk % 4)) & 15;
+  return metadata[group + row / 8 + 2 * (chunk / 8)] >> (4 * (chunk % 8)) & 15;
+}
+
+bool isMeaningful(const Sparsity& s, uint32_t bits) {
+  const uint32_t first = bits & 3, second = bits >> 2;
+  if (s.parts == 1) return bits == 0b0100 || bits == 0b1110;
+  return s.ordered ? first < second : first != second;
+}
+
+/// Puts the elements of a sparse A, which follow each other in `kept`, where its metadata says.
+template <class T>
+void spread(Context& c, const Instruction& in, const MatrixOp& op, const T* kept, T* a) {
+  const Sparsity& s = op.sparsity;
+  const uint32_t* metadata = c.at<uint32_t>(s.metadata);
+  std::fill_n(a, op.m * op.k, T(0));
+  for (int row = 0; row < op.m; ++row) {
+    for (int chunk = 0; chunk < op.k / s.chunk; ++chunk, kept += s.parts * s.partElements) {
+      const uint32_t bits = chunkMetadata(metadata, s, row, chunk);
+      // zeros may have any metadata, as where a matrix is padded
+      const bool matters = std::any_of(kept, kept + s.parts * s.partElements, [](T v) { return v != T(0); });
+      if (matters && !isMeaningful(s, bits))
+        note(c, in, ReportKind::WarpSync, uint32_t(4 * (row % 8)),
+             "sparse metadata " + std::to_string(bits) + " for row " + std::to_string(row) + ", columns from " +
+                 std::to_string(chunk * s.chunk) + ", is none of those allowed: the result is undefined");
+      for (int p = 0; p < s.parts; ++p) {
+        const int index = int(bits >> (2 * p) & 3) >> (s.parts == 1 ? 1 : 0);
+        std::copy_n(kept + p * s.partElements, s.partElements,
+                    a + row * op.k + chunk * s.chunk + index * s.partElements);
+      }
+    }
+  }
+}
+
+void multiplyFloats(Context& c, const Instruction& in, const MatrixOp& op) {
+  alignas(64) float a[kMostSparse], b[kMost], d[kMost];
+  if (op.sparsity.metadata == kNoRef) {
+    gatherFloats(c, op.a, op.aRefs, a);
+  } else {
+    float kept[kMost];
+    gatherFloats(c, op.a, op.aRefs, kept);
+    spread(c, in, op, kept, a);
+  }
   gatherFloats(c, op.b, op.bRefs, b);
   gatherFloats(c, op.c, op.cRefs, d);
   for (int copy = 0; copy < op.copies; ++copy) {
@@ -156,13 +201,17 @@ void multiplyDoubles(Context& c, const MatrixOp& op) {
       c.at<double>(op.dRefs[size_t(r)])[lane] = d[op.d.index[size_t(r * kLanes + lane)]];
 }
 
-void multiplyIntegers(Context& c, const MatrixOp& op) {
-  int32_t a[kMost], b[kMost], d[kMost];
+void multiplyIntegers(Context& c, const Instruction& in, const MatrixOp& op) {
+  int32_t a[kMostSparse], b[kMost], d[kMost];
   const Type ta = op.a.type, tb = op.b.type;
-  gather(c, op.a, op.aRefs, [&](int i, uint32_t v) { a[i] = decodeInteger(ta, v); });
+  const bool sparse = op.sparsity.metadata != kNoRef;
+  int32_t kept[kMost];
+  int32_t* gathered = sparse ? kept : a;
+  gather(c, op.a, op.aRefs, [&](int i, uint32_t v) { gathered[i] = decodeInteger(ta, v); });
+  if (sparse) spread(c, in, op, kept, a);
   gather(c, op.b, op.bRefs, [&](int i, uint32_t v) { b[i] = decodeInteger(tb, v); });
   gather(c, op.c, op.cRefs, [&](int i, uint32_t v) { d[i] = int32_t(v); });
-  const int k = op.a.columns;
+  const int k = op.b.rows;
   for (int i = 0; i < op.m; ++i) {
     for (int j = 0; j < op.n; ++j) {
       int64_t sum = d[i * op.n + j];
@@ -193,13 +242,15 @@ bool wholeWarp(Context& c, const Instruction& in) {
 void multiplyMatrices(Context& c, const Instruction& in) {
   if (!wholeWarp(c, in)) return;
   const auto& op = *static_cast<const MatrixOp*>(in.payload);
-  c.worker->matrixOperations += uint64_t(2) * uint64_t(op.m) * uint64_t(op.n) * uint64_t(op.k) * uint64_t(op.copies);
+  const int multiplied = op.sparsity.metadata == kNoRef ? op.k : op.k / 2;
+  c.worker->matrixOperations +=
+      uint64_t(2) * uint64_t(op.m) * uint64_t(op.n) * uint64_t(multiplied) * uint64_t(op.copies);
   if (op.d.type == Type::F64)
     multiplyDoubles(c, op);
   else if (op.d.type == Type::S32)
-    multiplyIntegers(c, op);
+    multiplyIntegers(c, in, op);
   else
-    multiplyFloats(c, op);
+    multiplyFloats(c, in, op);
 }
 
 }  // namespace gpusim

@@ -30,8 +30,21 @@ struct FragmentLayout {
   int elements() const { return rows * columns * copies; }
 };
 
+/// mma.sp: A holds half of its elements, and four bits of metadata say where those of a chunk of a row belong. A chunk
+/// has two parts, each of which a two-bit index places.
+struct Sparsity {
+  Ref metadata = kNoRef;  ///< none: A is dense
+  int firstThread = 0;    ///< of each group of four: the first that contributes metadata
+  int chunk = 4;          ///< elements of a row of A that share four bits
+  int parts = 2;          ///< parts of a chunk that are kept; tf32 keeps one of two elements
+  int partElements = 1;
+  bool rowsShareWord = false;  ///< rows r and r + 8 have the halves of one word, else words of their own
+  bool ordered = false;        ///< .sp::ordered_metadata: the indices of a chunk must rise
+};
+
 struct MatrixOp {
   FragmentLayout a, b, c, d;
+  Sparsity sparsity;
   std::vector<Ref> aRefs, bRefs, cRefs, dRefs;
   int m = 0, n = 0, k = 0, copies = 1;
   bool saturate = false;

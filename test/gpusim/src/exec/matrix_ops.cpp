@@ -148,8 +148,26 @@ bool legalShape(int m, int n, int k, Type t) {
   return k == unit || k == 2 * unit;
 }
 
+/// Operands e and f of mma.sp: the metadata and which of four threads have it. A's fragment is that of half as many
+/// columns.
+void decodeSparsity(Decoder& d, const Statement& s, MatrixOp& op, Type t) {
+  const unsigned bits = elementBits(t);
+  Sparsity& p = op.sparsity;
+  p.chunk = bits == 32 ? 2 : bits == 4 ? 8 : 4;
+  p.parts = bits == 32 ? 1 : 2;
+  p.partElements = bits == 4 ? 2 : 1;
+  p.rowsShareWord = bits >= 16;
+  const int threads = op.k / (4 * p.chunk);  // of each four, contributing
+  const Operand& selector = s.operands.at(5);
+  if (selector.kind != Operand::Kind::Integer || selector.value >= uint64_t(4 / threads))
+    throw Unsupported{"sparsity selector"};
+  p.firstThread = int(selector.value) * threads;
+  p.metadata = d.source(s.operands.at(4), 4);
+}
+
 bool decodeMma(Decoder& d, const Statement& s, Instruction& in) {
   Modifiers m(s);
+  const bool ordered = m.take("sp::ordered_metadata"), sparse = ordered || m.take("sp");
   if (!m.take("sync")) throw Unsupported{"variant"};
   m.take("aligned");
   auto* op = d.payload<MatrixOp>();
@@ -169,12 +187,16 @@ bool decodeMma(Decoder& d, const Statement& s, Instruction& in) {
     op->c = quadPairLayoutC(tc), op->d = quadPairLayoutC(td);
   } else {
     if (!rowA || rowB) throw Unsupported{"layout"};
-    if (!legalShape(op->m, op->n, op->k, ta) || elementBits(ta) != elementBits(tb)) throw Unsupported{"shape"};
+    const int kept = sparse ? op->k / 2 : op->k;
+    if (!legalShape(op->m, op->n, kept, ta) || elementBits(ta) != elementBits(tb)) throw Unsupported{"shape"};
+    if (sparse && (op->m != 16 || ta == Type::B1 || ta == Type::F64)) throw Unsupported{"shape"};
     if ((ta == Type::B1) != (op->bitOperation != 0)) throw Unsupported{"operation"};
-    op->a = mmaLayoutA(ta, int(elementBits(ta)), op->m, op->k);
+    op->a = mmaLayoutA(ta, int(elementBits(ta)), op->m, kept);
     op->b = mmaLayoutB(tb, int(elementBits(tb)), op->n, op->k);
     op->c = mmaLayoutC(tc, op->m, op->n), op->d = mmaLayoutC(td, op->m, op->n);
   }
+  op->sparsity.ordered = ordered;
+  if (sparse) decodeSparsity(d, s, *op, ta);
   op->dRefs = fragment(d, s.operands.at(0), op->d, true);
   op->aRefs = fragment(d, s.operands.at(1), op->a, false);
   op->bRefs = fragment(d, s.operands.at(2), op->b, false);

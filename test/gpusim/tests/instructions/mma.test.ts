@@ -2,7 +2,17 @@
 // mma.sync in every shape and type of sm_80 and sm_89, against the manual's fragment layouts: products with one-hot
 // matrices for every position of A and of B, dense products that are exact, and dense products within rounding.
 import { type KernelCase, kernelSuite, pack, type Target, unpack } from '../cases.js';
-import { type Element, elements, type MmaLayout, mmaLayout, quadLayout } from '../layouts.js';
+import {
+  type Element,
+  elements,
+  fragments,
+  type Matrix,
+  type MmaLayout,
+  matrix,
+  mmaLayout,
+  quadLayout,
+  wordsPerLane,
+} from '../layouts.js';
 import { Random } from '../random.js';
 
 interface Variant {
@@ -20,7 +30,6 @@ interface Variant {
   readonly saturate?: boolean;
 }
 
-type Matrix = number[][];
 interface Problem {
   readonly a: Matrix;
   readonly b: Matrix;
@@ -28,8 +37,6 @@ interface Problem {
 }
 
 const element = (name: string): Element => elements[name] as Element;
-const matrix = (rows: number, columns: number, f: (i: number, j: number) => number): Matrix =>
-  Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => f(i, j)));
 
 /** Small integers that every type but b1, u4 and the unsigned ones can hold with both signs. */
 function small(name: string, random: Random): number {
@@ -66,14 +73,18 @@ function problems(v: Variant, random: Random): Task[] {
   };
   const step = m * k > 1024 ? 7 : 1;
   const positions = (count: number): number[] => Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
+  // A few dense partners take turns.
+  const partners = (rows: number, columns: number, type: string): Matrix[] =>
+    Array.from({ length: 4 }, () => matrix(rows, columns, () => small(type, random)));
+  const [as, bs] = [partners(m, k, v.a), partners(k, n, v.b)];
   const list = [
-    ...positions(m * k).map((at) => ({
+    ...positions(m * k).map((at, i) => ({
       exact: true,
-      problem: { a: hot(m, k, at), b: matrix(k, n, () => small(v.b, random)), c: zero },
+      problem: { a: hot(m, k, at), b: bs[i % 4] as Matrix, c: zero },
     })),
-    ...positions(k * n).map((at) => ({
+    ...positions(k * n).map((at, i) => ({
       exact: true,
-      problem: { a: matrix(m, k, () => small(v.a, random)), b: hot(k, n, at), c: zero },
+      problem: { a: as[i % 4] as Matrix, b: hot(k, n, at), c: zero },
     })),
   ];
   for (let i = 0; i < 8; ++i) {
@@ -113,27 +124,6 @@ function extremes(v: Variant, random: Random): Problem {
   set(b, 2, 6, Number.NaN);
   return { a, b, c };
 }
-
-/** Registers of one warp for one operand: elements packed low to high into words of 32 bits, or 64 for f64. */
-function fragments(matrices: readonly Matrix[], type: Element, place: MmaLayout['a'], size: number): bigint[] {
-  const width = type.bits === 64 ? 64 : 32;
-  const per = width / type.bits;
-  const words: bigint[] = [];
-  for (let lane = 0; lane < 32; ++lane) {
-    const source = matrices[matrices.length === 1 ? 0 : (lane >> 2) & 3] as Matrix;
-    for (let word = 0; word < size / per; ++word) {
-      let bits = 0n;
-      for (let j = 0; j < per; ++j) {
-        const [row, column] = place(lane, word * per + j);
-        bits |= type.encode((source[row] as number[])[column] as number) << BigInt(j * type.bits);
-      }
-      words.push(bits);
-    }
-  }
-  return words;
-}
-
-const wordsPerLane = (type: Element, size: number): number => (size * type.bits) / (type.bits === 64 ? 64 : 32);
 
 function ptx(v: Variant): string {
   const [a, b, c, d] = [v.a, v.b, v.c, v.d].map(element) as [Element, Element, Element, Element];
