@@ -91,6 +91,7 @@ struct ModuleVariable {
   uint64_t address = 0;
   uint64_t size = 0;
   bool constant = false;
+  bool managed = false;
 };
 
 /// A loaded PTX module; owns the memory of its variables. The DeviceState must outlive it.

@@ -22,6 +22,8 @@ static void ok(cudaError_t error, const char* call) {
 #define OK(call) ok((call), #call)
 
 __device__ int total;
+__managed__ int managedCount = 5;
+__managed__ double managedTable[3];
 __constant__ float factors[4];
 
 template <class T>
@@ -30,6 +32,11 @@ __global__ void scale(T* x, int n) {
   if (i < n) x[i] = T(x[i] * factors[i % 4]);
 }
 __global__ void count(int n) { atomicAdd(&total, n); }
+__global__ void useManaged() {
+  managedTable[threadIdx.x] = managedCount * 0.5 + threadIdx.x;
+  __syncthreads();
+  if (threadIdx.x == 0) atomicAdd(&managedCount, 37);
+}
 __global__ void rotate(int* x) {
   auto grid = cooperative_groups::this_grid();
   const unsigned i = grid.thread_rank(), n = unsigned(grid.size());
@@ -69,6 +76,15 @@ static void symbolsAndLaunches() {
   for (int i = 1; i <= 10; ++i) count<<<1, 32>>>(i);
   OK(cudaMemcpyFromSymbol(&sum, total, 4));
   is(sum == 55 * 32, "__device__ variable");
+  is(managedCount == 5, "a __managed__ variable's initial value, read by the host");
+  managedCount = 8;
+  useManaged<<<1, 3>>>();
+  OK(cudaDeviceSynchronize());
+  is(managedCount == 45 && managedTable[0] == 4 && managedTable[2] == 6,
+     "__managed__ variables, written on both sides");
+  cudaPointerAttributes attributes;
+  OK(cudaPointerGetAttributes(&attributes, &managedCount));
+  is(attributes.type == cudaMemoryTypeManaged, "the memory of a __managed__ variable");
   void* address;
   size_t bytes;
   OK(cudaGetSymbolAddress(&address, factors));

@@ -135,6 +135,16 @@ CUresult cuLibraryGetGlobal(CUdeviceptr* dptr, size_t* bytes, CUlibrary library,
   });
 }
 
+CUresult cuLibraryGetManaged(CUdeviceptr* dptr, size_t* bytes, CUlibrary library, const char* name) {
+  return withLibrary(library, [&](Library&, LoadedModule& module) {
+    const ModuleVariable* variable = name ? module.module->variable(name) : nullptr;
+    if (!variable || !variable->managed) return name ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_INVALID_VALUE;
+    if (dptr) *dptr = variable->address;
+    if (bytes) *bytes = variable->size;
+    return CUDA_SUCCESS;
+  });
+}
+
 CUresult cuKernelGetFunction(CUfunction* pFunc, CUkernel kernel) {
   return inContext([&](const auto& context) -> CUresult {
     if (!pFunc) return CUDA_ERROR_INVALID_VALUE;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuLink*: the linker for a single PTX input. Its "cubin" is the PTX itself, which cuModuleLoadData takes back.
+// cuLink*: the linker of PTX. Its "cubin" is the PTX of all inputs, one after the other, which cuModuleLoadData takes
+// back and links.
 #include "api.h"
 #include "jit_options.h"
 #include "module.h"
@@ -19,13 +20,9 @@ CUresult addInput(LinkState& state, CUjitInputType type, const void* data, size_
     state.options.writeLogs({"", "link: the simulator links PTX only\n"});
     return type == CU_JIT_INPUT_CUBIN ? CUDA_ERROR_NO_BINARY_FOR_GPU : CUDA_ERROR_NOT_SUPPORTED;
   }
-  if (!state.ptx.empty()) {
-    state.options.writeLogs({"", "link: the simulator takes one input; compile the sources together\n"});
-    return CUDA_ERROR_NOT_SUPPORTED;
-  }
   const PtxSelection selected = selectPtx(data, size, state.target);
   if (selected.status != CUDA_SUCCESS) state.options.writeLogs({"", selected.log + "\n"});
-  state.ptx = selected.ptx;
+  state.ptx += selected.ptx + "\n";
   return selected.status;
 }
 

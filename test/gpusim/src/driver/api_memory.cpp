@@ -180,7 +180,7 @@ namespace {
 
 CUresult managedRange(CUdeviceptr address, size_t count) {
   Allocation allocation;
-  if (!deviceOfAddress(address, allocation) || allocation.kind != MemoryKind::Managed ||
+  if (!deviceOfAddress(address, allocation) || !isManaged(allocation.kind) ||
       address - allocation.base + count > allocation.size)
     return CUDA_ERROR_INVALID_VALUE;
   return CUDA_SUCCESS;

@@ -28,7 +28,7 @@ CUresult attributeOf(void* data, CUpointer_attribute which, CUdeviceptr ptr) {
   Device* device = deviceOfAddress(ptr, allocation);
   if (!device) return CUDA_ERROR_INVALID_VALUE;
   const bool host = allocation.kind == MemoryKind::HostPinned;
-  const bool managed = allocation.kind == MemoryKind::Managed;
+  const bool managed = isManaged(allocation.kind);
   switch (which) {
     case CU_POINTER_ATTRIBUTE_CONTEXT:
       return give(data, asHandle<CUcontext>(contextFor(*device).get()));
@@ -127,8 +127,8 @@ CUresult cuMemRangeGetAttribute(void* data, size_t dataSize, CUmem_range_attribu
                                 size_t count) {
   return inContext([&](const auto&) -> CUresult {
     Allocation allocation;
-    if (!data || dataSize < sizeof(int) || !deviceOfAddress(devPtr, allocation) ||
-        allocation.kind != MemoryKind::Managed || devPtr - allocation.base + count > allocation.size)
+    if (!data || dataSize < sizeof(int) || !deviceOfAddress(devPtr, allocation) || !isManaged(allocation.kind) ||
+        devPtr - allocation.base + count > allocation.size)
       return CUDA_ERROR_INVALID_VALUE;
     switch (attribute) {
       case CU_MEM_RANGE_ATTRIBUTE_READ_MOSTLY:

@@ -71,6 +71,7 @@ MemoryPlace placeOf(uint64_t address) {
     case MemoryKind::HostPinned:
       return MemoryPlace::kPinned;
     case MemoryKind::Managed:
+    case MemoryKind::ModuleManaged:
       return MemoryPlace::kManaged;
     default:
       return MemoryPlace::kDevice;

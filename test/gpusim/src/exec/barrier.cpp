@@ -164,9 +164,11 @@ bool decodeSynchronisation(Decoder& d, const Statement& s, Instruction& in) {
   if (op == "membar" || op == "fence") {
     in.run = fence;
     in.kind = InstructionClass::Fence;
+    // all virtual addresses of a place see the same memory, which is what .proxy.alias asks for
+    const bool alias = s.op.size() == 3 && s.has("proxy") && s.has("alias");
     const bool known = op == "membar" ? s.op.size() == 2 : s.op.size() >= 2;
-    if (!known || s.has("proxy") || s.has("mbarrier_init")) throw Unsupported{"variant"};
-    in.aux = s.has("gl") || s.has("sys") || s.has("gpu") || s.has("cluster");
+    if (!alias && (!known || s.has("proxy") || s.has("mbarrier_init"))) throw Unsupported{"variant"};
+    in.aux = alias || s.has("gl") || s.has("sys") || s.has("gpu") || s.has("cluster");
     return true;
   }
   if (op == "nanosleep") {

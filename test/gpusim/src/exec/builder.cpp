@@ -78,8 +78,14 @@ Status ModuleBuilder::placeVariables(Module& module) {
   for (auto& f : ast_.functions)
     for (auto& v : f.locals)
       if (v.space == Space::Global || v.space == Space::Const) placed.emplace_back(&v, f.name + "!" + v.name);
+  std::set<std::string> defined;  // a definition may follow its declaration
+  for (auto& [v, key] : placed)
+    if (v->linkage != ptx::Linkage::Extern) defined.insert(key);
+  std::erase_if(placed, [&](const auto& entry) {
+    return entry.first->linkage == ptx::Linkage::Extern && defined.count(entry.second);
+  });
   for (auto& [v, key] : placed) {
-    if (v->external && !v->bytes) {
+    if (v->linkage == ptx::Linkage::Extern) {
       log_.error += "line " + std::to_string(v->line) + ": '" + v->name + "' is not defined\n";
       return Status::SharedObjectSymbolNotFound;
     }
@@ -96,11 +102,18 @@ Status ModuleBuilder::placeVariable(Module& module, const Variable& v, const std
   s.bytes = v.bytes;
   if (v.bytes) {
     const bool constant = v.space == Space::Const;
-    const Status status = device_.memory.allocate(
-        v.bytes, constant ? MemoryKind::ModuleConstant : MemoryKind::ModuleVariable, s.address, v.name);
+    Status status;
+    if (v.managed) {
+      void* pointer = nullptr;
+      status = device_.memory.allocateHost(v.bytes, MemoryKind::ModuleManaged, pointer);
+      s.address = reinterpret_cast<uint64_t>(pointer);
+    } else {
+      status = device_.memory.allocate(v.bytes, constant ? MemoryKind::ModuleConstant : MemoryKind::ModuleVariable,
+                                       s.address, v.name);
+    }
     if (status != Status::Success) return status;
     device_.memory.fill(s.address, 0, 1, v.bytes);
-    module.variables_.push_back({v.name, s.address, v.bytes, constant});
+    module.variables_.push_back({v.name, s.address, v.bytes, constant, v.managed});
   }
   globals_[key] = s;
   return Status::Success;
@@ -177,7 +190,7 @@ uint32_t ModuleBuilder::placeShared(const std::vector<int>& functions) {
       for (auto& o : s.operands) forEachSymbol(o, [&](const std::string& n) { used.insert(n); });
   uint32_t offset = 0;
   auto place = [&](const Variable& v, const std::string& key) {
-    if (v.space != Space::Shared || v.unsized || (v.external && !v.bytes)) return;
+    if (v.space != Space::Shared || v.unsized || (v.linkage == ptx::Linkage::Extern && !v.bytes)) return;
     offset = alignUp(offset, std::max(1u, v.align));
     Symbol s;
     s.space = Space::Shared;

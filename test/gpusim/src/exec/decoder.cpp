@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "exec/context.h"
+#include "exec/special_registers.h"
 
 namespace gpusim {
 
@@ -135,6 +136,7 @@ Ref Decoder::symbolValue(const Operand& o, unsigned bytes) {
 Ref Decoder::source(const Operand& o, unsigned bytes) {
   switch (o.kind) {
     case Operand::Kind::Register:
+      if (o.negated || !o.name.empty()) throw Unsupported{"negation or selection of an operand"};
       if (bytesOf(o) != bytes)
         throw Unsupported{"register '" + function.registers[size_t(o.reg)].name + "' has the wrong size"};
       return reg(o.reg);
@@ -144,7 +146,14 @@ Ref Decoder::source(const Operand& o, unsigned bytes) {
       return constant(bytes, o.value);
     case Operand::Kind::Special: {
       const Ref r = specialRegister(o.name);
-      if (r == kNoRef || bytes != 4) throw Unsupported{"special register '" + o.name + "' cannot be read here"};
+      if (r == kNoRef) {
+        Instruction in = helper(dynamicRegister(o.name, bytes));
+        if (!in.run) throw Unsupported{"special register '" + o.name + "' cannot be read here"};
+        in.dst = temporary(bytes);
+        emit(in);
+        return in.dst;
+      }
+      if (bytes != 4) throw Unsupported{"special register '" + o.name + "' cannot be read here"};
       return r;
     }
     case Operand::Kind::Symbol:
@@ -171,6 +180,7 @@ Ref Decoder::destination(const Operand& o, unsigned bytes) {
     return it->second;
   }
   if (o.kind != Operand::Kind::Register) throw Unsupported{"destination is not a register"};
+  if (!o.name.empty()) throw Unsupported{"selection of an operand"};
   if (bytesOf(o) != bytes)
     throw Unsupported{"register '" + function.registers[size_t(o.reg)].name + "' has the wrong size"};
   return reg(o.reg);

@@ -110,6 +110,10 @@ class Decoder {
 /// Special registers that are plain per-warp or per-block values; kNoRef for those that change while running.
 Ref specialRegister(const std::string& name);
 
+/// Emits a copy of `bytes` between a register (or, to store, a constant) and the parameter area of the frame.
+void moveParameter(Decoder& d, const Instruction& guarded, const ptx::Operand& value, uint32_t offset, unsigned bytes,
+                   bool store);
+
 /// Decoders by group; each returns false when the opcode is not its own, and throws Unsupported for variants.
 using DecodeFunction = bool (*)(Decoder& d, const ptx::Statement& s, Instruction& in);
 bool decodeMemory(Decoder& d, const ptx::Statement& s, Instruction& in);

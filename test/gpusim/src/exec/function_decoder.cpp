@@ -17,6 +17,23 @@ namespace {
 
 uint32_t alignUp(uint32_t value, uint32_t unit) { return (value + unit - 1) / unit * unit; }
 
+/// Parameters that are registers travel through the parameter area like the others: a function takes them from there
+/// when it is entered and puts its results there before it returns.
+void moveRegisterParameters(Decoder& d, const Instruction& guarded, const std::vector<Variable>& list,
+                            const std::vector<FunctionCode::Slot>& slots, bool store) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (list[i].space != Space::Reg) continue;
+    const auto& registers = d.function.registers;
+    const auto found =
+        std::find_if(registers.begin(), registers.end(), [&](auto& r) { return r.name == list[i].name; });
+    Operand o{};
+    o.kind = Operand::Kind::Register;
+    o.reg = int(found - registers.begin());
+    if (d.isPredicate(o)) throw ptx::ParseError{d.function.line, "a predicate as a parameter is not implemented"};
+    moveParameter(d, guarded, o, slots[i].offset, d.bytesOf(o), store);
+  }
+}
+
 }  // namespace
 
 // Formal parameters of a function lie in its frame's parameter area, those of an entry in the launch's buffer; the
@@ -66,6 +83,7 @@ void ModuleBuilder::decodeFunction(ModuleCode& module, int function, FunctionCod
     }
   }
   Decoder d(*this, module, f, code, locals_, an.layout);
+  moveRegisterParameters(d, {}, f.parameters, code.formals, false);
   std::vector<uint32_t> pcOf(f.statements.size() + 1);
   std::vector<size_t> fixups;
   for (uint32_t i = 0; i <= f.statements.size(); ++i) {
@@ -81,6 +99,7 @@ void ModuleBuilder::decodeFunction(ModuleCode& module, int function, FunctionCod
     if (leader && an.cfg.blocks[an.cfg.blockOf[i]].joins) d.emit(d.helper(joinPoint));
     if (i < f.statements.size()) decodeStatement(d, f.statements[i], fixups);
   }
+  if (!f.entry) moveRegisterParameters(d, {}, f.returns, code.returns, true);
   d.emit(d.helper(returnFromFunction));
   code.endPc = uint32_t(module.code.size());
   code.frameBytes = alignUp(code.frameBytes, 64);
@@ -104,18 +123,33 @@ void ModuleBuilder::decodeFunction(ModuleCode& module, int function, FunctionCod
 void ModuleBuilder::decodeCall(Decoder& d, const Statement& s, Instruction& in) {
   d.module.callSites.emplace_back();
   CallSite& site = d.module.callSites.back();
-  auto slots = [&](const std::vector<Operand>& list, std::vector<FunctionCode::Slot>& out) {
-    for (auto& o : list) {
+  const Operand& target = s.operands[0];
+  const int f = target.kind == Operand::Kind::Symbol ? functionIndex(target.name) : -1;
+  // arguments and results that are registers or constants get a place of their own in the parameter area
+  auto slots = [&](const std::vector<Operand>& list, std::vector<FunctionCode::Slot>& out, bool results) {
+    for (size_t i = 0; i < list.size(); ++i) {
+      const Operand& o = list[i];
       const Symbol* sym = o.kind == Operand::Kind::Symbol ? d.symbol(o.name) : nullptr;
-      if (!sym || sym->space != Space::Param) throw Unsupported{"call with an argument that is not a .param variable"};
-      out.push_back({uint32_t(sym->address), uint32_t(sym->bytes)});
+      if (sym && sym->space == Space::Param) {
+        out.push_back({uint32_t(sym->address), uint32_t(sym->bytes)});
+        continue;
+      }
+      const auto* formals = f < 0     ? nullptr
+                            : results ? &ast_.functions[size_t(f)].returns
+                                      : &ast_.functions[size_t(f)].parameters;
+      const unsigned bytes = d.bytesOf(o)                     ? d.bytesOf(o)
+                             : formals && i < formals->size() ? unsigned((*formals)[i].bytes)
+                                                              : 0;
+      if (!bytes || sym) throw Unsupported{"call with an argument that is no .param variable, register or constant"};
+      const uint32_t at = alignUp(d.code.paramBytes, bytes);
+      d.code.paramBytes = alignUp(at + bytes, 16);
+      out.push_back({at, bytes});
+      if (!results) moveParameter(d, in, o, at, bytes, true);
     }
   };
-  slots(s.callArguments, site.arguments);
-  slots(s.callReturns, site.returns);
-  const Operand& target = s.operands[0];
+  slots(s.callArguments, site.arguments, false);
+  slots(s.callReturns, site.returns, true);
   if (target.kind == Operand::Kind::Symbol) {
-    const int f = functionIndex(target.name);
     if (f >= 0) {
       site.function = codeIndex_.at(f);
     } else {
@@ -148,6 +182,7 @@ bool ModuleBuilder::decodeControl(Decoder& d, const Statement& s, Instruction& i
   } else if (op == "call") {
     decodeCall(d, s, in);
   } else if (op == "ret") {
+    if (!d.function.entry) moveRegisterParameters(d, in, d.function.returns, d.code.returns, true);
     in.run = returnFromFunction;
   } else if (op == "exit") {
     in.run = exitThread;
@@ -196,7 +231,11 @@ void ModuleBuilder::decodeStatement(Decoder& d, const Statement& s, std::vector<
     throw ptx::ParseError{s.line, "too few operands: " + s.text};
   }
   d.emit(in);
-  if (s.op[0] == "call") d.emit(d.helper(joinPoint));
+  if (s.op[0] != "call") return;
+  d.emit(d.helper(joinPoint));
+  const auto& results = static_cast<const CallSite*>(in.payload)->returns;
+  for (size_t i = 0; i < results.size(); ++i)
+    if (d.bytesOf(s.callReturns[i])) moveParameter(d, in, s.callReturns[i], results[i].offset, results[i].bytes, false);
 }
 
 }  // namespace gpusim

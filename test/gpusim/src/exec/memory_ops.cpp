@@ -91,6 +91,7 @@ void load(Context& c, const Instruction& in) {
   Access a;
   a.space = op.space;
   a.bytes = uint32_t(op.elementBytes) * op.count;
+  a.element = op.elementBytes;
   a.synchronises = op.synchronises;
   a.isVolatile = op.isVolatile;
   if (!resolve(c, in, a, lanes)) return;
@@ -249,6 +250,20 @@ bool decodeLoadStore(Decoder& d, const Statement& s, Instruction& in, bool isSto
 }
 
 }  // namespace
+
+void moveParameter(Decoder& d, const Instruction& guarded, const Operand& value, uint32_t offset, unsigned bytes,
+                   bool store) {
+  d.module.memoryOps.emplace_back();
+  MemoryOp& op = d.module.memoryOps.back();
+  op.space = Space::Param;
+  op.elementBytes = op.valueBytes[0] = uint8_t(bytes);
+  op.value[0] = store ? d.source(value, bytes) : d.destination(value, bytes);
+  Instruction in = d.helper(store ? frameParameter<true> : frameParameter<false>);
+  in.guard = guarded.guard, in.guardFlip = guarded.guardFlip;
+  in.imm = offset;
+  in.payload = &op;
+  d.emit(in);
+}
 
 bool takeMemoryModifiers(Modifiers& m, MemoryOp& op) {
   op.isVolatile = m.take("volatile") || m.take("mmio");

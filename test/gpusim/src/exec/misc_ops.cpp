@@ -4,6 +4,7 @@
 
 #include "exec/access.h"
 #include "exec/decoder.h"
+#include "exec/special_registers.h"
 
 namespace gpusim {
 
@@ -122,20 +123,8 @@ bool decodeDynamicRegister(Decoder& d, const Statement& s, Instruction& in) {
   m.done();
   const std::string& name = s.operands.at(1).name;
   if (s.operands[1].kind != Operand::Kind::Special) return false;
-  const bool wide = bytes == 8;
-  if (name == "%is_explicit_cluster") return false;
-  if (name == "%clock" || name == "%clock64")
-    in.run = wide ? readDynamic<uint64_t, kClock> : readDynamic<uint32_t, kClock>;
-  else if (name == "%clock_hi")
-    in.run = readDynamic<uint32_t, kClockHigh>;
-  else if (name == "%globaltimer" || name == "%globaltimer_lo")
-    in.run = wide ? readDynamic<uint64_t, kTimer> : readDynamic<uint32_t, kTimer>;
-  else if (name == "%globaltimer_hi")
-    in.run = readDynamic<uint32_t, kTimerHigh>;
-  else if (name.rfind("%envreg", 0) == 0 || name.rfind("%pm", 0) == 0)
-    in.run = wide ? readDynamic<uint64_t, kZero64> : readDynamic<uint32_t, kZero64>;
-  else
-    throw Unsupported{"special register '" + name + "'"};
+  in.run = dynamicRegister(name, bytes);
+  if (!in.run) throw Unsupported{"special register '" + name + "'"};
   in.dst = d.destination(s.operands[0], bytes);
   in.kind = InstructionClass::Move;
   return true;
@@ -210,6 +199,21 @@ bool decodeStack(Decoder& d, const Statement& s, Instruction& in) {
 }
 
 }  // namespace
+
+Handler dynamicRegister(const std::string& name, unsigned bytes) {
+  const bool wide = bytes == 8;
+  if (!wide && bytes != 4) return nullptr;
+  if (name == "%clock" || name == "%clock64")
+    return wide ? readDynamic<uint64_t, kClock> : readDynamic<uint32_t, kClock>;
+  if (name == "%clock_hi") return wide ? nullptr : readDynamic<uint32_t, kClockHigh>;
+  if (name == "%globaltimer" || name == "%globaltimer_lo")
+    return wide ? readDynamic<uint64_t, kTimer> : readDynamic<uint32_t, kTimer>;
+  if (name == "%globaltimer_hi") return wide ? nullptr : readDynamic<uint32_t, kTimerHigh>;
+  // performance counters, registers that the driver fills for tools, and the graph that started the kernel: all zero
+  for (const char* zero : {"%envreg", "%pm", "%reserved_smem_offset_", "%current_graph_exec"})
+    if (name.rfind(zero, 0) == 0) return wide ? readDynamic<uint64_t, kZero64> : readDynamic<uint32_t, kZero64>;
+  return nullptr;
+}
 
 bool decodeMisc(Decoder& d, const Statement& s, Instruction& in) {
   const std::string& op = s.op[0];

@@ -208,7 +208,7 @@ Status GlobalMemory::free(uint64_t address) {
   auto it = live_.find(address);
   if (it == live_.end()) return Status::InvalidValue;
   Allocation a = it->second;
-  const bool host = a.kind == MemoryKind::HostPinned || a.kind == MemoryKind::Managed;
+  const bool host = a.kind == MemoryKind::HostPinned || isManaged(a.kind);
   if (host && !a.ownsHost) return Status::InvalidValue;
   live_.erase(it);
   generation_.fetch_add(1, std::memory_order_release);
@@ -347,8 +347,8 @@ std::vector<Allocation> GlobalMemory::live(bool userOnly) const {
   std::shared_lock lock(mutex_);
   std::vector<Allocation> out;
   for (auto& [base, a] : live_) {
-    const bool internal =
-        a.kind == MemoryKind::ModuleVariable || a.kind == MemoryKind::ModuleConstant || a.kind == MemoryKind::Workspace;
+    const bool internal = a.kind == MemoryKind::ModuleVariable || a.kind == MemoryKind::ModuleManaged ||
+                          a.kind == MemoryKind::ModuleConstant || a.kind == MemoryKind::Workspace;
     if (!userOnly || !internal) out.push_back(a);
   }
   std::sort(out.begin(), out.end(), [](auto& x, auto& y) { return x.serial < y.serial; });

@@ -20,11 +20,14 @@ enum class MemoryKind : uint8_t {
   Device,          ///< cuMemAlloc
   StreamOrdered,   ///< cuMemAllocAsync (the caller frees it when the stream reaches the free)
   ModuleVariable,  ///< `.global` variables; owned by the module, never a leak
+  ModuleManaged,   ///< `.attribute(.managed)` variables: host memory, device address == host address
   ModuleConstant,  ///< `.const` variables; read-only for kernels
   Workspace,       ///< owned by the simulator itself
   HostPinned,      ///< page-locked host memory, device address == host address
   Managed,         ///< cuMemAllocManaged, device address == host address
 };
+
+inline bool isManaged(MemoryKind kind) { return kind == MemoryKind::Managed || kind == MemoryKind::ModuleManaged; }
 
 /// One live or freed range of device-visible memory.
 struct Allocation {

@@ -58,11 +58,11 @@ struct Register {
 
 struct Operand {
   enum class Kind : uint8_t { Register, Integer, Float32, Float64, Symbol, Special, Vector, Address, Sink, Pair } kind;
-  int reg = -1;                   ///< Register
-  bool negated = false;           ///< `!p`
-  uint64_t value = 0;             ///< Integer, or the bits of Float32/Float64
-  std::string name;               ///< Symbol, Special ("%tid.x")
-  int64_t offset = 0;             ///< Address: added to elements[0]; Symbol: name+offset
+  int reg = -1;          ///< Register
+  bool negated = false;  ///< `!p`, or `-r` in vmad
+  uint64_t value = 0;    ///< Integer, or the bits of Float32/Float64
+  std::string name;      ///< Symbol, Special ("%tid.x"); Register: the selected part ("b0") in video instructions
+  int64_t offset = 0;    ///< Address: added to elements[0]; Symbol: name+offset
   std::vector<Operand> elements;  ///< Vector; Address (base, coordinates of a texture); Pair (d|p)
 };
 
@@ -95,14 +95,23 @@ struct Initialiser {
   uint64_t mask = 0;  ///< `0xFF00(name)`: take these bits of the address; 0: all
 };
 
+/// Who sees a symbol of a module when several are linked.
+enum class Linkage : uint8_t {
+  Internal,  ///< its module only
+  Visible,
+  Weak,    ///< also .common: one of several definitions is taken
+  Extern,  ///< defined elsewhere
+};
+
 struct Variable {
   std::string name;
+  Linkage linkage = Linkage::Internal;
   Space space = Space::None;
   Type type = Type::None;
   uint32_t align = 1;
   uint64_t bytes = 0;
-  bool external = false;
   bool unsized = false;  ///< `[]`
+  bool managed = false;  ///< `.attribute(.managed)`
   std::vector<Initialiser> init;
   int line = 0;
 };
@@ -119,6 +128,7 @@ struct CallPrototype {
 
 struct FunctionAst {
   std::string name;
+  Linkage linkage = Linkage::Internal;
   bool entry = false;
   bool defined = false;
   std::vector<Variable> returns, parameters;
@@ -151,7 +161,10 @@ struct ParseError {
   std::string message;
 };
 
-/// Parses a PTX text. @throws ParseError
+/// Parses a PTX text; where several modules follow each other, as cuLink puts them, they are linked. @throws ParseError
 ModuleAst parse(const std::string& text);
+/// One module of several: internal symbols stay apart, the others meet their declarations. @throws ParseError for a
+/// symbol that is defined twice
+ModuleAst link(std::vector<ModuleAst> modules);
 
 }  // namespace gpusim::ptx

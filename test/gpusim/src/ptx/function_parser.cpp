@@ -21,6 +21,21 @@ bool isSpecialRegister(const std::string& name) {
 
 bool takesLabels(const std::string& op) { return op == "bra" || op == "brx"; }
 
+constexpr const char* kComponents[] = {".x", ".y", ".z", ".w"};
+
+/// `.x` to `.w` or `.r` to `.a` as the component's suffix; empty for other words.
+std::string componentSuffix(const std::string& directive) {
+  static const std::string kLetters = "xyzwrgba";
+  const size_t at = directive.size() == 2 ? kLetters.find(directive[1]) : std::string::npos;
+  return at == std::string::npos ? "" : kComponents[at % 4];
+}
+
+/// The part of a register that a video instruction uses: `.b0`, `.h1`, `.b3210`.
+bool isSelector(const Token& t) {
+  return t.kind == Token::Kind::Directive && t.text.size() > 2 && (t.text[1] == 'b' || t.text[1] == 'h') &&
+         t.text.find_first_not_of("01234567", 2) == std::string::npos;
+}
+
 }  // namespace
 
 void FunctionParser::run() {
@@ -95,7 +110,7 @@ void FunctionParser::directive() {
                                  : Space::None;
   if (space == Space::None) p_.fail("unknown directive '" + d + "'");
   std::vector<Variable> list;
-  p_.variables(space, false, list);
+  p_.variables(space, Linkage::Internal, list);
   for (auto& v : list) {
     const std::string name = v.name;
     const int scope = scopes_.back().id;
@@ -114,22 +129,31 @@ int FunctionParser::addRegister(const std::string& name, Type type) {
 }
 
 void FunctionParser::registerDeclaration() {
+  size_t components = 1;
   while (p_.peek().text == ".align" || p_.peek().text == ".v2" || p_.peek().text == ".v4") {
-    if (p_.peek().text != ".align") p_.fail("vector registers are not supported");
-    p_.take();
-    p_.integer();
+    const std::string d = p_.take().text;
+    if (d == ".align")
+      p_.integer();
+    else
+      components = size_t(d[2] - '0');
   }
   const Type type = parseType(p_.take().text.substr(1));
   if (type == Type::None) p_.fail("unknown register type");
+  auto add = [&](const std::string& name) {
+    if (components == 1)
+      addRegister(name, type);
+    else
+      for (size_t k = 0; k < components; ++k) addRegister(name + kComponents[k], type);
+  };
   do {
     const std::string name = p_.word();
     if (p_.accept("<")) {
       const uint64_t n = p_.integer();
       if (n > 1u << 22) p_.fail("too many registers");
-      for (uint64_t i = 0; i < n; ++i) addRegister(name + std::to_string(i), type);
+      for (uint64_t i = 0; i < n; ++i) add(name + std::to_string(i));
       p_.expect(">");
     } else {
-      addRegister(name, type);
+      add(name);
     }
   } while (p_.accept(","));
   p_.expect(";");
@@ -170,6 +194,26 @@ std::string FunctionParser::findVariable(const std::string& name) const {
   return name;
 }
 
+/// A register of several components: one of them, or all as a vector.
+Operand FunctionParser::vectorRegister(const std::string& name) {
+  Operand o{};
+  o.kind = Operand::Kind::Register;
+  const std::string suffix = componentSuffix(p_.peek().text);
+  if (!suffix.empty()) {
+    p_.take();
+    o.reg = findRegister(name + suffix);
+    if (o.reg < 0) p_.fail("'" + name + "' has no component '" + suffix + "'");
+    return o;
+  }
+  Operand all{};
+  all.kind = Operand::Kind::Vector;
+  for (const char* component : kComponents) {
+    o.reg = findRegister(name + component);
+    if (o.reg >= 0) all.elements.push_back(o);
+  }
+  return all;
+}
+
 Operand FunctionParser::simpleOperand() {
   Operand o{};
   if (p_.accept("!")) {
@@ -177,22 +221,20 @@ Operand FunctionParser::simpleOperand() {
     o.negated = true;
     return o;
   }
-  if (p_.accept("~")) {
-    o = simpleOperand();
-    o.value = ~o.value;
+  if (p_.startsConstant()) {
+    o.kind = Operand::Kind::Integer;
+    o.value = p_.constantExpression();
     return o;
   }
   const bool negative = p_.accept("-");
   const Token t = p_.take();
+  o.negated = negative;
   switch (t.kind) {
-    case Token::Kind::Integer:
-      o.kind = Operand::Kind::Integer;
-      o.value = negative ? 0 - t.value : t.value;
-      return o;
     case Token::Kind::Float32:
     case Token::Kind::Float64: {
       const bool narrow = t.kind == Token::Kind::Float32;
       o.kind = narrow ? Operand::Kind::Float32 : Operand::Kind::Float64;
+      o.negated = false;
       o.value = t.value ^ (negative ? (narrow ? 1ull << 31 : 1ull << 63) : 0);
       return o;
     }
@@ -213,8 +255,11 @@ Operand FunctionParser::simpleOperand() {
   o.reg = findRegister(t.text);
   if (o.reg >= 0) {
     o.kind = Operand::Kind::Register;
+    if (isSelector(p_.peek())) o.name = p_.take().text.substr(1);
     return o;
   }
+  if (negative) p_.fail("'-' before '" + t.text + "'");
+  if (findRegister(t.text + kComponents[0]) >= 0) return vectorRegister(t.text);
   if (t.text[0] == '%') {
     if (!isSpecialRegister(t.text)) p_.fail("register '" + t.text + "' is not declared");
     o.kind = Operand::Kind::Special;
@@ -224,10 +269,7 @@ Operand FunctionParser::simpleOperand() {
   }
   o.kind = Operand::Kind::Symbol;
   o.name = findVariable(t.text);
-  if (p_.accept("+"))
-    o.offset = int64_t(p_.integer());
-  else if (p_.accept("-"))
-    o.offset = -int64_t(p_.integer());
+  if (p_.peek().text == "+" || p_.peek().text == "-") o.offset = int64_t(p_.constantExpression());
   return o;
 }
 
@@ -239,10 +281,7 @@ Operand FunctionParser::address() {
     o.offset = base.offset;
     base.offset = 0;
   }
-  if (p_.accept("+"))
-    o.offset += int64_t(p_.integer());
-  else if (p_.accept("-"))
-    o.offset -= int64_t(p_.integer());
+  if (p_.peek().text == "+" || p_.peek().text == "-") o.offset += int64_t(p_.constantExpression());
   o.elements.push_back(base);
   if (p_.accept(",")) o.elements.push_back(operand());
   p_.expect("]");

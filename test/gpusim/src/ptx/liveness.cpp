@@ -128,6 +128,12 @@ RegisterLayout layoutRegisters(const FunctionAst& f, const Cfg& cfg) {
     }
   }
 
+  // parameters that are registers come first; they are set on entry and read on return
+  size_t parameters = 0;
+  for (auto* list : {&f.returns, &f.parameters})
+    for (auto& v : *list) parameters += v.space == Space::Reg;
+  for (size_t r = 0; r < parameters; ++r) extend(int(r), 0), extend(int(r), uint32_t(f.statements.size()));
+
   RegisterLayout layout;
   layout.maxLive = mostLive(f, cfg, accesses, live);
   layout.offset.assign(count, 0);

@@ -2,6 +2,7 @@
 #include "ptx/parser.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace gpusim::ptx {
 namespace {
@@ -51,9 +52,10 @@ void Parser::skipTo(const char* text) {
   }
 }
 
-ModuleAst Parser::run() {
+std::vector<ModuleAst> Parser::run() {
   while (peek().kind != Token::Kind::End) topLevel();
-  return std::move(module_);
+  finished_.push_back(std::move(module_));
+  return std::move(finished_);
 }
 
 void Parser::topLevel() {
@@ -61,6 +63,7 @@ void Parser::topLevel() {
   if (accept(";")) return;
   if (t.kind != Token::Kind::Directive) fail("unexpected '" + t.text + "' at module level");
   if (accept(".version")) {
+    if (module_.version) finished_.push_back(std::exchange(module_, {}));
     module_.version = int(std::stod(take().text) * 10 + 0.5);
   } else if (accept(".target")) {
     module_.target = word();
@@ -97,20 +100,23 @@ void Parser::fileDirective() {
 }
 
 void Parser::declaration() {
-  bool external = false;
+  Linkage linkage = Linkage::Internal;
   while (true) {
     if (accept(".extern"))
-      external = true;
-    else if (accept(".visible") || accept(".weak") || accept(".common")) {
-    } else
+      linkage = Linkage::Extern;
+    else if (accept(".visible"))
+      linkage = Linkage::Visible;
+    else if (accept(".weak") || accept(".common"))
+      linkage = Linkage::Weak;
+    else
       break;
   }
-  if (accept(".entry")) return function(true);
-  if (accept(".func")) return function(false);
+  if (accept(".entry")) return function(true, linkage);
+  if (accept(".func")) return function(false, linkage);
   const Space space = parseSpace(peek().text);
   if (space == Space::None || space == Space::Reg) fail("unknown directive '" + peek().text + "'");
   ++at_;
-  variables(space, external, module_.variables);
+  variables(space, linkage, module_.variables);
 }
 
 // The part of a variable declaration between the state space and the names.
@@ -131,6 +137,7 @@ Variable Parser::variableType(Space space) {
       if (accept(".align")) integer();
     } else if (d == ".attribute") {
       expect("(");
+      v.managed |= accept(".managed");
       skipTo(")");
     } else if (d == ".v2" || d == ".v4") {
       count = uint32_t(d[2] - '0');
@@ -207,11 +214,11 @@ void Parser::symbolInitialiser(Initialiser& init) {
     init.offset -= int64_t(integer());
 }
 
-void Parser::variables(Space space, bool external, std::vector<Variable>& out) {
+void Parser::variables(Space space, Linkage linkage, std::vector<Variable>& out) {
   const Variable proto = variableType(space);
   do {
     Variable v = proto;
-    v.external = external;
+    v.linkage = linkage;
     v.line = peek().line;
     v.name = word();
     dimensions(v);
@@ -241,8 +248,9 @@ std::vector<Variable> Parser::parameterList() {
   return out;
 }
 
-void Parser::function(bool entry) {
+void Parser::function(bool entry, Linkage linkage) {
   FunctionAst f;
+  f.linkage = linkage;
   f.entry = entry;
   f.line = peek().line;
   while (peek().kind == Token::Kind::Directive) {
@@ -297,6 +305,6 @@ void Parser::function(bool entry) {
     *same = std::move(f);
 }
 
-ModuleAst parse(const std::string& text) { return Parser(text).run(); }
+ModuleAst parse(const std::string& text) { return link(Parser(text).run()); }
 
 }  // namespace gpusim::ptx

@@ -15,7 +15,7 @@ namespace gpusim::ptx {
 class Parser {
  public:
   explicit Parser(const std::string& text);
-  ModuleAst run();
+  std::vector<ModuleAst> run();
 
  private:
   friend class FunctionParser;
@@ -26,6 +26,10 @@ class Parser {
   void expect(const char* text);
   std::string word();
   uint64_t integer();
+  bool startsConstant() const;
+  std::string constantOperator(size_t level) const;
+  uint64_t constantExpression(size_t level = 0);
+  uint64_t constantTerm();
   void skipTo(const char* text);
   [[noreturn]] void fail(const std::string& message) const;
 
@@ -36,13 +40,14 @@ class Parser {
   void dimensions(Variable& v);
   void initialiser(Variable& v);
   void symbolInitialiser(Initialiser& init);
-  void variables(Space space, bool external, std::vector<Variable>& out);
+  void variables(Space space, Linkage linkage, std::vector<Variable>& out);
   std::vector<Variable> parameterList();
-  void function(bool entry);
+  void function(bool entry, Linkage linkage);
 
   const std::string& text_;
   std::vector<Token> tokens_;
   size_t at_ = 0;
+  std::vector<ModuleAst> finished_;
   ModuleAst module_;
 };
 
@@ -67,6 +72,7 @@ class FunctionParser {
   void callOperands(Statement& s);
   Operand operand();
   Operand simpleOperand();
+  Operand vectorRegister(const std::string& name);
   Operand address();
   int findRegister(const std::string& name) const;
   std::string findVariable(const std::string& name) const;

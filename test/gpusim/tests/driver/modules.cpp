@@ -187,6 +187,72 @@ TEST(linked_ptx_loads_again) {
   EXPECT_OK(cuLinkDestroy(state));
 }
 
+namespace {
+
+CUresult linkAll(const std::vector<std::string>& texts, CUmodule& module) {
+  CUlinkState state = nullptr;
+  void* image = nullptr;
+  EXPECT_OK(cuLinkCreate_v2(0, nullptr, nullptr, &state));
+  for (const std::string& text : texts)
+    EXPECT_OK(cuLinkAddData_v2(state, CU_JIT_INPUT_PTX, const_cast<char*>(text.c_str()), text.size() + 1, "part", 0,
+                               nullptr, nullptr));
+  EXPECT_OK(cuLinkComplete(state, &image, nullptr));
+  const CUresult status = cuModuleLoadData(&module, image);
+  EXPECT_OK(cuLinkDestroy(state));
+  return status;
+}
+
+std::string ptxText(const std::string& body) { return ".version 8.0\n.target sm_80\n.address_size 64\n" + body; }
+
+}  // namespace
+
+TEST(several_ptx_texts_are_linked) {
+  unit::Fixture f;
+  // each has a function and a variable of its own called alike, which must stay apart
+  const std::string own = R"(
+    .global .align 4 .u32 factor = NUMBER;
+    .func (.param .b32 r) scaled(.param .b32 x)
+    { .reg .b32 %r<3>; ld.param.b32 %r0, [x]; ld.global.u32 %r1, [factor]; mul.lo.u32 %r2, %r0, %r1;
+      st.param.b32 [r], %r2; ret; })";
+  auto with = [&](const char* number, const std::string& rest) {
+    std::string text = own;
+    return ptxText(text.replace(text.find("NUMBER"), 6, number) + rest);
+  };
+  const std::string user = with("3", R"(
+    .extern .func (.param .b32 r) elsewhere(.param .b32 x);
+    .extern .global .align 4 .u32 total;
+    .weak .global .align 4 .u32 common = 1;
+    .visible .entry run(.param .u64 out)
+    { .reg .b32 %r<6>; .reg .b64 %d; .param .b32 a; .param .b32 b; mov.u32 %r0, %tid.x; st.param.b32 [a], %r0;
+      call (b), elsewhere, (a); ld.param.b32 %r1, [b]; call (b), scaled, (a); ld.param.b32 %r2, [b];
+      add.u32 %r1, %r1, %r2; ld.global.u32 %r3, [total]; add.u32 %r1, %r1, %r3; ld.global.u32 %r3, [common];
+      add.u32 %r1, %r1, %r3; ld.param.u64 %d, [out]; mad.wide.u32 %d, %r0, 4, %d; st.global.u32 [%d], %r1; ret; })");
+  const std::string library = with("100", R"(
+    .visible .global .align 4 .u32 total = 7000;
+    .weak .global .align 4 .u32 common = 1;
+    .visible .func (.param .b32 r) elsewhere(.param .b32 x)
+    { .reg .b32 %r<2>; .param .b32 a; .param .b32 b; ld.param.b32 %r0, [x]; st.param.b32 [a], %r0;
+      call (b), scaled, (a); ld.param.b32 %r1, [b]; st.param.b32 [r], %r1; ret; })");
+  for (const auto& texts : {std::vector<std::string>{user, library}, {library, user}}) {
+    CUmodule module = nullptr;
+    EXPECT_OK(linkAll(texts, module));
+    CUfunction run = nullptr;
+    EXPECT_OK(cuModuleGetFunction(&run, module, "run"));
+    CUdeviceptr out = 0;
+    EXPECT_OK(cuMemAlloc_v2(&out, 128));
+    void* parameters[] = {&out};
+    EXPECT_OK(cuLaunchKernel(run, 1, 1, 1, 32, 1, 1, 0, nullptr, parameters, nullptr));
+    unsigned values[32] = {};
+    EXPECT_OK(cuMemcpyDtoH_v2(values, out, 128));
+    for (unsigned i = 0; i < 32; ++i) EXPECT(values[i] == 103 * i + 7001);
+    EXPECT_OK(cuMemFree_v2(out));
+    EXPECT_OK(cuModuleUnload(module));
+  }
+  CUmodule module = nullptr;
+  EXPECT_STATUS(linkAll({library, library}, module), CUDA_ERROR_INVALID_PTX);
+  EXPECT_STATUS(linkAll({user}, module), CUDA_ERROR_SHARED_OBJECT_SYMBOL_NOT_FOUND);
+}
+
 TEST(proc_addresses_follow_versions) {
   void* function = nullptr;
   CUdriverProcAddressQueryResult found{};

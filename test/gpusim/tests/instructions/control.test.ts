@@ -33,6 +33,42 @@ const collatz = (start: number): number => {
 };
 const fibonacci = (n: number): number => (n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2));
 
+/** Forms of PTX text that nvcc does not write, but people and other compilers do. */
+const dialects: KernelCase[] = [
+  threads(
+    'parameters and results of functions in registers, arguments that are constants, calls by some lanes',
+    entry(
+      `add.u32 %r4, %r3, 3; call (%r10, %r5), both, (%r4, 5); and.b32 %r6, %r0, 1; setp.eq.u32 %p0, %r6, 0;
+  @%p0 call (%r5), unused, (%r4, %r5); add.u32 %r10, %r10, %r5;`,
+      `.func (.reg .u32 product, .reg .u32 sum) both(.reg .u32 a, .reg .u32 b)
+{ .reg .pred %p; mul.lo.u32 product, a, b; add.u32 sum, a, b; setp.gt.u32 %p, a, 50; @%p ret; add.u32 sum, sum, 1000; ret; }
+.func (.reg .u32 result) unused(.reg .u32 first, .reg .u32 ignored) { .reg .u32 %t; mov.u32 %t, 7; mul.lo.u32 result, first, %t; }
+`,
+    ),
+    (i) => {
+      const a = i + 3;
+      const sum = a + 5 + (a > 50 ? 0 : 1000);
+      return a * 5 + (i % 2 === 0 ? a * 7 : sum);
+    },
+  ),
+  threads(
+    'constant expressions',
+    entry(`{ .shared .u32 words[32]; .reg .u32 %a; mov.u32 %a, words+4*2; mov.u32 %r4, words; sub.u32 %a, %a, %r4;
+  mov.u32 %r10, (3 + 4) * 2 - 10 / 3; add.u32 %r10, %r10, -(1 << 4) + 0x100 % 7; add.u32 %r10, %r10, ~0xF & 0xFF | 3 ^ 1;
+  add.u32 %r10, %r10, 3 > 2 && 1 << 2 >= 4 ? 100 : 200 | 7; add.u32 %r10, %r10, 5 == 4 || 0 != 0;
+  add.u32 %r10, %r10, %a; mul.lo.u32 %r5, %r3, 12 - 5 - 2; add.u32 %r10, %r10, %r5; add.u32 %r10, %r10, -16 >> 2; }`),
+    (i) => 11 + (-16 + 4) + (0xf0 | 2) + 100 + 8 + i * 5 - 4,
+  ),
+  threads(
+    'registers of several components',
+    entry(`{ .reg .v4 .u32 v, w<2>; .reg .v2 .u64 pair; .shared .align 16 .b8 place[4096]; .reg .u32 %a; mov.u32 %a, place; mad.lo.u32 %a, %r0, 16, %a;
+  mov.u32 v.x, %r3; add.u32 v.y, %r3, 1; add.u32 v.z, %r3, 2; add.u32 v.w, %r3, 3; st.shared.v4.u32 [%a], v;
+  ld.shared.v4.u32 w1, [%a]; mov.u64 pair.x, 5; mov.u64 pair.y, 6; add.u64 pair.x, pair.x, pair.y; cvt.u32.u64 %r4, pair.x;
+  mul.lo.u32 %r10, w1.y, w1.a; add.u32 %r10, %r10, w1.r; sub.u32 %r10, %r10, w1.b; add.u32 %r10, %r10, %r4; }`),
+    (i) => (i + 1) * (i + 3) + i - (i + 2) + 11,
+  ),
+];
+
 const branches: KernelCase[] = [
   threads(
     'a loop whose trip count differs by lane',
@@ -252,6 +288,13 @@ const special: KernelCase[] = [
     },
   },
   threads(
+    'registers that change while running are converted as others are; those for tools and graphs are zero',
+    entry(`cvt.u64.u32 %d2, %clock; shr.u64 %d3, %d2, 32; cvt.u32.u64 %r10, %d3; { .reg .u16 %h<2>; cvt.u16.u32 %h0, %envreg7; cvt.u16.u32 %h1, %reserved_smem_offset_1;
+  or.b16 %h0, %h0, %h1; cvt.u32.u16 %r4, %h0; } add.u32 %r10, %r10, %r4; cvt.u64.u32 %d4, %pm3; mov.b64 %d5, %current_graph_exec; add.u64 %d4, %d4, %d5; cvt.u32.u64 %r4, %d4; add.u32 %r10, %r10, %r4;
+  membar.proxy.alias; fence.proxy.alias; add.u32 %r10, %r10, %r3;`),
+    (i) => i,
+  ),
+  threads(
     'clock and globaltimer do not run backwards; smid is below nsmid; shared sizes',
     entry(`mov.u64 %d2, %clock64; mov.u32 %r4, %clock; mov.u64 %d3, %globaltimer; nanosleep.u32 10; mov.u64 %d4, %clock64; mov.u64 %d5, %globaltimer; setp.ge.u64 %p0, %d4, %d2; setp.ge.u64 %p1, %d5, %d3; mov.u32 %r5, %smid; mov.u32 %r6, %nsmid; setp.lt.u32 %p2, %r5, %r6;
   mov.u32 %r7, %dynamic_smem_size; setp.eq.u32 %p3, %r7, 0; mov.u32 %r8, %nwarpid; setp.ge.u32 %p4, %r8, 3; and.pred %p0, %p0, %p1; and.pred %p2, %p2, %p3; and.pred %p0, %p0, %p2; and.pred %p0, %p0, %p4; selp.u32 %r10, 1, 0, %p0; pmevent 3;`),
@@ -259,6 +302,7 @@ const special: KernelCase[] = [
   ),
 ];
 
+kernelSuite('other ways to write PTX', dialects);
 kernelSuite('branches', branches);
 kernelSuite('traps', traps);
 kernelSuite('allocations', allocations);
