@@ -155,7 +155,9 @@ export function runProgram(
   environment: Readonly<Record<string, string>>,
 ): Promise<ProgramResult> {
   const paths = [buildFolder, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':');
-  const env = { ...process.env, GPUSIM_STRICT: '1', LD_LIBRARY_PATH: paths, ...environment };
+  // A simulator that was built with a sanitizer needs the sanitizer's runtime in the program, too.
+  const preload = process.env.GPUSIM_PRELOAD ? { LD_PRELOAD: process.env.GPUSIM_PRELOAD } : {};
+  const env = { ...process.env, GPUSIM_STRICT: '1', LD_LIBRARY_PATH: paths, ...preload, ...environment };
   return new Promise((done) => {
     execFile(
       join(programsBuild, name),

@@ -96,6 +96,7 @@ int inspect(const std::string& path) {
   for (const ModuleVariable& variable : module->module->variables())
     std::printf("variable %s: %llu bytes%s\n", variable.name.c_str(), static_cast<unsigned long long>(variable.size),
                 variable.constant ? ", constant" : "");
+  std::printf("%s", log.c_str());  // what the simulator does not implement
   return 0;
 }
 

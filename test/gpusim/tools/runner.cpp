@@ -60,11 +60,13 @@ CUresult Runner::load(const std::string& path, CUmodule& module, std::string& lo
   cached = {};
   std::vector<uint8_t> image = readFile(path);
   image.push_back(0);
-  std::vector<char> text(1 << 16);
-  CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
-  void* values[] = {text.data(), reinterpret_cast<void*>(text.size())};
-  const CUresult status = cuModuleLoadDataEx(&module, image.data(), 2, options, values);
-  log = text.data();
+  std::vector<char> errors(1 << 16), notes(1 << 20);
+  CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, CU_JIT_INFO_LOG_BUFFER,
+                            CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES};
+  void* values[] = {errors.data(), reinterpret_cast<void*>(errors.size()), notes.data(),
+                    reinterpret_cast<void*>(notes.size())};
+  const CUresult status = cuModuleLoadDataEx(&module, image.data(), 4, options, values);
+  log = status == CUDA_SUCCESS ? notes.data() : errors.data();
   if (status == CUDA_SUCCESS) cached = {module, time, size};
   return status;
 }

@@ -30,7 +30,7 @@ class Runner {
   /// Throws UsageError for files that cannot be read, an unknown kernel and a wrong number of arguments.
   RunResult run(const RunOptions& options);
 
-  /// The module of a file, loaded once as long as the file does not change.
+  /// The module of a file, loaded once as long as the file does not change. `log`: errors, or what is not implemented.
   CUresult load(const std::string& path, CUmodule& module, std::string& log);
 
  private:

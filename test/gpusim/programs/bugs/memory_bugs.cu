@@ -73,7 +73,12 @@ extern "C" __global__ void uninitialised_local_bug(const int* in, int* out, int 
 extern "C" __global__ void uninitialised_local_ok(const int* in, int* out, int n) {
   volatile int cells[16];
   for (int i = 0; i < n / 2; ++i) cells[i] = in[i];
-  out[threadIdx.x] = cells[threadIdx.x % 16];
+  // a struct of a byte and an int is copied as one word, with its padding
+  volatile long long pair;
+  reinterpret_cast<volatile char*>(&pair)[0] = char(n);
+  reinterpret_cast<volatile int*>(&pair)[1] = in[0];
+  const long long copy = pair;
+  out[threadIdx.x] = cells[threadIdx.x % 16] + int(copy >> 32);
 }
 
 extern "C" __global__ void shared_bounds_bug(const int* in, int* out, int n) {

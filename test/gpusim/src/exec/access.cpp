@@ -244,6 +244,18 @@ bool resolveShared(Context& c, const Instruction& in, const Access& a, Lanes& la
   return true;
 }
 
+/// Compilers copy structs on the stack word by word, padding and all: only elements no byte of which was ever written
+/// count as uninitialised.
+bool hasUnwrittenElement(const uint8_t* bits, uint64_t offset, const Access& a) {
+  const uint32_t element = a.element ? a.element : a.bytes;
+  for (uint32_t k = 0; k < a.bytes; k += element) {
+    bool written = false;
+    for (uint32_t i = 0; i < element && !written; ++i) written = bitsSet(bits, offset + k + i, 1);
+    if (!written) return true;
+  }
+  return false;
+}
+
 bool resolveLocal(Context& c, const Instruction& in, const Access& a, Lanes& lanes, uint32_t mask, bool generic) {
   const uint64_t size = c.launch->stackBytes;
   for (uint32_t m = mask; m; m &= m - 1) {
@@ -254,7 +266,9 @@ bool resolveLocal(Context& c, const Instruction& in, const Access& a, Lanes& lan
                          "offset " + std::to_string(offset) + " of " + std::to_string(size) + " bytes of local memory");
     const uint64_t at = lane * size + offset;
     lanes.pointer[lane] = c.warp->localMemory.data() + at;
-    if (a.read && a.checkInit && c.launch->checks.init && !bitsSet(c.warp->localInit.data(), at, a.bytes))
+    const uint8_t* bits = c.warp->localInit.data();
+    if (a.read && a.checkInit && c.launch->checks.init && !bitsSet(bits, at, a.bytes) &&
+        hasUnwrittenElement(bits, at, a))
       noteUninitialised(c, in, a, lane, Space::Local, offset, "");
     if (a.write) setBits(c.warp->localInit.data(), at, a.bytes, true);
   }

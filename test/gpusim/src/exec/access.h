@@ -12,7 +12,8 @@ namespace gpusim {
 
 struct Access {
   ptx::Space space = ptx::Space::Generic;
-  uint32_t bytes = 4;  ///< of one lane
+  uint32_t bytes = 4;    ///< of one lane
+  uint32_t element = 0;  ///< of a vector, in bytes; 0: `bytes`
   bool write = false;
   bool read = true;  ///< false for plain stores
   /// Ordered access: no race in global memory when it writes (a read still races with plain writes), nor in shared

@@ -148,16 +148,18 @@ const sets: Case[] = types
 /** 0x3c00 is 1.0; a mask fills its half of the word, or all of it. */
 const halfSets: Case[] = floatOperators.map(
   (operator): Case => ({
-    name: `set.${operator} to f16 and u32 from f16, to f16x2 and u32 from f16x2`,
+    name: `set.${operator} to f16, u16, s16 and u32 from f16, to f16x2 and u32 from f16x2`,
     inputs: ['f16x2', 'f16x2'],
-    outputs: [16, 32, 32, 32],
-    body: `mov.b32 {%h0, %h1}, %a; mov.b32 {%h2, %h3}, %b; set.${operator}.f16.f16 %x, %h0, %h2; set.${operator}.u32.f16 %y, %h0, %h2;
-      set.${operator}.f16x2.f16x2 %z, %a, %b; set.${operator}.u32.f16x2 %w, %a, %b;`,
+    outputs: [32, 32, 32, 32],
+    body: `mov.b32 {%h0, %h1}, %a; mov.b32 {%h2, %h3}, %b; set.${operator}.f16.f16 %h4, %h0, %h2;
+      set.${operator}.u16.f16 %h5, %h0, %h2; mov.b32 %x, {%h4, %h5}; set.${operator}.s16.f16 %h5, %h0, %h2; mov.b32 %t0, {%h5, %h5}; set.${operator}.u32.f16 %y, %h0, %h2;
+      set.${operator}.f16x2.f16x2 %z, %a, %b; set.${operator}.u32.f16x2 %w, %a, %b; xor.b32 %w, %w, %t0;`,
     judge: exactly((a, b) => {
       const half = (at: bigint): boolean =>
         holds(operator, compare(decode(f16, (a >> at) & 0xffffn), decode(f16, (b >> at) & 0xffffn)));
       const word = (value: bigint): bigint => [0n, 16n].reduce((bits, at) => bits | (half(at) ? value << at : 0n), 0n);
-      return [half(0n) ? 0x3c00n : 0n, half(0n) ? 0xffffffffn : 0n, word(0x3c00n), word(0xffffn)];
+      const low = half(0n) ? 0xffffffffn : 0n;
+      return [half(0n) ? 0xffff3c00n : 0n, low, word(0x3c00n), word(0xffffn) ^ low];
     }),
   }),
 );

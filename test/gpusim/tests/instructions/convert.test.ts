@@ -103,6 +103,18 @@ const fromInteger: Case[] = integers.flatMap((from) =>
   ),
 );
 
+/** With .sat only 0 and 1 are left, and what is between them. */
+const fromIntegerSaturated: Case[] = integers.flatMap((from) =>
+  ['f32', 'f64'].map((to) =>
+    convert(
+      `cvt.rn.sat.${to}.${from}`,
+      from,
+      to,
+      exactly((a) => encode(formats[to] as Format, integer(readInteger(from, a) > 0n ? 1n : 0n))),
+    ),
+  ),
+);
+
 const integerModes: Record<string, Rounding> = { rni: 'rn', rzi: 'rz', rmi: 'rm', rpi: 'rp' };
 
 /** NaN becomes zero, or for f64 sources and 64-bit results the top bit alone. */
@@ -210,13 +222,15 @@ const pairs: Case[] = ['f16x2', 'bf16x2'].flatMap((type) =>
   ),
 );
 
-const tensorFloat: Case = convert('cvt.rna.tf32.f32', 'f32', 'f32', ([a], [bits]) => {
-  const value = decode(f32, a as bigint);
-  if (value.kind === 'nan') return decode(tf32, bits as bigint).kind === 'nan' ? undefined : 'expected NaN';
-  // The 13 lowest bits of a tf32 register carry no meaning.
-  const wanted = encode(tf32, value, { mode: 'rna' });
-  return ((bits as bigint) & ~0x1fffn) === wanted ? undefined : `expected 0x${wanted.toString(16)}`;
-});
+const tensorFloats = [false, true].map((satfinite) =>
+  convert(`cvt.rna${satfinite ? '.satfinite' : ''}.tf32.f32`, 'f32', 'f32', ([a], [bits]) => {
+    const value = decode(f32, a as bigint);
+    if (value.kind === 'nan') return decode(tf32, bits as bigint).kind === 'nan' ? undefined : 'expected NaN';
+    // The 13 lowest bits of a tf32 register carry no meaning.
+    const wanted = encode(tf32, value, { mode: 'rna', satfinite });
+    return ((bits as bigint) & ~0x1fffn) === wanted ? undefined : `expected 0x${wanted.toString(16)}`;
+  }),
+);
 
 const bytes: Case[] = [e4m3, e5m2].flatMap((fmt) =>
   ['', '.relu'].flatMap((relu): Case[] => {
@@ -267,7 +281,7 @@ const packs: Case[] = ['s16', 'u16', 's8', 'u8'].map((type): Case => {
 });
 
 suite('cvt between integers', [...betweenIntegers, ...extensions]);
-suite('cvt from integers to floats', fromInteger);
+suite('cvt from integers to floats', [...fromInteger, ...fromIntegerSaturated]);
 suite('cvt from floats to integers', toIntegers);
-suite('cvt between floats', [...betweenFloats, ...['f16', 'f32', 'f64'].flatMap(integral), ...pairs, tensorFloat]);
+suite('cvt between floats', [...betweenFloats, ...['f16', 'f32', 'f64'].flatMap(integral), ...pairs, ...tensorFloats]);
 suite('cvt of bytes', [...bytes, ...packs]);

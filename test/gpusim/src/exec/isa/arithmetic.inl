@@ -23,6 +23,7 @@ void decodeHalfSign(Decoder& d, Instruction& in, Type t, bool negate, bool ftz);
 // clang-format off
 #include "exec/isa/integer.inl"
 #include "exec/isa/bits.inl"
+#include "exec/isa/video.inl"
 #include "exec/isa/float.inl"
 #include "exec/isa/half.inl"
 #include "exec/isa/select.inl"
@@ -92,23 +93,26 @@ bool shift(Decoder& d, const Statement& s, Instruction& in) {
 
 bool decodeArithmetic(Decoder& d, const Statement& s, Instruction& in) {
   static const std::unordered_map<std::string, DecodeFunction> kTable = {
-      {"add", decodeByType},      {"sub", decodeByType},       {"mul", decodeByType},        {"mad", decodeByType},
-      {"fma", decodeByType},      {"addc", decodeCarry},       {"subc", decodeCarry},        {"madc", decodeCarry},
-      {"mul24", mul24<false>},    {"mad24", mul24<true>},      {"sad", decodeSad},           {"div", decodeDivRem},
-      {"rem", decodeDivRem},      {"abs", decodeSign},         {"neg", decodeSign},          {"min", decodeMinMax},
-      {"max", decodeMinMax},      {"and", decodeLogic},        {"or", decodeLogic},          {"xor", decodeLogic},
-      {"not", decodeLogic},       {"cnot", decodeLogic},       {"lop3", decodeLop3},         {"shl", shift<true>},
-      {"shr", shift<false>},      {"shf", decodeFunnel},       {"popc", decodeBitCount},     {"clz", decodeBitCount},
-      {"brev", decodeBitCount},   {"bfind", decodeBitCount},   {"bfe", decodeBitField},      {"bfi", decodeBitField},
-      {"bmsk", decodeWordFields}, {"szext", decodeWordFields}, {"fns", decodeWordFields},    {"prmt", decodePermute},
-      {"dp4a", decodeDot},        {"dp2a", decodeDot},         {"vadd2", decodeVideo},       {"vsub2", decodeVideo},
-      {"vavrg2", decodeVideo},    {"vabsdiff2", decodeVideo},  {"vmin2", decodeVideo},       {"vmax2", decodeVideo},
-      {"vadd4", decodeVideo},     {"vsub4", decodeVideo},      {"vavrg4", decodeVideo},      {"vabsdiff4", decodeVideo},
-      {"vmin4", decodeVideo},     {"vmax4", decodeVideo},      {"rcp", decodeRoot},          {"sqrt", decodeRoot},
-      {"rsqrt", decodeRoot},      {"ex2", decodeSpecial},      {"lg2", decodeSpecial},       {"sin", decodeSpecial},
-      {"cos", decodeSpecial},     {"tanh", decodeSpecial},     {"copysign", decodeCopySign}, {"testp", decodeTestp},
-      {"setp", decodeSetp},       {"set", decodeSet},          {"selp", decodeSelp},         {"slct", decodeSlct},
-      {"mov", decodeMove},        {"cvt", decodeConvert}};
+      {"add", decodeByType},      {"sub", decodeByType},        {"mul", decodeByType},      {"mad", decodeByType},
+      {"fma", decodeByType},      {"addc", decodeCarry},        {"subc", decodeCarry},      {"madc", decodeCarry},
+      {"mul24", mul24<false>},    {"mad24", mul24<true>},       {"sad", decodeSad},         {"div", decodeDivRem},
+      {"rem", decodeDivRem},      {"abs", decodeSign},          {"neg", decodeSign},        {"min", decodeMinMax},
+      {"max", decodeMinMax},      {"and", decodeLogic},         {"or", decodeLogic},        {"xor", decodeLogic},
+      {"not", decodeLogic},       {"cnot", decodeLogic},        {"lop3", decodeLop3},       {"shl", shift<true>},
+      {"shr", shift<false>},      {"shf", decodeFunnel},        {"popc", decodeBitCount},   {"clz", decodeBitCount},
+      {"brev", decodeBitCount},   {"bfind", decodeBitCount},    {"bfe", decodeBitField},    {"bfi", decodeBitField},
+      {"bmsk", decodeWordFields}, {"szext", decodeWordFields},  {"fns", decodeWordFields},  {"prmt", decodePermute},
+      {"dp4a", decodeDot},        {"dp2a", decodeDot},          {"vadd", decodeVideo},      {"vsub", decodeVideo},
+      {"vabsdiff", decodeVideo},  {"vmin", decodeVideo},        {"vmax", decodeVideo},      {"vshl", decodeVideo},
+      {"vshr", decodeVideo},      {"vmad", decodeVideo},        {"vset", decodeVideo},      {"vadd2", decodeVideo},
+      {"vsub2", decodeVideo},     {"vavrg2", decodeVideo},      {"vabsdiff2", decodeVideo}, {"vmin2", decodeVideo},
+      {"vmax2", decodeVideo},     {"vset2", decodeVideo},       {"vadd4", decodeVideo},     {"vsub4", decodeVideo},
+      {"vavrg4", decodeVideo},    {"vabsdiff4", decodeVideo},   {"vmin4", decodeVideo},     {"vmax4", decodeVideo},
+      {"vset4", decodeVideo},     {"rcp", decodeRoot},          {"sqrt", decodeRoot},       {"rsqrt", decodeRoot},
+      {"ex2", decodeSpecial},     {"lg2", decodeSpecial},       {"sin", decodeSpecial},     {"cos", decodeSpecial},
+      {"tanh", decodeSpecial},    {"copysign", decodeCopySign}, {"testp", decodeTestp},     {"setp", decodeSetp},
+      {"set", decodeSet},         {"selp", decodeSelp},         {"slct", decodeSlct},       {"mov", decodeMove},
+      {"cvt", decodeConvert}};
   auto it = kTable.find(s.op[0]);
   return it != kTable.end() && it->second(d, s, in);
 }

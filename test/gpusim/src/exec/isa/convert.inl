@@ -225,11 +225,13 @@ void slowToHalf(Context& c, const Instruction& in) {
   }
 }
 
-template <bool Relu>
+template <bool Relu, bool SatFinite>
 void floatToTf32(Context& c, const Instruction& in) {
   const uint32_t* a = c.at<uint32_t>(in.a);
   assign<uint32_t>(c, in.dst, [=](int i) {
-    return Relu && (a[i] >> 31) && (a[i] & 0x7FFFFFFF) <= 0x7F800000 ? 0 : tf32FromFloat(a[i]);
+    const uint32_t r = Relu && (a[i] >> 31) && (a[i] & 0x7FFFFFFF) <= 0x7F800000 ? 0 : tf32FromFloat(a[i]);
+    constexpr uint32_t kLargest = 0x7F7FE000;
+    return SatFinite && (r & 0x7FFFFFFF) == 0x7F800000 ? (r & 0x80000000) | kLargest : r;
   });
 }
 
@@ -457,7 +459,8 @@ bool decodeConvert(Decoder& d, const Statement& s, Instruction& in) {
     if (!o.away || from != Type::F32) throw Unsupported{"variant"};
     in.a = d.source(s.operands[1], Type::F32);
     in.dst = d.destination(s.operands[0], 4);
-    in.run = o.relu ? floatToTf32<true> : floatToTf32<false>;
+    in.run = o.satFinite ? (o.relu ? floatToTf32<true, true> : floatToTf32<false, true>)
+                         : (o.relu ? floatToTf32<true, false> : floatToTf32<false, false>);
     return true;
   }
   if (o.away) throw Unsupported{".rna"};
@@ -507,9 +510,14 @@ bool decodeConvert(Decoder& d, const Statement& s, Instruction& in) {
     return true;
   }
   if (!isFloat(from)) {
-    in.run = to == Type::F32 ? integerToFloatFrom<kToFloat, float>(from, other)
-                             : integerToFloatFrom<kToDouble, double>(from, other);
-    if (o.sat) throw Unsupported{".sat of an integer"};
+    constexpr auto kToUnitFloat = [](auto a) { return saturate(float(a)); };
+    constexpr auto kToUnitDouble = [](auto a) { return saturate(double(a)); };
+    if (o.sat)
+      in.run = to == Type::F32 ? integerToFloatFrom<kToUnitFloat, float>(from, other)
+                               : integerToFloatFrom<kToUnitDouble, double>(from, other);
+    else
+      in.run = to == Type::F32 ? integerToFloatFrom<kToFloat, float>(from, other)
+                               : integerToFloatFrom<kToDouble, double>(from, other);
   } else if (from == to) {
     in.aux = FE_TONEAREST;
     constexpr auto kSaturateDouble = [](double a) { return saturate(a); };

@@ -56,7 +56,7 @@ struct ComparePayload {
   CompareFunction run = nullptr;
   int stride = 1;
   uint8_t combine = 0;  ///< 0 none, 1 and, 2 or, 3 xor with in.c
-  uint8_t result = 0;   ///< set: 0 all ones, 1 float 1.0, 2 f16 1.0, 3 bf16 1.0
+  uint8_t result = 0;   ///< set: 0 all ones, 1 float 1.0, 2 f16 1.0, 3 bf16 1.0, 4 all ones of 16 bits
 };
 
 template <class Reader, size_t... Op>
@@ -168,7 +168,7 @@ void setValues(Context& c, const Instruction& in) {
     const uint32_t one = p.result == 2 ? 0x3C00 : p.result == 3 ? 0x3F80 : 0xFFFF;
     assign<uint32_t>(c, in.dst, [=](int i) { return ((low >> i & 1) ? one : 0) | ((high >> i & 1) ? one << 16 : 0); });
   } else if (p.result >= 2) {
-    const uint16_t one = p.result == 2 ? 0x3C00 : 0x3F80;
+    const uint16_t one = p.result == 2 ? 0x3C00 : p.result == 3 ? 0x3F80 : 0xFFFF;
     assign<uint16_t>(c, in.dst, [=](int i) { return uint16_t((low >> i & 1) ? one : 0); });
   } else {
     const uint32_t one = p.result == 1 ? 0x3F800000 : ~0u;
@@ -187,10 +187,13 @@ bool decodeSet(Decoder& d, const Statement& s, Instruction& in) {
   needOperands(s, p->combine ? 4 : 3);
   p->run = compareFunction(t, op, ftz);
   p->stride = int(halvesPerLane(t));
-  p->result = result == Type::F32 ? 1 : result == Type::F16 || result == Type::F16x2 ? 2 : isBfloat(result) ? 3 : 0;
-  if (p->result == 0 && result != Type::U32 && result != Type::S32 && !(typeBytes(result) == 2 && p->stride == 1))
-    throw Unsupported{"result type"};
-  if (p->result == 0 && typeBytes(result) == 2) throw Unsupported{"result type"};
+  p->result = result == Type::F32                            ? 1
+              : result == Type::F16 || result == Type::F16x2 ? 2
+              : isBfloat(result)                             ? 3
+              : result == Type::U16 || result == Type::S16   ? 4
+                                                             : 0;
+  if (p->result == 0 && result != Type::U32 && result != Type::S32) throw Unsupported{"result type"};
+  if (p->stride == 2 && (p->result == 1 || p->result == 4)) throw Unsupported{"result type"};
   in.a = d.source(s.operands[1], t);
   in.b = d.source(s.operands[2], t);
   if (p->combine) in.c = d.predicateSource(s.operands[3]);
