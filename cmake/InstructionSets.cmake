@@ -2,12 +2,13 @@
 # Per-file instruction sets. A source is compiled for the set that its name ends in: avx2.cpp, gemm_avx512.cpp. The rest
 # is compiled for the platform's baseline: which version runs is decided at run time, never by -march=native.
 
-set(PAGEWARP_X86_SETS avx2 avx512 avx512vnni avx512bf16)
+set(PAGEWARP_X86_SETS avx2 avx512 avx512vnni avx512amx avx512bf16)
 set(PAGEWARP_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi2)
 # gcc 12 warns about uninitialised variables inside its own AVX-512 intrinsics.
 set(PAGEWARP_FLAGS_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mf16c -mbmi2
   -Wno-maybe-uninitialized -Wno-uninitialized)
 set(PAGEWARP_FLAGS_avx512vnni ${PAGEWARP_FLAGS_avx512} -mavx512vnni)
+set(PAGEWARP_FLAGS_avx512amx ${PAGEWARP_FLAGS_avx512vnni} -mamx-tile -mamx-int8)
 set(PAGEWARP_FLAGS_avx512bf16 ${PAGEWARP_FLAGS_avx512} -mavx512bf16)
 set(PAGEWARP_MSVC_avx2 /arch:AVX2)
 set(PAGEWARP_MSVC_avx512 /arch:AVX512)
@@ -27,6 +28,15 @@ else()
   set(PAGEWARP_X86 OFF)
 endif()
 
+# AMX: permission to use its tiles is asked for in Linux's way, with compilers that know the instructions.
+if(PAGEWARP_X86 AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  include(CheckCXXCompilerFlag)
+  check_cxx_compiler_flag("-mamx-tile -mamx-int8" PAGEWARP_AMX)
+  if(PAGEWARP_AMX)
+    add_compile_definitions(PW_CPU_AMX)
+  endif()
+endif()
+
 # Sets the flags of each source in the named list, and drops from it what this platform cannot be compiled for.
 function(pagewarp_select_instruction_sets list_name)
   set(kept)
@@ -34,7 +44,7 @@ function(pagewarp_select_instruction_sets list_name)
     get_filename_component(stem "${source}" NAME_WE)
     string(REGEX MATCH "[^_]+$" set_name "${stem}")
     if(set_name IN_LIST PAGEWARP_X86_SETS)
-      if(NOT PAGEWARP_X86)
+      if(NOT PAGEWARP_X86 OR (set_name STREQUAL "avx512amx" AND NOT PAGEWARP_AMX))
         continue()
       endif()
       if(MSVC)

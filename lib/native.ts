@@ -112,7 +112,7 @@ export interface NativeGgufTables {
 
 export interface NativeCpuInfo {
   name: string;
-  isa: 'portable' | 'avx2' | 'avx512';
+  isa: 'portable' | 'avx2' | 'avx512' | 'amx';
   cores: number;
   vnni: boolean;
   bf16: boolean;

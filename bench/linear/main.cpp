@@ -5,7 +5,7 @@
 ///
 /// A chain of layers whose weights exceed the caches, so that they stream from memory, as in decoding. Each repeat runs
 /// every m once and both probes; medians over repeats are printed, and the ratios are medians of ratios within a
-/// repeat.
+/// repeat. The int8 peak is that of vector instructions, which kernels that use AMX tiles may exceed.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -54,6 +54,9 @@ Kernel findKernel(const std::string& name) {
   if (name == "avx2" && isa >= cpu::Isa::kAvx2) return cpu::avx2::linear;
   if (name == "avx512" && isa >= cpu::Isa::kAvx512) return cpu::avx512::linear;
   if (name == "avx512vnni" && features.vnni) return cpu::avx512vnni::linearPacked;
+#endif
+#if defined(PW_CPU_AMX)
+  if (name == "amx" && isa >= cpu::Isa::kAmx) return cpu::avx512amx::linearPacked;
 #endif
   return nullptr;
 }

@@ -126,7 +126,7 @@ double multiplyInt8() {
 
 double multiplyF32() {
 #if defined(__x86_64__)
-  if (cpu::detectIsa() == cpu::Isa::kAvx512) return fma512();
+  if (cpu::detectIsa() >= cpu::Isa::kAvx512) return fma512();
   if (cpu::detectIsa() >= cpu::Isa::kAvx2) return fma256();
 #endif
   return 0;

@@ -24,7 +24,8 @@ double multiplyF32();
 /// reads with software prefetch.
 double readBandwidth(const void* memory, size_t bytes);
 
-/// Integer operations per second of this thread; 0 where there is no SIMD version.
+/// Integer operations per second of this thread with vector instructions (AMX tiles can do more); 0 where there is no
+/// SIMD version.
 double int8Peak();
 
 }  // namespace pw::bench

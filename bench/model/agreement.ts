@@ -21,7 +21,7 @@ for (const path of files.map((file) => resolve(file))) {
   using file = await GgufFile.open(path);
   const begin = Number(new Map(file.metadata()).get('tokenizer.ggml.bos_token_id') ?? 1);
   const argv = [path, '1', '256'];
-  const ours = new Runner([process.execPath, '--import', 'tsx', join(here, 'pagewarp-runner.ts'), ...argv], root);
+  const ours = new Runner([process.execPath, join(here, 'pagewarp.mjs'), ...argv], root);
   const theirs = new Runner([process.execPath, 'node-llama-cpp.mjs', ...argv], join(root, 'bench', 'peers'));
   const [a, b] = await Promise.all([ours.greedy([begin], count), theirs.greedy([begin], count)]);
   const first = a.tokens.findIndex((token, i) => token !== b.tokens[i]);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Decode, prefill, load time and memory beside node-llama-cpp: the same GGUF file, threads and prompts, interleaved
- * (A B A B ...) in one run, medians, next to what the machine could do in that very minute.
+ * (A B A B ...) in one run, medians, next to what the machine could do in that very minute (int8: with vector instructions, which
+ * AMX tiles may exceed).
  *
  *     npm run bench:model -- --shape tinyllama-1.1b --threads 1,2 --repeats 7
  *     npm run bench:model -- --model some.gguf
@@ -94,7 +95,7 @@ for (const threads of options.threads.split(',').map(Number)) {
       `int8 ${limits.int8Gops.toFixed(0)} GOP/s, f32 ${limits.fmaGflops.toFixed(0)} GFLOP/s`,
   );
   const argv = [path, String(threads), String(context)];
-  const runners = [new Runner([process.execPath, '--import', 'tsx', join(here, 'pagewarp-runner.ts'), ...argv], root)];
+  const runners = [new Runner([process.execPath, join(here, 'pagewarp.mjs'), ...argv], root)];
   if (hasPeer) runners.push(new Runner([process.execPath, 'node-llama-cpp.mjs', ...argv], peers));
   const all = runners.map((): Series => ({ decode: [], prefill: [] }));
   const loaded: RunnerInfo[] = [];

@@ -34,6 +34,7 @@
     case Isa::kAvx2:                             \
       return avx2::function(args, context);      \
     case Isa::kAvx512:                           \
+    case Isa::kAmx:                              \
       return avx512::function(args, context);    \
   }
 #else

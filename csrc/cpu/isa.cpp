@@ -15,6 +15,11 @@
 #endif
 #endif
 
+#if defined(PW_CPU_AMX)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace pw::cpu {
 namespace {
 
@@ -46,14 +51,25 @@ uint64_t enabledState() {
   return (static_cast<uint64_t>(high) << 32) | low;
 #endif
 }
-#endif
 
 bool bit(uint32_t word, int index) { return ((word >> index) & 1u) != 0; }
 
-}  // namespace
+/// Whether AMX multiplies int8 tiles here: instructions (CPUID leaf 7, EDX), state that the system saves, and the
+/// system's permission, which a Linux process asks for once, for all of its threads. Tiles have one palette so far, the
+/// one that kernels configure.
+bool amxPermitted(uint32_t features, uint64_t state) {
+#if defined(PW_CPU_AMX)
+  constexpr uint64_t kTileState = 0x60000;                     // XTILECFG, XTILEDATA
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;   // asm/prctl.h, which may be older
+  if (!bit(features, 24) || !bit(features, 25)) return false;  // AMX-TILE AMX-INT8
+  return (state & kTileState) == kTileState && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  static_cast<void>(features), static_cast<void>(state);
+  return false;
+#endif
+}
 
-Isa detectIsa() {
-#if defined(PW_X86)
+Isa findIsa() {
   constexpr uint64_t kYmm = 0x6, kZmm = 0xe6;
   const uint64_t state = enabledState();
   if (cpuid(0, 0).eax < 7) return Isa::kPortable;
@@ -63,7 +79,17 @@ Isa detectIsa() {
   if (!avx2 || (state & kYmm) != kYmm) return Isa::kPortable;
   const bool avx512 =
       bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) && bit(seven.ebx, 31);  // F DQ BW VL
-  return avx512 && (state & kZmm) == kZmm ? Isa::kAvx512 : Isa::kAvx2;
+  if (!avx512 || (state & kZmm) != kZmm) return Isa::kAvx2;
+  return bit(seven.ecx, 11) && amxPermitted(seven.edx, state) ? Isa::kAmx : Isa::kAvx512;
+}
+#endif
+
+}  // namespace
+
+Isa detectIsa() {
+#if defined(PW_X86)
+  static const Isa isa = findIsa();
+  return isa;
 #else
   return Isa::kPortable;
 #endif
@@ -72,7 +98,7 @@ Isa detectIsa() {
 Features detectFeatures() {
   Features features;
 #if defined(PW_X86)
-  if (detectIsa() == Isa::kAvx512) {
+  if (detectIsa() >= Isa::kAvx512) {
     features.vnni = bit(cpuid(7, 0).ecx, 11);
     features.bf16 = bit(cpuid(7, 1).eax, 5);
   }
@@ -89,13 +115,15 @@ const char* isaName(Isa isa) {
     case Isa::kAvx2:
       return "avx2";
     case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAmx:
       break;
   }
-  return "avx512";
+  return "amx";
 }
 
 Isa parseIsa(const std::string& name) {
-  for (Isa isa : {Isa::kReference, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+  for (Isa isa : {Isa::kReference, Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAmx}) {
     if (name != isaName(isa)) continue;
     if (isa > detectIsa())
       throw Error(PW_DEVICE_UNAVAILABLE, "instruction set \"" + name + "\" was asked for, but this processor (" +
@@ -103,7 +131,7 @@ Isa parseIsa(const std::string& name) {
     return isa;
   }
   throw Error(PW_INVALID_ARGUMENT,
-              "unknown instruction set \"" + name + "\"; expected reference, portable, avx2 or avx512");
+              "unknown instruction set \"" + name + "\"; expected reference, portable, avx2, avx512 or amx");
 }
 
 std::string cpuName() {

@@ -14,12 +14,18 @@ struct LinearPlan {
   int64_t tasks() const { return tokenBlocks * stripTasks; }
 };
 
+/// What a kernel's loops want.
+struct LinearTiling {
+  int64_t tokens;                  ///< of its widest tile
+  int64_t strips = 1;              ///< that it takes together
+  int64_t cacheBytes = 768 << 10;  ///< that a block's activations may occupy, of a second-level cache of 1 MiB or more
+};
+
 /// @param tokens rows of x
-/// @param tokenTile tokens of the widest kernel tile
 /// @param strips strips of 16 weight rows
 /// @param stripBytes bytes of one strip
 /// @param tokenBytes bytes that a token's activations occupy while they are multiplied
-LinearPlan planLinear(int64_t tokens, int64_t tokenTile, int64_t strips, int64_t stripBytes, int64_t tokenBytes,
-                      int threads);
+LinearPlan planLinear(int64_t tokens, int64_t strips, int64_t stripBytes, int64_t tokenBytes, int threads,
+                      const LinearTiling& tiling);
 
 }  // namespace pw::plan

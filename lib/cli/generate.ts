@@ -27,7 +27,7 @@ Writes text that continues the prompt (from standard input when it is "-").
                            draft several tokens and verify them at once; auto (default): as far as it pays
       --draft FILE         a smaller model of the same vocabulary that drafts for auto
       --device auto|cpu|cuda   default auto: a GPU that can run the model, else the CPU
-      --threads N  --isa portable|avx2|avx512   of the CPU
+      --threads N  --isa portable|avx2|avx512|amx   of the CPU
       --context N  --cache-type f16|f32|bf16|i8|fp8e4m3|i4  --chunk N
       --stats              timings on standard error
       --json               the whole result as one JSON object

@@ -13,7 +13,7 @@ Says how well a model predicts a text: exp of the mean negative log-likelihood o
       --text FILE          the text, UTF-8
       --window N           tokens of a window (default: the model's context, at most 512)
       --windows N          score only the first N windows
-      --threads N  --isa portable|avx2|avx512
+      --threads N  --isa portable|avx2|avx512|amx
       --context N  --cache-type f16|f32|bf16|i8|fp8e4m3|i4  --chunk N
       --json               the result as one JSON object
 `;

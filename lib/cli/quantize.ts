@@ -17,7 +17,7 @@ a folder of safetensors for nf4 and any4.
       --calibration-tokens N   default 16384
       --embedding TYPE     q8_0 (default) or f16, of GGUF files
       --evaluate FILE      measure perplexity with this text, before and after
-      --threads N  --isa portable|avx2|avx512
+      --threads N  --isa portable|avx2|avx512|amx
       --json               the result as one JSON object
 `;
 

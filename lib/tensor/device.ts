@@ -4,8 +4,11 @@ import { type NativeCudaInfo, type NativeDevice, native } from '../native.js';
 import { Resource } from './resource.js';
 import { Stream } from './stream.js';
 
-/** Instruction sets of the CPU backend; `reference` is the naive float64 contract of every op, for tests. */
-export type CpuIsa = 'reference' | 'portable' | 'avx2' | 'avx512';
+/**
+ * Instruction sets of the CPU backend, in rising order. `reference` is the naive float64 contract of every op, for tests; `amx` is
+ * `avx512` with AMX tiles in linear layers over many rows (Linux), and gives the same bits.
+ */
+export type CpuIsa = 'reference' | 'portable' | 'avx2' | 'avx512' | 'amx';
 
 export interface CpuOptions {
   /** Threads that compute, the engine's own included. Default: the number of processors. */
@@ -52,7 +55,7 @@ export interface DeviceInfo {
   features: string[];
 }
 
-const isas: readonly CpuIsa[] = ['reference', 'portable', 'avx2', 'avx512'];
+const isas: readonly CpuIsa[] = ['reference', 'portable', 'avx2', 'avx512', 'amx'];
 
 /**
  * A place where tensors live and commands run. A CPU device runs the commands of all its streams in the order in which they

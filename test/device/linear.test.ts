@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { Device, linear, matrixFormats, PackedMatrix, siluMul, Tensor } from '../../lib/index.js';
 import { linearTests } from '../bodies/linear.js';
-import { onEveryCpu } from '../support/isa.js';
+import { onEveryLinearCpu } from '../support/isa.js';
 import { randomNumbers } from '../support/random.js';
 
-linearTests({ formats: matrixFormats, each: onEveryCpu, integers: true, repeats: 200 });
+linearTests({ formats: matrixFormats, each: onEveryLinearCpu, integers: true, repeats: 200 });
 
 describe('arguments of linear', () => {
   it('refuses what does not fit', () => {

@@ -160,6 +160,7 @@ using Kernel = void (*)(const pw_linear_args&, cpu::Context&);
 struct Version {
   const char* name;
   Kernel kernel;
+  bool sameBits = false;  ///< as the version before it
 };
 
 std::vector<Version> versions() {
@@ -168,6 +169,9 @@ std::vector<Version> versions() {
   if (cpu::detectIsa() >= cpu::Isa::kAvx2) v.push_back({"avx2", cpu::avx2::linear});
   if (cpu::detectIsa() >= cpu::Isa::kAvx512) v.push_back({"avx512", cpu::avx512::linear});
   if (cpu::detectFeatures().vnni) v.push_back({"avx512vnni", cpu::avx512vnni::linearPacked});
+#endif
+#if defined(PW_CPU_AMX)
+  if (cpu::detectIsa() >= cpu::Isa::kAmx) v.push_back({"amx", cpu::avx512amx::linearPacked, true});
 #endif
   return v;
 }
@@ -197,6 +201,7 @@ void testMatrix(uint32_t type, int64_t n, int64_t k, cpu::Context& one, cpu::Con
           magnitude[static_cast<size_t>(t * n + r)] += std::fabs(product);
         }
     }
+    std::vector<float> before;
     for (const Version& version : versions()) {
       std::vector<float> out(static_cast<size_t>(m * outStride), NAN), again(out);
       pw_linear_args a{};
@@ -208,6 +213,9 @@ void testMatrix(uint32_t type, int64_t n, int64_t k, cpu::Context& one, cpu::Con
       version.kernel(a, two);
       check(std::memcmp(out.data(), again.data(), out.size() * sizeof(float)) == 0, "same with two threads",
             version.name, type, m);
+      if (version.sameBits)
+        check(std::memcmp(out.data(), before.data(), out.size() * sizeof(float)) == 0, "bits", version.name, type, m);
+      before = out;
       for (int64_t t = 0; t < m; ++t)
         for (int64_t c = 0; c < outStride; ++c) {
           const float value = out[static_cast<size_t>(t * outStride + c)];
@@ -252,20 +260,24 @@ void testPlan() {
     for (int64_t strips : {0, 1, 3, 256, 8016})
       for (int threads : {1, 2, 16}) {
         constexpr int64_t kTile = 16, kTokenBytes = 6144, kStripBytes = 36864;
-        const plan::LinearPlan p = plan::planLinear(tokens, kTile, strips, kStripBytes, kTokenBytes, threads);
-        if (tokens == 0 || strips == 0) {
-          check(p.tasks() == 0, "no work, no tasks", "plan", tokens, strips);
-          continue;
+        for (const plan::LinearTiling& tiling : {plan::LinearTiling{kTile}, plan::LinearTiling{kTile, 4, 1 << 20}}) {
+          const plan::LinearPlan p = plan::planLinear(tokens, strips, kStripBytes, kTokenBytes, threads, tiling);
+          if (tokens == 0 || strips == 0) {
+            check(p.tasks() == 0, "no work, no tasks", "plan", tokens, strips);
+            continue;
+          }
+          check(p.tokensPerBlock % kTile == 0, "whole tiles", "plan", tokens, strips);
+          check((p.tokenBlocks - 1) * p.tokensPerBlock < tokens && tokens <= p.tokenBlocks * p.tokensPerBlock,
+                "covers the tokens", "plan", tokens, p.tokensPerBlock);
+          check((p.stripTasks - 1) * p.stripsPerTask < strips && strips <= p.stripTasks * p.stripsPerTask,
+                "covers the strips", "plan", strips, p.stripsPerTask);
+          check(p.stripTasks == 1 || p.stripsPerTask % tiling.strips == 0, "whole sets of strips", "plan", strips,
+                p.stripsPerTask);
+          check(p.tokensPerBlock * kTokenBytes <= tiling.cacheBytes, "activations fit the cache", "plan", tokens,
+                p.tokensPerBlock);
+          check(threads == 1 ? p.stripTasks == 1 : strips < 256 || p.stripTasks >= 4 * threads, "enough tasks", "plan",
+                strips, threads);
         }
-        check(p.tokensPerBlock % kTile == 0, "whole tiles", "plan", tokens, strips);
-        check((p.tokenBlocks - 1) * p.tokensPerBlock < tokens && tokens <= p.tokenBlocks * p.tokensPerBlock,
-              "covers the tokens", "plan", tokens, p.tokensPerBlock);
-        check((p.stripTasks - 1) * p.stripsPerTask < strips && strips <= p.stripTasks * p.stripsPerTask,
-              "covers the strips", "plan", strips, p.stripsPerTask);
-        check(p.tokensPerBlock * kTokenBytes <= (768 << 10), "activations fit the cache", "plan", tokens,
-              p.tokensPerBlock);
-        check(threads == 1 ? p.stripTasks == 1 : strips < 256 || p.stripTasks >= 4 * threads, "enough tasks", "plan",
-              strips, threads);
       }
 }
 
@@ -280,6 +292,7 @@ int main() {
     testMatrix(type, 37, 256, one, two, random);
     testMatrix(type, 48, 512, one, two, random);
     if (columnMultiple(formatOf(type)) == kGroup) testMatrix(type, 24, 96, one, two, random);
+    if (type == kGgmlQ4_0) testMatrix(type, 83, 288, one, two, random);  // more strips than are taken together
   }
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;

@@ -2,13 +2,20 @@
 import { type CpuIsa, Device } from '../../lib/index.js';
 import { announceSkip } from './skip.js';
 
-const all = ['portable', 'avx2', 'avx512'] as const satisfies readonly CpuIsa[];
+const all = ['portable', 'avx2', 'avx512', 'amx'] as const satisfies readonly CpuIsa[];
 
 /**
  * The instruction sets that this machine can run, each of which tests force in turn; only the one that
- * `PAGEWARP_CPU_ISA` names when that is set. `reference` is never among them: it is what they are compared with.
+ * `PAGEWARP_CPU_ISA` names when that is set. `reference` is never among them: it is what they are compared with. For all but
+ * linear layers `amx` is the code of `avx512`, which is therefore left out beside it.
  */
 export function availableIsas(): CpuIsa[] {
+  const isas = linearIsas();
+  return isas.filter((isa) => isa !== 'avx512' || !isas.includes('amx'));
+}
+
+/** availableIsas(), and `avx512` in any case. */
+function linearIsas(): CpuIsa[] {
   const forced = process.env['PAGEWARP_CPU_ISA'] as CpuIsa | undefined;
   const features = Device.list().find((device) => device.kind === 'cpu')?.features ?? [];
   return all.filter((isa) => {
@@ -22,7 +29,23 @@ export async function onEveryCpu(
   body: (device: Device, name: string) => void | Promise<void>,
   threadCounts: readonly number[] = [1, 2],
 ): Promise<void> {
-  for (const isa of availableIsas()) {
+  await onDevices(availableIsas(), body, threadCounts);
+}
+
+/** The same with all that linear layers tell apart. */
+export async function onEveryLinearCpu(
+  body: (device: Device, name: string) => void | Promise<void>,
+  threadCounts: readonly number[] = [1, 2],
+): Promise<void> {
+  await onDevices(linearIsas(), body, threadCounts);
+}
+
+async function onDevices(
+  isas: readonly CpuIsa[],
+  body: (device: Device, name: string) => void | Promise<void>,
+  threadCounts: readonly number[],
+): Promise<void> {
+  for (const isa of isas) {
     for (const threads of threadCounts) {
       const device = Device.cpu({ isa, threads });
       try {

@@ -86,8 +86,8 @@ void linearDenseOver(const pw_linear_args& a, Context& context) {
   const int64_t tokens = rowCount(a.x), k = a.weight.k, n = a.weight.n;
   const float** x = floatRows(a, tokens, context);
   const int64_t strips = stripCount(n);
-  const plan::LinearPlan plan = plan::planLinear(
-      tokens, kDenseTokens, strips, kStripRows * k * static_cast<int64_t>(sizeof(W)), k * 4, context.pool().size());
+  const plan::LinearPlan plan = plan::planLinear(tokens, strips, kStripRows * k * static_cast<int64_t>(sizeof(W)),
+                                                 k * 4, context.pool().size(), {kDenseTokens});
   context.pool().run(plan.tasks(), [&](int64_t task, int) {
     const int64_t firstToken = task / plan.stripTasks * plan.tokensPerBlock,
                   firstStrip = task % plan.stripTasks * plan.stripsPerTask;

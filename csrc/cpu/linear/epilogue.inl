@@ -53,26 +53,29 @@ inline void setElementAny(void* row, pw_dtype dtype, int64_t i, float value) {
   }
 }
 
+/// Writes sums[c], c < kStripRows, to columns column + c of the output's row `token`.
+inline void writeRow(const pw_linear_args& a, const float* sums, int64_t token, int64_t column) {
+  const int columns = static_cast<int>(a.weight.n - column < kStripRows ? a.weight.n - column : kStripRows);
+  void* out = rowPointer(a.out, token);
+  const void* residual = a.residual.data ? rowPointer(a.residual, token) : nullptr;
+  int c = 0;
+  for (; c + Vec::kLanes <= columns; c += Vec::kLanes) {
+    Vec v = loadF32(sums + c);
+    if (a.bias.data) v = v + loadAny(a.bias.data, a.bias.dtype, column + c);
+    if (residual) v = v + loadAny(residual, a.residual.dtype, column + c);
+    storeAny(out, a.out.dtype, column + c, v);
+  }
+  for (; c < columns; ++c) {
+    float v = sums[c];
+    if (a.bias.data) v += elementAny(a.bias.data, a.bias.dtype, column + c);
+    if (residual) v += elementAny(residual, a.residual.dtype, column + c);
+    setElementAny(out, a.out.dtype, column + c, v);
+  }
+}
+
 /// Writes sums[t * kStripRows + c], t < tokens, to rows token + t and columns column + c of the output.
 inline void writeTile(const pw_linear_args& a, const float* sums, int64_t token, int tokens, int64_t column) {
-  const int columns = static_cast<int>(a.weight.n - column < kStripRows ? a.weight.n - column : kStripRows);
-  for (int t = 0; t < tokens; ++t, sums += kStripRows) {
-    void* out = rowPointer(a.out, token + t);
-    const void* residual = a.residual.data ? rowPointer(a.residual, token + t) : nullptr;
-    int c = 0;
-    for (; c + Vec::kLanes <= columns; c += Vec::kLanes) {
-      Vec v = loadF32(sums + c);
-      if (a.bias.data) v = v + loadAny(a.bias.data, a.bias.dtype, column + c);
-      if (residual) v = v + loadAny(residual, a.residual.dtype, column + c);
-      storeAny(out, a.out.dtype, column + c, v);
-    }
-    for (; c < columns; ++c) {
-      float v = sums[c];
-      if (a.bias.data) v += elementAny(a.bias.data, a.bias.dtype, column + c);
-      if (residual) v += elementAny(residual, a.residual.dtype, column + c);
-      setElementAny(out, a.out.dtype, column + c, v);
-    }
-  }
+  for (int t = 0; t < tokens; ++t) writeRow(a, sums + t * kStripRows, token + t, column);
 }
 
 }  // namespace

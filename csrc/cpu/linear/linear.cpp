@@ -6,6 +6,9 @@
 namespace pw::cpu {
 
 void linear(const pw_linear_args& args, Context& context) {
+#if defined(PW_CPU_AMX)
+  if (context.isa() == Isa::kAmx && isPacked(args.weight.format)) return avx512amx::linearPacked(args, context);
+#endif
 #if defined(PW_CPU_X86)
   if (context.isa() == Isa::kAvx512 && context.features().vnni && isPacked(args.weight.format))
     return avx512vnni::linearPacked(args, context);

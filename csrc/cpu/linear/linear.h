@@ -10,6 +10,11 @@ PW_CPU_DECLARE(linear, pw_linear_args)
 namespace avx512vnni {
 void linearPacked(const pw_linear_args&, Context&);
 }
+#if defined(PW_CPU_AMX)
+namespace avx512amx {
+void linearPacked(const pw_linear_args&, Context&);
+}
+#endif
 #endif
 void linear(const pw_linear_args& args, Context& context);
 

@@ -7,7 +7,9 @@ const { Device, Tensor } = P;
 
 const floats = ['f32', 'f16', 'bf16'];
 const found = Device.list().find((device) => device.kind === 'cpu').features;
-const isas = ['portable', 'avx2', 'avx512', 'reference'].filter((isa) => isa === 'reference' || found.includes(isa));
+const isas = ['portable', 'avx2', 'avx512', 'amx', 'reference'].filter(
+  (isa) => isa === 'reference' || found.includes(isa),
+);
 let ops = 0;
 
 /** Runs `body` with a maker of random tensors, which are disposed afterwards. */
