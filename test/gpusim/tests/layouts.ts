@@ -102,29 +102,38 @@ export type Matrix = number[][];
 export const matrix = (rows: number, columns: number, f: (i: number, j: number) => number): Matrix =>
   Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => f(i, j)));
 
+const tables = new WeakMap<Place, (readonly [number, number])[]>();
+
+/** Where the elements of all lanes lie, lane by lane. */
+function positions(place: Place, size: number): readonly (readonly [number, number])[] {
+  const known = tables.get(place);
+  if (known?.length === 32 * size) return known;
+  const table = Array.from({ length: 32 * size }, (_, at) => place(Math.floor(at / size), at % size));
+  tables.set(place, table);
+  return table;
+}
+
 /** Registers of one warp for one operand: elements packed low to high into words of 32 bits, or 64 for f64. */
 export function fragments(matrices: readonly Matrix[], type: Element, place: Place, size: number): bigint[] {
+  const per = type.bits === 64 ? 1 : 32 / type.bits;
+  const table = positions(place, size);
   const words: bigint[] = [];
-  if (type.bits === 64) {
-    for (let lane = 0; lane < 32; ++lane)
-      for (let i = 0; i < size; ++i) words.push(type.encode(at(matrices, lane, place(lane, i))));
-    return words;
-  }
-  const per = 32 / type.bits;
-  for (let lane = 0; lane < 32; ++lane) {
-    for (let word = 0; word < size / per; ++word) {
-      let bits = 0;
-      for (let j = 0; j < per; ++j)
-        bits += Number(type.encode(at(matrices, lane, place(lane, word * per + j)))) * 2 ** (j * type.bits);
-      words.push(BigInt(bits));
+  for (let first = 0; first < table.length; first += per) {
+    const lane = Math.floor(first / size);
+    const source = matrices[matrices.length === 1 ? 0 : (lane >> 2) & 3] as Matrix;
+    const element = (j: number): number => {
+      const [row, column] = table[first + j] as readonly [number, number];
+      return (source[row] as number[])[column] as number;
+    };
+    let bits = 0;
+    for (let j = 0; j < per && type.bits < 64; ++j) {
+      const value = element(j);
+      if (!Object.is(value, 0)) bits += Number(type.encode(value)) * 2 ** (j * type.bits);
     }
+    words.push(type.bits === 64 ? type.encode(element(0)) : BigInt(bits));
   }
   return words;
 }
-
-/** One element of the matrix that a lane works on: of the only one, or of its quad pair's. */
-const at = (matrices: readonly Matrix[], lane: number, [row, column]: readonly [number, number]): number =>
-  ((matrices[matrices.length === 1 ? 0 : (lane >> 2) & 3] as Matrix)[row] as number[])[column] as number;
 
 /** Registers that `size` elements per lane take. */
 export const wordsPerLane = (type: Element, size: number): number => (size * type.bits) / (type.bits === 64 ? 64 : 32);

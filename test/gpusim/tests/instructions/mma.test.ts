@@ -205,18 +205,17 @@ function caseOf(v: Variant, index: number): KernelCase {
     made ??= warpsOf(v, index);
     return made;
   };
-  const operand = (key: 'a' | 'b' | 'c', size: number): Uint8Array =>
-    pack(
-      warps().flatMap((group) =>
-        fragments(
-          group.map(({ problem }) => problem[key]),
-          element(v[key]),
-          v.layout[key],
-          size,
-        ),
-      ),
-      width,
-    );
+  const operand = (key: 'a' | 'b' | 'c', size: number): Uint8Array => {
+    const known = new Map<Matrix, bigint[]>(); // problems share matrices
+    const registers = (group: readonly Task[]): bigint[] => {
+      const matrices = group.map(({ problem }) => problem[key]);
+      const found = products === 1 ? known.get(matrices[0] as Matrix) : undefined;
+      const made = found ?? fragments(matrices, element(v[key]), v.layout[key], size);
+      known.set(matrices[0] as Matrix, made);
+      return made;
+    };
+    return pack(warps().flatMap(registers), width);
+  };
   const d = element(v.d);
   const words = wordsPerLane(d, v.layout.sizes[2]);
   const place = v.d !== v.c && products === 4 ? quadLayout('row', 'col', v.d as 'f16').c : v.layout.c;
