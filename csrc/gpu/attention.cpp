@@ -85,24 +85,26 @@ int largestTile(Context& context, const Kernel& kernel, AttentionRing ring, int 
   return wanted;
 }
 
-void launchTensor(Context& context, const pw_attention_args& a, pw_gpu_attention_params params) {
+void launchTensor(Context& context, const pw_attention_args& a, const pw_gpu_attention_params& params) {
   const int dim = a.plan.headDim <= 64 ? 64 : a.plan.headDim <= 128 ? 128 : 256;
   const std::string type = a.q.dtype == PW_F16 ? "f16" : "bf16", name = type + cacheName(a.cache.type);
   const Kernel& kernel = context.kernel(("attention/tensor_" + name).c_str(),
                                         ("pw_attention_" + name + "_" + std::to_string(dim)).c_str());
   const AttentionRing ring{dim, pw_kv_bits(a.cache.type)};
   for (int tile = 0; tile < PW_ATTENTION_TILES; ++tile) {
-    const int64_t items = a.plan.image->tileItems[tile], blocks = std::max<int64_t>(1, items * a.plan.kvHeads);
-    // The first launch clears the rows that the plan does not have: also of one that has none at all.
-    const bool isLastChance = params.clearEnd > 0 && tile + 1 == PW_ATTENTION_TILES;
-    if (items == 0 && !isLastChance) continue;
-    params.items = tile;
-    params.tile = largestTile(context, kernel, ring, tile);
-    const unsigned threads = static_cast<unsigned>(attentionWarps(dim, params.tile)) * 32;
-    const unsigned shared = static_cast<unsigned>(attentionSharedBytes(ring, params.tile));
-    context.launch(kernel, {context.gridCapacity(blocksFor(blocks))}, {threads}, shared, params);
-    params.clearEnd = 0;
+    const int64_t blocks = static_cast<int64_t>(a.plan.image->tileItems[tile]) * a.plan.kvHeads;
+    if (blocks == 0) continue;
+    pw_gpu_attention_params tiled = params;
+    tiled.items = tile;
+    tiled.tile = largestTile(context, kernel, ring, tile);
+    const unsigned threads = static_cast<unsigned>(attentionWarps(dim, tiled.tile)) * 32;
+    const unsigned shared = static_cast<unsigned>(attentionSharedBytes(ring, tiled.tile));
+    context.launch(kernel, {context.gridCapacity(blocksFor(blocks))}, {threads}, shared, tiled);
   }
+  // In a captured list also where there is nothing to be cleared, so that its launches are the same for every plan.
+  const int64_t rows = a.q.shape[0];
+  if (a.plan.rows < rows || (rows > 1 && context.isCaptured()))
+    context.launch(context.kernel("attention/merge", "pw_attention_clear"), {blocksFor(rows)}, {kThreads}, 0, params);
 }
 
 void launchFma(Context& context, const pw_attention_args& a, const pw_gpu_attention_params& params) {

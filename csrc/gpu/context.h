@@ -33,6 +33,8 @@ class Target {
   virtual const void* uploadOnce(uint64_t id, const void* data, size_t bytes, size_t capacity) = 0;
   virtual unsigned gridCapacity(unsigned blocks) = 0;
   virtual pw_gpu_error* errorWord() = 0;
+  /// Is the work part of a list that will be replayed?
+  virtual bool isCaptured() const noexcept = 0;
 };
 
 /// What a launcher (csrc/gpu/<op>.cpp) works with. One per device, used by its engine thread only; every call concerns
@@ -117,6 +119,9 @@ class Context {
   /// Where kernels of this command report a data error, with pw_gpu_report(); the same word for the whole command. It
   /// surfaces, with the op's name, at the stream's next synchronisation.
   pw_gpu_error* errorWord() { return target_->errorWord(); }
+
+  /// Is the command part of a list that will be replayed, perhaps with other plans?
+  bool isCaptured() const noexcept { return target_->isCaptured(); }
 
   /// The executor says where the next command's work goes.
   void setTarget(Target* target) noexcept { target_ = target; }

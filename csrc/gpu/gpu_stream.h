@@ -77,6 +77,7 @@ class GpuStream final : public Target {
   const void* uploadOnce(uint64_t id, const void* data, size_t bytes, size_t capacity) override;
   unsigned gridCapacity(unsigned blocks) override { return blocks; }
   pw_gpu_error* errorWord() override;
+  bool isCaptured() const noexcept override { return false; }
 
  private:
   /// Up to a block of staging memory, for the running command.

@@ -86,6 +86,7 @@ class GraphCapture final : public Target {
   const void* uploadOnce(uint64_t id, const void* data, size_t bytes, size_t capacity) override;
   unsigned gridCapacity(unsigned blocks) override;
   pw_gpu_error* errorWord() override;
+  bool isCaptured() const noexcept override { return true; }
 
  private:
   const Resources& resources_;
@@ -118,6 +119,7 @@ class GraphReplay final : public Target {
   const void* uploadOnce(uint64_t id, const void* data, size_t bytes, size_t capacity) override;
   unsigned gridCapacity(unsigned blocks) override;
   pw_gpu_error* errorWord() override;
+  bool isCaptured() const noexcept override { return true; }
 
  private:
   void compare(const std::string& step);

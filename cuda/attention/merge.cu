@@ -114,3 +114,9 @@ extern "C" __global__ void __launch_bounds__(kThreads, 8)
     joinParts(StateParts{p, row, head}, p.out, row, head, p.headDim);
   }
 }
+
+/// The rows that the plan does not have, for kernels that have no registers left for them.
+extern "C" __global__ void __launch_bounds__(kThreads, 8)
+    pw_attention_clear(const __grid_constant__ pw_gpu_attention_params p) {
+  clearRest(p);
+}

@@ -3,13 +3,17 @@
  * What the tensor-core kernels ask of a GPU, counted on the simulated one: hardware-independent figures, no timings. Costs
  * of keys are differences between a longer and a shorter run, so that what a block does once does not blur them.
  */
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { StoredCacheDType } from '../../lib/index.js';
+import { load, type StoredCacheDType } from '../../lib/index.js';
 import { cacheRowBytes } from '../../lib/kv/layer.js';
 import { AttentionBench, makeInputs } from '../support/attention.js';
 import { isCodeType } from '../support/cache-codes.js';
 import { countLaunches, describeCounters, type LaunchProfile } from '../support/counters.js';
 import { cudaDevice } from '../support/cuda.js';
+import { temporaryFolder } from '../support/folder.js';
+import { tinyModel } from '../support/tiny-model.js';
+import { nmse } from '../support/tolerance.js';
 
 interface Shape {
   queries: number;
@@ -43,6 +47,8 @@ const shapes: Shape[] = [
     }),
   ),
 ];
+
+const folder = temporaryFolder();
 
 describeCounters('attention', () => {
   const profileOf = countLaunches();
@@ -96,5 +102,23 @@ describeCounters('attention', () => {
       /(fragments|codes|ring|logits|async_copy|ldmatrix)\.cuh/.test(source),
     );
     expect(mainLoop).toEqual([]);
+  });
+
+  it.each([
+    ['f16', 'f16_64'],
+    ['bf16', 'bf16_64'],
+    ['i8', 'f16_i8_64'],
+  ] as const)('is the work of tensor cores in models with a cache of %s', async (cacheDType, kernel) => {
+    const path = join(folder, 'tiny.gguf');
+    tinyModel({ seed: 5, dim: 64, headDim: 32 }).writer.write(path);
+    const options = { cacheDType, contextLength: 64 } as const;
+    await using onGpu = await load(path, { device, ...options });
+    await using onCpu = await load(path, { device: { threads: 1 }, ...options });
+    const ids = [5, 9, 4, 33, 17];
+    const [actual, expected] = [await onGpu.logits(ids), await onCpu.logits(ids)];
+    expect(nmse(actual.at(-1) as Float32Array, expected.at(-1) as Float32Array)).toBeLessThan(1e-3);
+    // A step of one row has no other launch of attention.
+    await onGpu.logits([7]);
+    expect(profileOf('pw_attention_').kernel).toBe(`pw_attention_${kernel}`);
   });
 });

@@ -219,11 +219,10 @@ class TensorAttention {
   char* const ring_;
 };
 
-/// Blocks go over what is to be cleared, and over items and kv heads.
+/// Blocks go over items and kv heads.
 template <int kType, pw_kv_type kCache, int kDim>
 __device__ inline void attendTile(const pw_gpu_attention_params& p) {
   extern __shared__ uint4 sharedBytes[];
-  clearRest(p);
   TensorAttention<kType, kCache, kDim> attention(p, reinterpret_cast<char*>(sharedBytes));
   __shared__ BlockWork work;
   unsigned first = 0;

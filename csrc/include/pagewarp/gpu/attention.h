@@ -40,8 +40,8 @@ typedef struct pw_gpu_attention_params {
   int32_t cacheType;  ///< pw_kv_type
   int32_t items;      ///< items that the plan has for this row tile are done
   int32_t tile;       ///< row tile of a block, which goes over an item with more rows in rounds
-  int32_t clearEnd;   ///< rows from the plan's own ones up to this one are cleared; 0: by another launch
   pw_gpu_divisor kvHeads, group, pageSize;
+  int32_t clearEnd;  ///< rows from the plan's own ones up to this one are cleared
 } pw_gpu_attention_params;
 
 /// Joins the partial results of a plan's merges.
