@@ -5,6 +5,8 @@
  * acceptance are real and so are the costs.
  *
  *     npm run bench:speculate -- --source small-F32.gguf --draft draft-F32.gguf [--threads 1] [--repeats 3] [--only 'plain;auto']
+ *
+ * On long texts (`--tokens 400`) the second half shows what adaptive drafters cost or bring once they have adapted.
  */
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -49,7 +51,7 @@ const [threads, repeats, count] = [options.threads, options.repeats, options.tok
   number,
   number,
 ];
-const context = 512;
+const context = Math.max(512, count + 64);
 const prompts = ['Once upon a time', 'One day, Tom and his dog', 'Lily saw a big red'];
 
 const targetPath = join(root, 'build', 'bench', `${basename(options.source, '.gguf')}-inflated-1.1b-Q4_0.gguf`);
@@ -66,6 +68,8 @@ const draft = await load(options.draft, { device, cacheTokens: 2 * context });
 interface Outcome {
   tokens: number[];
   milliseconds: number;
+  /** Tokens per second of the second half. */
+  later?: number;
   speculation?: SpeculationStatistics | undefined;
 }
 type Method = (ids: readonly number[]) => Promise<Outcome>;
@@ -74,12 +78,19 @@ const ours =
   (speculate: () => Drafter | 'auto' | 'off', adaptive = true): Method =>
   async (ids) => {
     const drafter = speculate();
-    const result = await target
-      .generate(ids, { maxTokens: count, ignoreEnd: true, speculate: drafter, adaptive })
-      .complete();
+    const generation = target.generate(ids, { maxTokens: count, ignoreEnd: true, speculate: drafter, adaptive });
+    let tokens = 0;
+    let half = { tokens: 0, at: performance.now() };
+    for await (const chunk of generation) {
+      const before = tokens;
+      tokens += chunk.tokens.length;
+      if (before < count / 2 && tokens >= count / 2) half = { tokens, at: performance.now() };
+    }
+    const later = (1000 * (tokens - half.tokens)) / (performance.now() - half.at);
+    const result = await generation.result;
     if (typeof drafter !== 'string') drafter.dispose();
     const milliseconds = (1000 * (result.tokens.length - 1)) / result.timings.decodeRate;
-    return { tokens: result.tokens, milliseconds, speculation: result.speculation };
+    return { tokens: result.tokens, milliseconds, later, speculation: result.speculation };
   };
 
 const methods: Record<string, Method> = {
@@ -131,6 +142,7 @@ console.log(
     `${repeats} round(s)`,
 );
 const rates = new Map(chosen.map(([name]) => [name, [] as number[]]));
+const laterRates = new Map(chosen.map(([name]) => [name, [] as number[]]));
 const statistics = new Map<string, SpeculationStatistics[]>();
 const expected = new Map<string, number[]>();
 for (let round = -1; round < repeats; round++) {
@@ -138,7 +150,7 @@ for (let round = -1; round < repeats; round++) {
   const prompt = prompts[Math.max(0, round) % prompts.length] as string;
   const ids = target.tokenize(prompt);
   for (const [name, method] of chosen) {
-    const { tokens, milliseconds, speculation } = await method(ids);
+    const { tokens, milliseconds, later, speculation } = await method(ids);
     if (round < 0) {
       const group = name.startsWith('node-llama-cpp') ? 'peer' : 'ours';
       const first = expected.get(group);
@@ -148,6 +160,7 @@ for (let round = -1; round < repeats; round++) {
       continue;
     }
     rates.get(name)?.push((1000 * (tokens.length - 1)) / milliseconds);
+    if (later !== undefined) laterRates.get(name)?.push(later);
     if (speculation) statistics.set(name, [...(statistics.get(name) ?? []), speculation]);
   }
 }
@@ -157,7 +170,9 @@ if (a && b)
   console.log(differs < 0 ? 'greedy tokens of both libraries agree' : `greedy tokens agree up to token ${differs}`);
 
 const plain = median(rates.get('plain') ?? [Number.NaN]);
-console.log('\n| | tokens/s | speed-up | tokens per target step | accepted | time saved |\n|---|---|---|---|---|---|');
+const plainLater = median(laterRates.get('plain') ?? [Number.NaN]);
+console.log('\n| | tokens/s | speed-up | in the second half | tokens per target step | accepted | time saved |');
+console.log('|---|---|---|---|---|---|---|');
 for (const [name] of chosen) {
   const own = rates.get(name) as number[];
   const runs = statistics.get(name) ?? [];
@@ -179,7 +194,9 @@ for (const [name] of chosen) {
           : '',
       ]
     : ['', '', ''];
-  console.log(`| ${name} | ${spread(own)} | ${(median(own) / plain).toFixed(2)} | ${cells.join(' | ')} |`);
+  const later = laterRates.get(name) as number[];
+  const ratios = [(median(own) / plain).toFixed(2), later.length ? (median(later) / plainLater).toFixed(2) : ''];
+  console.log(`| ${name} | ${spread(own)} | ${[...ratios, ...cells].join(' | ')} |`);
 }
 peer?.close();
 target.dispose();

@@ -21,11 +21,12 @@ int64_t residentOf(Context& context, const Kernel& kernel, unsigned threads, int
   return std::min(wanted, std::max<int64_t>(resident, 1));
 }
 
-/// Memory of `blocks` thread blocks for residuals of `size` tokens and drafts of `nodes`.
-pw_gpu_verify_memory verifyMemory(Context& context, int64_t size, int64_t nodes, int64_t blocks) {
+/// Memory of `blocks` thread blocks for residuals of `size` tokens, drafts of `nodes` and so many saved `rows`.
+pw_gpu_verify_memory verifyMemory(Context& context, int64_t size, int64_t nodes, int64_t rows, int64_t blocks) {
   pw_gpu_verify_memory memory{};
   memory.nodeAt = divideUp(divideUp(size, PW_GPU_SAMPLE_BLOCK) * 4, 256) * 256;
-  memory.bytes = memory.nodeAt + divideUp((3 * nodes + 8) * 4, 256) * 256;
+  memory.rowAt = memory.nodeAt + divideUp((3 * nodes + 8) * 4, 256) * 256;
+  memory.bytes = memory.rowAt + rows * PW_GPU_VERIFY_ROW;
   memory.data = static_cast<char*>(context.scratch(static_cast<size_t>(memory.bytes * blocks)));
   return memory;
 }
@@ -65,7 +66,7 @@ void verify(Context& context, const pw_verify_args& a) {
   p.logprobs = matrixOf(a.logprobs);
   // Accepted tokens are history, too, so any row may be penalised.
   p.workspace = sampleWorkspace(context, size, true, 2 * blocks);
-  p.memory = verifyMemory(context, size, p.total, blocks);
+  p.memory = verifyMemory(context, size, p.total, a.rule == PW_VERIFY_BLOCK ? a.tokens.shape[1] : 0, blocks);
   p.requests = static_cast<int32_t>(requests);
   p.error = context.errorWord();
   context.launch(kernel, {static_cast<unsigned>(blocks)}, {threads}, 0, p);
@@ -88,7 +89,7 @@ void drawCandidates(Context& context, const pw_candidates_args& a) {
   p.firstKeys = static_cast<const float*>(a.first_keys.data);
   p.firstKeyStride = a.first_keys.strides[0];
   p.workspace = sampleWorkspace(context, size, a.sampling.history.data != nullptr, blocks);
-  p.memory = verifyMemory(context, size, 0, blocks);
+  p.memory = verifyMemory(context, size, 0, 0, blocks);
   p.rows = static_cast<int32_t>(rows);
   p.error = context.errorWord();
   context.launch(kernel, {static_cast<unsigned>(blocks)}, {threads}, 0, p);

@@ -23,7 +23,7 @@ __device__ void writeNothing(const pw_gpu_sample_params& p, int row) {
 /// The most probable tokens in order; ids -1 where the row has fewer finite logits.
 __device__ void writeTop(const pw_gpu_sample_params& p, int row, const LogitsRow& logits, const RowRange& range,
                          float* sums, double logSumExp, Shared& shared) {
-  TargetDistribution d{logits, range, 1.0f, -CUDART_INF_F, logits.size, CUDART_INF_F, -1, 0, sums};
+  TargetDistribution d{logits, range, 1.0f, -CUDART_INF_F, logits.size, CUDART_INF_F, -1, 0, 0, sums};
   if (p.topCount < range.finite) cutPrefix(d, false, p.topCount, belowAll(range), shared);
   const int found = collect(d, -CUDART_INF_F, range.max, shared);
   for (int i = static_cast<int>(threadIdx.x); i < p.topCount; i += static_cast<int>(blockDim.x)) {

@@ -167,14 +167,22 @@ __device__ inline void finishDraft(const pw_gpu_verify_params& p, const DraftTre
   __syncthreads();
 }
 
+/// A node's rows as they were opened, and the weight with which block verification reached them.
+struct alignas(PW_GPU_VERIFY_ROW) SavedRow {
+  TargetDistribution target, draft;
+  double denominator, reach;
+};
+static_assert(sizeof(SavedRow) == PW_GPU_VERIFY_ROW, "the host makes room for it");
+
 /// The block's memory.
 struct VerifyMemory {
   char* target;  ///< workspaces
   char* draft;
   int64_t logitsAt, countsAt;
   float* residual;
-  int32_t* walk;  ///< two per node, and four more
-  int32_t* path;  ///< one per node
+  int32_t* walk;   ///< two per node, and four more
+  int32_t* path;   ///< one per node
+  SavedRow* rows;  ///< of a chain under block verification, one per node
 };
 
 __device__ inline VerifyMemory memoryOf(const pw_gpu_verify_params& p) {
@@ -187,7 +195,8 @@ __device__ inline VerifyMemory memoryOf(const pw_gpu_verify_params& p) {
           w.countsAt,
           reinterpret_cast<float*>(own),
           integers,
-          integers + 2 * p.total + 4};
+          integers + 2 * p.total + 4,
+          reinterpret_cast<SavedRow*>(own + p.memory.rowAt)};
 }
 
 enum class RowError { kNone, kLogits, kToken };
@@ -224,7 +233,7 @@ __device__ __noinline__ inline RowError openRow(const LogitsRow& given, const Re
 class Rows {
  public:
   __device__ Rows(const pw_gpu_verify_params& p, const DraftTree& tree, const VerifyMemory& memory, Shared& shared)
-      : p_(p), tree_(tree), memory_(memory), shared_(shared), row_(0), depth_(0), denominator_(0) {}
+      : p_(p), tree_(tree), memory_(memory), shared_(shared), row_(-1), depth_(0), denominator_(0) {}
 
   __device__ const TargetDistribution& p() const { return target_; }
   __device__ const TargetDistribution* q() const { return p_.draft.data ? &draft_ : nullptr; }
@@ -243,6 +252,38 @@ class Rows {
     return openRow(rowOf(p_.draft, static_cast<int>(tree_.draftRowOf(child))), tree_.draft, tokens, depth,
                    memory_.draft, memory_, nullptr, draft_, shared_);
   }
+  /// The rows at a node of a chain.
+  __device__ RowError openBoth(int node) {
+    const RowError error = openTarget(node - 1, tree_.tokens, node);
+    return error == RowError::kNone ? openDraft(node, tree_.tokens, node) : error;
+  }
+  /// Puts the rows at a node of a chain aside.
+  __device__ void save(int node, double reach) const {
+    if (threadIdx.x == 0) {
+      SavedRow& saved = memory_.rows[node];
+      saved.target = target_;
+      if (p_.draft.data) saved.draft = draft_;
+      saved.denominator = denominator_;
+      saved.reach = reach;
+    }
+    __syncthreads();
+  }
+  /// The rows at this node once more, but for the target's sums by blocks. Penalised copies are not kept: made again.
+  __device__ RowError restore(int node, double* reach) {
+    const SavedRow& saved = memory_.rows[node];
+    *reach = saved.reach;
+    if (tree_.target.isPenalized() || tree_.draft.isPenalized()) return openBoth(node);
+    target_ = saved.target;
+    if (p_.draft.data) draft_ = saved.draft;
+    denominator_ = saved.denominator;
+    row_ = tree_.firstTargetRow + node;
+    depth_ = node;
+    return RowError::kNone;
+  }
+  /// Sums the target's weights by blocks again.
+  __device__ void sumTarget() { normalize(target_, shared_); }
+  /// Is this node's row of the target open?
+  __device__ bool shows(int node) const { return row_ == tree_.firstTargetRow + 1 + node; }
   __device__ double draftProbability(int token) const { return p_.draft.data ? draft_.probability(token) : 1.0; }
   /// Reports the log-probability of the token emitted after the open row.
   __device__ void emit(int token) const {

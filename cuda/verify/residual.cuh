@@ -60,29 +60,17 @@ __device__ __noinline__ inline int drawResidual(const Residual& r, const float* 
       r.p->row.blocks(), sums, uniform * total, [&](int block, float(&w)[kPerLane]) { r.weigh(block, w); }, shared);
 }
 
-/// Sum over tokens of min(q(x), cap p(x)).
-__device__ __noinline__ inline double sumOfMinima(const TargetDistribution& p, const TargetDistribution& q, float cap,
-                                                  float* sums, Shared& shared) {
-  const float a = static_cast<float>(1.0 / p.total) * cap, b = static_cast<float>(1.0 / q.total);
-  const auto weigh = [&](int block, float(&w)[kPerLane]) {
-    float other[kPerLane];
-    p.weigh(block, w);
-    q.weigh(block, other);
-#pragma unroll
-    for (int j = 0; j < kPerLane; ++j) w[j] = fminf(w[j] * a, other[j] * b);
-  };
-  return sumBlocks(p.row.blocks(), sums, weigh, shared);
-}
-
 /// Entropy in nats.
 __device__ __noinline__ inline double entropyOf(const TargetDistribution& d, float* sums, Shared& shared) {
   if (d.only >= 0) return 0.0;
   const auto weigh = [&](int block, float(&w)[kPerLane]) {
     float x[kPerLane];
-    d.weigh(block, w);
     d.row.load(block, x);
 #pragma unroll
-    for (int j = 0; j < kPerLane; ++j) w[j] = w[j] > 0.0f ? w[j] * (x[j] - d.range.max) : 0.0f;
+    for (int j = 0; j < kPerLane; ++j) {
+      const float weight = d.supports(x[j], block * kBlock + placeInBlock(j)) ? d.weightOf(x[j]) : 0.0f;
+      w[j] = weight > 0.0f ? weight * (x[j] - d.range.max) : 0.0f;
+    }
   };
   return log(d.total) - sumBlocks(d.row.blocks(), sums, weigh, shared) * d.scale / d.total;
 }

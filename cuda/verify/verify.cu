@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Verification, a thread block per request: it walks down the draft and reads only the rows that it comes to.
 ///
-/// Each of these is read once (without filters: see sample/distribution.cuh), the draft's like the target's. The rows
-/// of the last node are read again when a child was rejected there: once for the residual, of a sampled draft once per
-/// rejected child, since the next one is judged by what is left; so are those of a node with an accepted child after
-/// rejected ones. Further passes: PW_VERIFY_K_SEQ solves for its ratio in at most 22, PW_VERIFY_BLOCK sums the residual
-/// of each sampled row and opens the row that it ends with again, PW_VERIFY_TYPICAL sums the entropy of each row that
-/// it judges, and both criteria open the last row again.
-#include "verify/rules.cuh"
+/// Each of these is read once (without filters: see sample/distribution.cuh), the draft's like the target's, and the
+/// rows that a draft is rejected at are read once more. What goes beyond that is what cannot be known from one reading,
+/// since both rows' sums must be known before one is held against the other:
+/// - Of siblings drawn by chance each is judged by what is left after the one before: a reading of both rows for every
+///   rejected one.
+/// - PW_VERIFY_K_SEQ: one reading of both rows for the ratio, which depends on all tokens, unless a coin is beyond
+/// doubt
+///   whatever the ratio.
+/// - PW_VERIFY_BLOCK: the rows from the one on that the draft is rejected at, unless a coin is beyond doubt. What a
+///   prefix can make up for depends on both of its rows, and the longest prefix that succeeds counts.
+/// - PW_VERIFY_TYPICAL: one for the entropy of the rows of tokens that the fixed threshold does not accept. In trees
+/// both
+///   criteria open the last row again when others came after it.
+#include "verify/block.cuh"
+#include "verify/criterion.cuh"
+#include "verify/walk.cuh"
 
 namespace pw {
 namespace sampling {

@@ -3,10 +3,8 @@ import { disposed, invalidArgument } from '../errors.js';
 import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner, StepOptions } from '../model/llama.js';
 import { drawCandidates } from '../ops/candidates.js';
+import { gatherRows } from '../ops/embedding.js';
 import { argmax, sample } from '../ops/sample.js';
-import { packSampling } from '../ops/sampling.js';
-import type { CustomMask } from '../ops/treemask.js';
-import type { DraftSource } from '../ops/verify.js';
 import type { Event } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import {
@@ -18,20 +16,9 @@ import {
   noDraft,
 } from './drafter.js';
 import type { DraftModelOptions } from './draftmodel.js';
-import { TreeGrowth } from './tree.js';
-
-/** A node whose children are drawn in this level. */
-export interface Expansion {
-  /** Index among the candidates; -1: the root. */
-  node: number;
-  /** Node of the shape, if the tree has one. */
-  place: number;
-  token: number;
-  depth: number;
-  chance: number;
-  /** The expanded nodes from the root down to itself, as indices of the rows computed for this draft. */
-  path: number[];
-}
+import { type Expansion, maskOf, shapeLevels } from './levels.js';
+import { SampledSource } from './sampledsource.js';
+import { TreeGrowth, type TreeShape } from './tree.js';
 
 /** What drafts: a model, or the part of one that an EAGLE head is. */
 export interface DraftRunner {
@@ -46,10 +33,8 @@ export class ModelDrafter implements Drafter {
   #kv: KvSequence | undefined;
   /** Tokens whose keys and values are the sequence's first ones. */
   #cached: number[] = [];
-  /** The logits that drafts were drawn from, and what else lives until the next draft. */
-  #kept: Tensor<'f32'> | undefined;
-  #parameters: Tensor<'f32'> | undefined;
-  #rows: Tensor<'i32'> | undefined;
+  /** Of sampled drafts. */
+  #source: SampledSource | undefined;
   /** The last enqueued draft; its tokens in the cache, not known to the host yet; and the point where it is complete. */
   #enqueued: Tensor<'i32'> | undefined;
   #unknown = 0;
@@ -76,6 +61,7 @@ export class ModelDrafter implements Drafter {
       throw invalidArgument('the draft model', 'on another device', "on the target's device, for sampled drafts");
     }
     this.#kv = runner.cache.sequence();
+    if (this.#isSampled) this.#source = new SampledSource(runner.stream, target);
   }
 
   /** The runner's options for the tokens `begin` to `end` of the context. */
@@ -118,32 +104,33 @@ export class ModelDrafter implements Drafter {
       level = next;
     }
     const { draft, chosen } = growth.best(nodes, typeof tree === 'string' ? Math.max(worth, confidence) : 0);
-    return this.#isSampled ? this.#withSource(draft, chosen, drawnFrom, rows) : draft;
+    const from = chosen.map((candidate) => drawnFrom[candidate] as number);
+    return this.#source?.ofTree(draft, from, rows) ?? draft;
   }
 
   enqueue(context: ArrayLike<number>, maxTokens: number, _worth: number, depth: number): EnqueuedDraft | undefined {
     const target = this.#target;
     if (!target || !this.#kv) throw disposed('draft model drafter');
     const { tree, confidence, maxDraft } = this.#options;
-    const { stream } = this.#model.parts().runner;
-    if (tree !== 'chain' || confidence > 0 || stream.device !== target.runner.stream.device) return undefined;
-    const count = Math.min(maxTokens, maxDraft, this.#options.depth, depth);
+    const { stream, config } = this.#model.parts().runner;
+    if (tree === 'dynamic' || confidence > 0 || stream.device !== target.runner.stream.device) return undefined;
+    const isShape = typeof tree !== 'string';
+    // Where sampling has few tokens to draw from, or the shape has more branches than tokens, places stay empty.
+    if (isShape && (this.#isSampled || tree.length > Math.min(maxTokens, maxDraft, config.vocabulary)))
+      return undefined;
+    const count = isShape ? tree.length : Math.min(maxTokens, maxDraft, this.#options.depth, depth);
     const common = this.#forgetOthers(context);
-    if (!this.#hasRoom(context.length, common, count, count)) return undefined;
+    if (count < 1 || !this.#hasRoom(context.length, common, count, count)) return undefined;
     this.#enqueued ??= Tensor.empty(stream.device, [maxDraft], 'i32');
-    let logits = this.#feed(context, common);
-    for (let node = 0; ; node++) {
-      using token = this.#enqueued.slice(0, node, node + 1);
-      this.#drawNext(logits, node, context.length - 1 + node, token);
-      if (node + 1 === count) break;
-      logits = this.#continue(token, node);
-    }
-    this.#unknown = count - 1;
+    const enqueued = this.#enqueued.slice(0, 0, count);
+    if (isShape) this.#enqueueShape(tree, context, common, enqueued);
+    else this.#enqueueChain(count, context, common, enqueued);
     if (stream !== target.runner.stream) {
       this.#drafted = stream.record(this.#drafted);
       target.runner.stream.wait(this.#drafted);
     }
-    return { enqueued: this.#enqueued.slice(0, 0, count), ...(this.#isSampled ? { source: this.#source(count) } : {}) };
+    if (isShape) return { enqueued, parents: tree };
+    return { enqueued, ...(this.#source ? { source: this.#source.ofChain(count) } : {}) };
   }
 
   observe({ draft }: DraftOutcome): void {
@@ -204,16 +191,60 @@ export class ModelDrafter implements Drafter {
     }
   }
 
+  #enqueueChain(count: number, context: ArrayLike<number>, common: number, out: Tensor<'i32'>): void {
+    let logits = this.#feed(context, common);
+    for (let node = 0; ; node++) {
+      using token = out.slice(0, node, node + 1);
+      this.#drawNext(logits, node, context.length - 1 + node, token);
+      if (node + 1 === count) break;
+      logits = this.#continue(token, node);
+    }
+    this.#unknown = count - 1;
+  }
+
+  /** The most probable tokens of every level go side by side, and nodes are picked from there. */
+  #enqueueShape(tree: TreeShape, context: ArrayLike<number>, common: number, out: Tensor<'i32'>): void {
+    const { stream } = this.#model.parts().runner;
+    const { levels, picks, candidates } = shapeLevels(tree);
+    using found = Tensor.empty(stream.device, [candidates, 1], 'i32');
+    const pick = (places: readonly number[], tokens: Tensor<'i32'>): void => {
+      using indices = Tensor.empty(stream.device, [places.length], 'i32');
+      indices.write(places, stream);
+      using column = tokens.reshape(places.length, 1);
+      gatherRows(stream, { x: found, indices, out: column });
+    };
+    let rows = 0;
+    let logits = this.#feed(context, common);
+    for (const { nodes, count, first } of levels) {
+      if (first > 0) {
+        using ids = Tensor.empty(stream.device, [nodes.length], 'i32');
+        pick(
+          nodes.map(({ place }) => picks[place] as number),
+          ids,
+        );
+        logits = this.#expand(nodes, rows - 1, context.length, false, ids);
+      }
+      rows += nodes.length;
+      const drawn = drawCandidates(stream, { logits, count, kind: 'top' });
+      using here = found.slice(0, first, first + nodes.length * count);
+      using ids = drawn.ids.reshape(nodes.length * count, 1);
+      here.copyFrom(ids, stream);
+      drawn.ids.dispose();
+      drawn.logprobs.dispose();
+    }
+    pick(picks, out);
+  }
+
   /** Draws a node of a chain on the device. */
   #drawNext(logits: Tensor<'f32'>, node: number, offset: number, out: Tensor<'i32'>): void {
     const { stream } = this.#model.parts().runner;
-    if (!this.#isSampled) {
+    if (!this.#source) {
       argmax(stream, { logits, out });
       return;
     }
-    this.#keep(logits, node);
+    this.#source.keep(logits, node);
     const { seed } = this.#target as DraftTarget;
-    sample(stream, { logits, parameters: this.#samplingTable(), seed, offset, out });
+    sample(stream, { logits, parameters: this.#source.parameters, seed, offset, out });
   }
 
   /** Computes a node of a chain, whose token the device has. */
@@ -260,7 +291,7 @@ export class ModelDrafter implements Drafter {
       seed: target.seed,
       offset: level.map(({ depth }) => position + depth),
     });
-    if (sampled) this.#keep(logits, rows);
+    this.#source?.keep(logits, rows);
     const reads = Promise.all([drawn.ids.read(stream), drawn.logprobs.read(stream)]);
     drawn.ids.dispose();
     drawn.logprobs.dispose();
@@ -315,13 +346,22 @@ export class ModelDrafter implements Drafter {
     return tree.flatMap((parent, node) => (parent === place ? [node] : []));
   }
 
-  /** Computes the chosen nodes. @param before rows of this draft that are in the cache already */
-  #expand(next: readonly Expansion[], before: number, base: number, linear: boolean): Tensor<'f32'> {
+  /**
+   * Computes the chosen nodes.
+   * @param before rows of this draft that are in the cache already
+   * @param ids the nodes' tokens, where only the device knows them
+   */
+  #expand(
+    next: readonly Expansion[],
+    before: number,
+    base: number,
+    linear: boolean,
+    ids: Int32Array | Tensor<'i32'> = Int32Array.from(next, ({ token }) => token),
+  ): Tensor<'f32'> {
     const { runner } = this.#model.parts();
     const kv = this.#kv as KvSequence;
     kv.reserve(next.length, runner.stream);
     const batch = runner.cache.batch([{ sequence: kv, queryLength: next.length }]);
-    const ids = Int32Array.from(next, ({ token }) => token);
     const step = this.nodeStep(next.map(({ path }) => path.at(-1) as number));
     if (!linear) {
       // Row 0 of a draft is the root, which is the last token of the context: row i > 0 is token base + i - 1.
@@ -335,64 +375,16 @@ export class ModelDrafter implements Drafter {
     return logits;
   }
 
-  #keep(logits: Tensor<'f32'>, at: number): void {
-    const { runner } = this.#model.parts();
-    const { vocabulary } = runner.config;
-    this.#kept ??= Tensor.empty(runner.stream.device, [64, vocabulary], 'f32');
-    const rows = logits.shape[0] as number;
-    using place = this.#kept.slice(0, at, at + rows);
-    place.copyFrom(logits, runner.stream);
-  }
-
-  #withSource(draft: Draft, chosen: readonly number[], drawnFrom: readonly number[], rows: number): Draft {
-    if (draft.tokens.length === 0) return draft;
-    const { stream } = this.#model.parts().runner;
-    this.#rows?.dispose();
-    const indices = Int32Array.from(chosen, (candidate) => drawnFrom[candidate] as number);
-    this.#rows = Tensor.empty(stream.device, [indices.length], 'i32');
-    this.#rows.write(indices, stream);
-    return { ...draft, source: { ...this.#source(rows), rows: this.#rows, distinct: true } };
-  }
-
-  /** Where sampled drafts came from: the first rows of the kept logits. */
-  #source(rows: number): Extract<DraftSource, { kind: 'sampled' }> {
-    const logits = (this.#kept as Tensor<'f32'>).slice(0, 0, rows);
-    return { kind: 'sampled', logits, parameters: this.#samplingTable() };
-  }
-
-  #samplingTable(): Tensor<'f32'> {
-    const { temperature, topK, topP, minP } = (this.#target as DraftTarget).sampling;
-    this.#parameters ??= packSampling(this.#model.parts().runner.stream, 1, { temperature, topK, topP, minP });
-    return this.#parameters;
-  }
-
   #release(): void {
     this.#kv?.dispose();
-    this.#kept?.dispose();
-    this.#parameters?.dispose();
-    this.#rows?.dispose();
+    this.#source?.dispose();
     this.#enqueued?.dispose();
     this.#drafted?.dispose();
     this.#kv = undefined;
-    this.#kept = undefined;
-    this.#parameters = undefined;
-    this.#rows = undefined;
+    this.#source = undefined;
     this.#enqueued = undefined;
     this.#drafted = undefined;
     this.#unknown = 0;
     this.#cached = [];
   }
-}
-
-/** Rows that see the first `base` keys, and some of those after it. */
-function maskOf(base: number, keys: number, visible: readonly (readonly number[])[]): CustomMask {
-  const bits = new Uint8Array(Math.ceil((visible.length * keys) / 8));
-  const set = (bit: number): void => {
-    bits[bit >> 3] = (bits[bit >> 3] as number) | (1 << (bit & 7));
-  };
-  for (const [row, list] of visible.entries()) {
-    for (let key = 0; key < base; key++) set(row * keys + key);
-    for (const key of list) set(row * keys + key);
-  }
-  return { kind: 'custom', bits };
 }

@@ -83,6 +83,28 @@ describeCounters('verification', () => {
     expect(await verified(3, 0, { parents, sampled: 'distinct' })).toBe(2 + 3 * 2);
   });
 
+  it('by k-seq: rows once, and the rejected ones once more for the ratio and for the residual', async () => {
+    const options = { parents: [[-1, -1, -1]], rule: 'k-seq', sampled: 'independent' } as const;
+    expect(await verified(3, 0, options)).toBe(2 + 2 * 2);
+    // Beyond doubt whatever the ratio.
+    expect(await verified(3, 1, options)).toBe(2 + 1);
+  });
+
+  it('by block: rows once, and the rejected ones once more', async () => {
+    expect(await verified(4, 4, { rule: 'block', sampled: 'independent' })).toBe(4 * 2 + 1);
+    expect(await verified(4, 2, { rule: 'block', sampled: 'independent' })).toBe(4 * 2 + 2);
+    expect(await verified(4, 0, { rule: 'block', sampled: 'independent' })).toBe(4 * 2 + 2);
+    expect(await verified(4, 4, { rule: 'block' })).toBe(4 + 1);
+    expect(await verified(4, 2, { rule: 'block' })).toBe(4 + 1);
+  });
+
+  it('by a criterion: rows once, and for the entropy once more where the fixed threshold does not accept', async () => {
+    expect(await verified(4, 4, { rule: { kind: 'typical' } })).toBe(5);
+    expect(await verified(4, 2, { rule: { kind: 'typical' } })).toBe(3 + 1);
+    expect(await verified(4, 4, { rule: { kind: 'threshold', probability: 0.5 } })).toBe(5);
+    expect(await verified(4, 2, { rule: { kind: 'threshold', probability: 0.5 } })).toBe(3);
+  });
+
   it('filters need further passes, and so do log-probabilities at another temperature than 1', async () => {
     expect(await verified(1, 1, { rule: 'match', logprobs: true })).toBe(2);
     expect(await verified(1, 1, { rule: 'match', logprobs: true, temperature: 0.7 })).toBe(4);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Group Q: what `verify` emits is distributed as plain sampling, for millions of trials a case. Every trial draws its own
- * drafts from q on the device, verifies them, and continues with a plain draw where only one token was emitted.
+ * drafts from q, verifies them, and continues with a plain draw where only one token was emitted. In the cases marked
+ * "everywhere" drafts are drawn on the device with the seeds and offsets of verification, whose coins must be others; in the
+ * rest by the test, which takes less time.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -15,7 +17,15 @@ import {
   verify,
 } from '../../lib/index.js';
 import { type OracleParameters, penalized, targetProbabilities } from '../oracle/sampling.js';
-import { type ChainScenario, chancesByPath, chancesOfFixed, isLossless, judge, Tally } from '../oracle/verification.js';
+import {
+  type ChainScenario,
+  chancesByPath,
+  chancesOfFixed,
+  isLossless,
+  judge,
+  quickRandom,
+  Tally,
+} from '../oracle/verification.js';
 import { availableIsas } from '../support/isa.js';
 import { randomNumbers } from '../support/random.js';
 import { announceSkip } from '../support/skip.js';
@@ -96,6 +106,24 @@ function parametersOf(test: Case): OracleParameters {
     : parameters;
 }
 
+/** Draws the drafts of `count` trials from what the rows say. */
+function drawDrafts(rows: readonly Float64Array[], random: () => number, out: Int32Array): void {
+  const sums = rows.map((q) => {
+    let sum = 0;
+    return q.map((share) => {
+      sum += share;
+      return sum;
+    });
+  });
+  for (let i = 0; i < out.length; i++) {
+    const row = sums[i % rows.length] as Float64Array;
+    const uniform = random() * (row.at(-1) as number);
+    let token = 0;
+    while ((row[token] as number) <= uniform) token++;
+    out[i] = token;
+  }
+}
+
 function repeat(rows: readonly Float32Array[], times: number): Float32Array {
   const one = Float32Array.from(rows.flatMap((row) => Array.from(row)));
   const all = new Float32Array(times * one.length);
@@ -142,13 +170,21 @@ async function run(device: Device, test: Case, trials: number, claimed?: number)
   const offsets = Array.from({ length: length + 1 }, () => Tensor.empty(device, [batch], 'i32'));
   const column = Tensor.empty(device, [batch, 1], 'i32');
   const tally = new Tally(vocabulary);
+  const onHost = sampled && !test.everywhere && test.kind !== 'penalties';
+  const shares = onHost ? draft.map((logits) => targetProbabilities(logits, draftParameters as OracleParameters)) : [];
+  const random = quickRandom(7);
 
   for (let done = 0, step = 0; done < trials; done += batch, step++) {
     offsets.forEach((tensor, j) => {
       tensor.fill(step * (length + 2) + j);
     });
     const offset = offsets[0] as Tensor<'i32'>;
-    for (let j = 0; sampled && j < length; j++) {
+    if (onHost) {
+      const drawn = new Int32Array(batch * length);
+      drawDrafts(shares, random, drawn);
+      draftTokens.write(drawn);
+    }
+    for (let j = 0; sampled && !onHost && j < length; j++) {
       // Drafted position by position, as a draft model does; drafted tokens count as history.
       const logits = draftLogits.asStrided([batch, vocabulary], [length * vocabulary, 1], j * vocabulary);
       const history = prefixHistory(drafted, j, batch);

@@ -11,7 +11,7 @@ export interface TreeCase extends OracleParameters {
   vocabulary: number;
   parents: number[];
   drawing: Drawing;
-  rule?: 'k-seq' | 'block';
+  rule?: 'k-seq' | 'block' | 'match';
   everywhere?: boolean;
 }
 
@@ -75,7 +75,8 @@ function scenarioOf(test: TreeCase): TreeScenario {
   return {
     parents: test.parents,
     drawing: test.drawing,
-    rule: test.rule ?? 'rejection',
+    // By chance, a deterministic draft fares alike: a node is accepted as often as the target draws its token.
+    rule: test.rule === 'match' ? 'rejection' : (test.rule ?? 'rejection'),
     target: (prefix) => targetProbabilities(target.row(prefix), parameters),
     draft: (prefix) => {
       const q = targetProbabilities(draft.row(prefix), parameters);

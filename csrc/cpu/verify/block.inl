@@ -18,43 +18,53 @@ inline double blockResidual(const Rows& rows, float reach, int64_t drafted, cons
   return sumResidual(*out, memory.residual);
 }
 
-/// Keeps the longest prefix whose coin says so. `reach` is the joint ratio of target and draft up to a token, capped at
-/// 1 on the way; prefixes are judged from the shortest on and the last success counts.
+/// The longest prefix whose coin says so is kept: on the way down each row is read for the weight with which its block
+/// is reached (the joint ratio of target and draft up to a token, capped at 1 on the way), and on the way up again,
+/// from the longest prefix on, for what that can still make up for.
 inline RowError verifyBlock(const pw_verify_args& a, const DraftTree& tree, const VerifyMemory& memory) {
   Rows rows(a, tree, memory);
-  double reach = 1.0, keptReach = 1.0;
-  int64_t kept = 0;
-  for (int64_t i = 0; i < tree.nodes; ++i) {
-    RowError error = rows.openTarget(i - 1, tree.tokens, i);
-    if (error == RowError::kNone) error = rows.openDraft(i, tree.tokens, i);
-    if (error != RowError::kNone) return error;
-    const int32_t token = tree.tokens[i];
-    if (i > 0) {
-      Residual residual;
-      const double missing = rows.q() ? blockResidual(rows, static_cast<float>(reach), token, memory, &residual)
-                                      : reach * (1.0 - probability(rows.p(), token));
-      const double doubt = missing + 1.0 - reach;
-      if (doubt > 0.0 && acceptCoin(tree, i - 1, 0) * doubt < missing) {
-        kept = i;
-        keptReach = reach;
-      }
-    }
+  double reach = 1.0;
+  int64_t kept = 0;  // rows that have been opened, at first
+  for (; kept < tree.nodes && reach > 0.0; ++kept) {
+    if (const RowError error = rows.openBoth(kept); error != RowError::kNone) return error;
+    const int32_t token = tree.tokens[kept];
     rows.emit(token);
+    memory.reaches[kept] = reach;
     const double q = rows.draftProbability(token);
     reach = q > 0.0 ? fmin(1.0, reach * probability(rows.p(), token) / q) : 0.0;
-    if (!(reach > 0.0)) break;
-    if (i + 1 == tree.nodes && acceptCoin(tree, i, 0) < reach) kept = tree.nodes;
   }
-  RowError error = rows.openTarget(kept - 1, tree.tokens, kept);
-  if (error == RowError::kNone && kept < tree.nodes) error = rows.openDraft(kept, tree.tokens, kept);
-  if (error != RowError::kNone) return error;
+  double total = -1.0;  // of the kept row's residual, when it has been summed
+  Residual residual;
+  if (kept < tree.nodes || !(reach > 0.0) || !(acceptCoin(tree, kept - 1, 0) < reach)) {
+    for (--kept; kept > 0; --kept) {
+      if (!rows.shows(kept - 1))
+        if (const RowError error = rows.openBoth(kept); error != RowError::kNone) return error;
+      reach = memory.reaches[kept];
+      const int32_t token = tree.tokens[kept];
+      const double coin = acceptCoin(tree, kept - 1, 0);
+      const auto succeeds = [&](double missing) { return coin * (missing + 1.0 - reach) < missing; };
+      // At least the drafted token's share of q is not missing.
+      const double missing = reach - fmin(reach * probability(rows.p(), token), rows.draftProbability(token));
+      if (!succeeds(missing)) continue;
+      if (!rows.q()) break;
+      total = blockResidual(rows, static_cast<float>(reach), token, memory, &residual);
+      if (succeeds(total)) break;
+    }
+  }
   int64_t last = 0;
-  if (kept == tree.nodes || rows.p().only >= 0) {
+  if (kept == tree.nodes) {
+    if (const RowError error = rows.openTarget(kept - 1, tree.tokens, kept); error != RowError::kNone) return error;
     last = draw(rows.p(), residualCoin(tree, kept));
   } else {
-    Residual residual;
-    const double total = blockResidual(rows, static_cast<float>(keptReach), tree.tokens[kept], memory, &residual);
-    last = drawResidual(residual, memory.residual, total, residualCoin(tree, kept));
+    if (kept == 0) {
+      reach = 1.0;
+      if (!rows.shows(kRoot))
+        if (const RowError error = rows.openBoth(0); error != RowError::kNone) return error;
+    }
+    if (kept == 0 || !rows.q())
+      total = blockResidual(rows, static_cast<float>(reach), tree.tokens[kept], memory, &residual);
+    last =
+        rows.p().only >= 0 ? rows.p().only : drawResidual(residual, memory.residual, total, residualCoin(tree, kept));
   }
   rows.emit(last);
   for (int64_t i = kept + 1; i <= tree.nodes; ++i) writeLogprob(a, tree, i, 0.0);

@@ -6,11 +6,24 @@
 namespace pw::cpu::PW_ISA {
 namespace {
 
-inline float acceptedProbability(const pw_verify_args& a, const TargetDistribution& p) {
-  if (a.rule == PW_VERIFY_THRESHOLD) return a.threshold;
-  const double typical = a.delta * std::exp(-entropyOf(p));
-  return typical < a.threshold ? static_cast<float>(typical) : a.threshold;
-}
+/// Judges the tokens after one row by their probabilities. The entropy is computed when it is needed.
+class Criterion {
+ public:
+  Criterion(const pw_verify_args& a, const TargetDistribution& p) : a_(a), p_(p) {}
+
+  bool judge(int32_t token) {
+    const double p = probability(p_, token);
+    if (a_.rule == PW_VERIFY_THRESHOLD) return p >= a_.threshold;
+    if (p > a_.threshold) return true;
+    if (typical_ < 0.0f) typical_ = static_cast<float>(a_.delta * std::exp(-entropyOf(p_)));
+    return p > typical_;
+  }
+
+ private:
+  const pw_verify_args& a_;
+  const TargetDistribution& p_;
+  float typical_ = -1.0f;
+};
 
 /// Keeps the deepest node all of whose ancestors and itself meet the criterion.
 inline RowError verifyByCriterion(const pw_verify_args& a, const DraftTree& tree, const VerifyMemory& memory) {
@@ -21,18 +34,14 @@ inline RowError verifyByCriterion(const pw_verify_args& a, const DraftTree& tree
   for (int64_t parent = kRoot; parent < tree.nodes; ++parent) {
     const int32_t depth = parent == kRoot ? 0 : depths[parent];
     if (depth < 0) continue;
-    bool open = false;
-    float least = 0;
+    Criterion criterion(a, rows.p());
     for (int64_t child = parent + 1; child < tree.nodes; ++child) {
       if (parentOf(tree, child) != parent || tree.tokens[child] < 0) continue;
-      if (!open) {
+      if (!rows.shows(parent)) {
         const RowError error = rows.openTarget(parent, memory.path, pathTo(tree, parent, memory.path));
         if (error != RowError::kNone) return error;
-        least = acceptedProbability(a, rows.p());
-        open = true;
       }
-      const double p = probability(rows.p(), tree.tokens[child]);
-      if (!(a.rule == PW_VERIFY_THRESHOLD ? p >= least : p > least)) continue;
+      if (!criterion.judge(tree.tokens[child])) continue;
       depths[child] = depth + 1;
       if (depth + 1 > deepest) {
         deepest = depth + 1;
@@ -49,8 +58,10 @@ inline RowError verifyByCriterion(const pw_verify_args& a, const DraftTree& tree
     if (error != RowError::kNone) return error;
     rows.emit(memory.path[depth]);
   }
-  const RowError error = rows.openTarget(best, memory.path, deepest);
-  if (error != RowError::kNone) return error;
+  if (!rows.shows(best)) {
+    const RowError error = rows.openTarget(best, memory.path, deepest);
+    if (error != RowError::kNone) return error;
+  }
   const int64_t last = draw(rows.p(), residualCoin(tree, deepest));
   rows.emit(last);
   finishDraft(a, tree, best, memory.path, deepest, last);

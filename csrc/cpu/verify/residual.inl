@@ -63,22 +63,6 @@ inline int64_t drawResidual(const Residual& r, const double* sums, double total,
                         [&](int64_t block, float* out) { residualOfBlock(r, block, out); });
 }
 
-/// Sum over tokens of min(q(x), cap p(x)).
-inline double sumOfMinima(const TargetDistribution& p, const TargetDistribution& q, float cap) {
-  float mine[kBlock], other[kBlock];
-  const Vec a(static_cast<float>(1.0 / p.total) * cap), b(static_cast<float>(1.0 / q.total));
-  double total = 0;
-  for (int64_t block = 0; block < blockCount(p.size); ++block) {
-    for (int64_t i = p.size - block * kBlock; i < kBlock; ++i) mine[i] = other[i] = 0.0f;
-    weightsOfBlock(p, block, mine);
-    weightsOfBlock(q, block, other);
-    Vec sum(0.0f);
-    for (int64_t i = 0; i < kBlock; i += Vec::kLanes) sum = sum + min(loadF32(mine + i) * a, loadF32(other + i) * b);
-    total += reduceAdd(sum);
-  }
-  return total;
-}
-
 /// Entropy in nats: log Z - mean of (logit - max) / T.
 inline double entropyOf(const TargetDistribution& d) {
   if (d.only >= 0) return 0.0;

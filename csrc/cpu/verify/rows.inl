@@ -13,13 +13,14 @@ struct VerifyMemory {
   RowMemory target, draft;
   Workspace workspace;
   double* residual;
+  double* reaches;  ///< of a chain under block verification: the weight with which each row was reached
   int32_t* walk;
   int32_t* path;
   int32_t* rejected;
 };
 
 inline int64_t verifyMemoryBytes(int64_t size, int64_t nodes) {
-  return 2 * rowMemoryBytes(size) + workspaceBytes(size) + blockCount(size) * 8 + 64 +
+  return 2 * rowMemoryBytes(size) + workspaceBytes(size) + (blockCount(size) + nodes) * 8 + 64 +
          (Walk::memory(nodes) + 2 * nodes) * 4;
 }
 
@@ -29,7 +30,8 @@ inline VerifyMemory carveVerifyMemory(char* memory, int64_t size, int64_t nodes)
   carved.draft = carveRow(memory, size);
   carved.workspace = carveWorkspace(memory, size);
   carved.residual = reinterpret_cast<double*>((reinterpret_cast<uintptr_t>(memory) + 63) / 64 * 64);
-  carved.walk = reinterpret_cast<int32_t*>(carved.residual + blockCount(size));
+  carved.reaches = carved.residual + blockCount(size);
+  carved.walk = reinterpret_cast<int32_t*>(carved.reaches + nodes);
   carved.path = carved.walk + Walk::memory(nodes);
   carved.rejected = carved.path + nodes;
   return carved;
@@ -64,6 +66,15 @@ class Rows {
         [](const float*, RowRange) {}, &q_);
   }
 
+  /// The rows at a node of a chain.
+  RowError openBoth(int64_t node) {
+    const RowError error = openTarget(node - 1, tree_.tokens, node);
+    return error == RowError::kNone ? openDraft(node, tree_.tokens, node) : error;
+  }
+
+  /// Is this node's row of the target open?
+  bool shows(int64_t node) const { return row_ == tree_.firstTargetRow + 1 + node; }
+
   double draftProbability(int64_t token) const { return a_.draft_logits.data ? probability(q_, token) : 1.0; }
 
   /// Reports the log-probability of the token emitted after the open row.
@@ -78,7 +89,7 @@ class Rows {
   const DraftTree& tree_;
   const VerifyMemory& memory_;
   TargetDistribution p_, q_;
-  int64_t row_ = 0, depth_ = 0;
+  int64_t row_ = -1, depth_ = 0;
   double denominator_ = 0;
 };
 

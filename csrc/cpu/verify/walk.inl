@@ -2,6 +2,7 @@
 /// @file The rules that walk down from the root, one accepted child after the other.
 #pragma once
 #include "cpu/verify/rows.inl"
+#include "cpu/verify/transport.inl"
 
 namespace pw::cpu::PW_ISA {
 namespace {
@@ -65,50 +66,48 @@ class RecursiveRejection {
   bool stale_ = false;
 };
 
-/// Judges the children of one node as k candidates of one transport (k-SEQ).
+/// Judges the children of one node as k candidates of one transport (k-SEQ). Its ratio lies between 1 and k, and is
+/// solved for when that does not decide already.
 class OptimalTransport {
  public:
   OptimalTransport(const Rows& rows, int64_t candidates, const VerifyMemory& memory)
-      : rows_(rows), memory_(memory), left_{&rows.p(), rows.q()} {
-    if (rows.p().only >= 0 || candidates == 0) return;
-    solve(static_cast<double>(candidates));
-  }
+      : rows_(rows),
+        memory_(memory),
+        left_{&rows.p(), rows.q()},
+        candidates_(static_cast<double>(candidates)),
+        solved_(candidates == 0 || rows.p().only >= 0) {}
 
-  bool judge(int32_t token, double coin) const {
-    const double q = rows_.draftProbability(token);
-    return q > 0.0 && coin * q * ratio_ < probability(rows_.p(), token);
+  bool judge(int32_t token, double coin) {
+    const double q = rows_.draftProbability(token), p = probability(rows_.p(), token);
+    if (!(q > 0.0) || !(coin * q < p)) return false;
+    if (coin * q * candidates_ < p) return true;
+    solve();
+    return coin * q * ratio_ < p;
   }
 
   int64_t drawLast(double coin) {
+    solve();
     if (!(left_.take > 0.0f)) return draw(rows_.p(), coin);
     return drawResidual(left_, memory_.residual, sumResidual(left_, memory_.residual), coin);
   }
 
  private:
-  /// The chance that some candidate is accepted when each is with chance `one`.
-  static double some(double one, double candidates) { return 1.0 - std::pow(1.0 - fmin(one, 1.0), candidates); }
-
-  /// The smallest ratio for which no token is emitted more often than p allows: 1 - (1 - b)^k <= ratio b, with b the
-  /// chance of one candidate. It lies between 1 and k; the upper end of the bracket is safe.
-  void solve(double candidates) {
-    double low = 1.0, one = sumOfMinima(rows_.p(), *rows_.q(), 1.0f);
-    ratio_ = 1.0;
-    if (some(one, candidates) > one * (1.0 + 1e-7)) {
-      ratio_ = candidates;
-      for (int step = 0; step < 20; ++step) {
-        const double middle = (low + ratio_) / 2;
-        const double b = sumOfMinima(rows_.p(), *rows_.q(), static_cast<float>(1.0 / middle));
-        (some(b, candidates) <= middle * b ? ratio_ : low) = middle;
-      }
-      one = sumOfMinima(rows_.p(), *rows_.q(), static_cast<float>(1.0 / ratio_));
-    }
+  void solve() {
+    if (solved_) return;
+    solved_ = true;
+    left_.cap = left_.take = 1.0f;
+    if (candidates_ == 1.0) return;
+    const Transport found = solveTransport(rows_.p(), *rows_.q(), candidates_);
+    ratio_ = found.ratio;
     left_.cap = static_cast<float>(1.0 / ratio_);
-    left_.take = one > 0.0 ? static_cast<float>(some(one, candidates) / one) : 0.0f;
+    left_.take = found.one > 0.0 ? static_cast<float>(someOf(found.one, candidates_) / found.one) : 0.0f;
   }
 
   const Rows& rows_;
   const VerifyMemory& memory_;
   Residual left_;
+  const double candidates_;
+  bool solved_;
   double ratio_ = 1;
 };
 

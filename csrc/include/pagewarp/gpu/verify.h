@@ -11,11 +11,14 @@ typedef struct pw_gpu_matrix {
   int32_t columns;
 } pw_gpu_matrix;
 
+#define PW_GPU_VERIFY_ROW 256  ///< bytes of a node's rows that are looked at again
+
 /// Memory of one thread block beside the two workspaces of its rows.
 typedef struct pw_gpu_verify_memory {
   char* data;
   int64_t bytes;   ///< per thread block
   int64_t nodeAt;  ///< after f32 sums of the residual: i32, three per drafted token and four more
+  int64_t rowAt;   ///< for PW_VERIFY_BLOCK: PW_GPU_VERIFY_ROW per token of the longest draft
 } pw_gpu_verify_memory;
 
 /// Thread blocks take requests in turns. Workspace 2 i is for the target's row of block i, 2 i + 1 for the draft's.

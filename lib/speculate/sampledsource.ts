@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import { packSampling } from '../ops/sampling.js';
+import type { DraftSource } from '../ops/verify.js';
+import type { Stream } from '../tensor/stream.js';
+import { Tensor } from '../tensor/tensor.js';
+import type { Draft, DraftTarget } from './drafter.js';
+
+/** Rows of logits that one draft is drawn from: its nodes and their root. */
+const mostRows = 64;
+
+/** What sampled drafts were drawn from, as verification must know it. Lives until the next draft. */
+export class SampledSource implements Disposable {
+  /** [1, 8]: how the target samples, penalties apart. */
+  readonly parameters: Tensor<'f32'>;
+  readonly #stream: Stream;
+  readonly #logits: Tensor<'f32'>;
+  #rows: Tensor<'i32'> | undefined;
+
+  constructor(stream: Stream, { vocabulary, sampling }: DraftTarget) {
+    const { temperature, topK, topP, minP } = sampling;
+    this.#stream = stream;
+    this.parameters = packSampling(stream, 1, { temperature, topK, topP, minP });
+    this.#logits = Tensor.empty(stream.device, [mostRows, vocabulary], 'f32');
+  }
+
+  /** Keeps logits as the rows from `at` on. */
+  keep(logits: Tensor<'f32'>, at: number): void {
+    using place = this.#logits.slice(0, at, at + (logits.shape[0] as number));
+    place.copyFrom(logits, this.#stream);
+  }
+
+  /** Of a chain: token i was drawn from row i. */
+  ofChain(rows: number): Extract<DraftSource, { kind: 'sampled' }> {
+    return { kind: 'sampled', logits: this.#logits.slice(0, 0, rows), parameters: this.parameters };
+  }
+
+  /** Of a tree whose siblings were drawn without replacement. @param drawnFrom of each node its row, of `rows` */
+  ofTree(draft: Draft, drawnFrom: readonly number[], rows: number): Draft {
+    if (draft.tokens.length === 0) return draft;
+    this.#rows?.dispose();
+    this.#rows = Tensor.empty(this.#stream.device, [drawnFrom.length], 'i32');
+    this.#rows.write(drawnFrom, this.#stream);
+    return { ...draft, source: { ...this.ofChain(rows), rows: this.#rows, distinct: true } };
+  }
+
+  dispose(): void {
+    this.parameters.dispose();
+    this.#logits.dispose();
+    this.#rows?.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
