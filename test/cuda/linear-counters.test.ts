@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the packed kernel asks of a GPU, by the simulator's counters: exact figures, worked out from the tiles.
+// What the packed kernels ask of a GPU, by the simulator's counters: exact figures, worked out from the tiles.
 import { expect, it } from 'vitest';
-import { linear, PackedMatrix, Tensor } from '../../lib/index.js';
+import { type FloatDType, linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
+import { formatInfo } from '../../lib/quant/format.js';
+import { lutLevels } from '../oracle/ggml-blocks.js';
 import { countLaunches, describeCounters } from '../support/counters.js';
 import { cudaDevice } from '../support/cuda.js';
 import { runsFull } from '../support/grid.js';
+import { gpuFormats } from '../support/linear.js';
 import { announceSkip } from '../support/skip.js';
 
 type Shape = readonly [m: number, n: number, k: number];
@@ -23,28 +26,58 @@ const some: Shape[] = [
   [24, 1024, 2048],
   [64, 2048, 2048],
 ];
+/**
+ * Instructions of integers per weight that make it an operand, with the addresses and scales of its block; half ones are 0.5, one
+ * for two weights. A nibble alone takes 5/8. What has bits in two places, or is no integer, takes more, and a scale of six bits,
+ * or a zero point, to be unpacked first; levels of a table, which are any numbers, are looked up in shared memory.
+ */
+const integers: Record<(typeof gpuFormats)[number], number> = {
+  q4_0: 1.2,
+  q5_0: 1.2,
+  q8_0: 1.2,
+  iq4_nl: 1.2,
+  q4_1: 1.3,
+  int4_zp: 1.45,
+  q4_k: 1.8,
+  q5_1: 2.6,
+  q6_k: 2.8,
+  q5_k: 3.1,
+  mxfp4: 3.9,
+  nvfp4: 4.5,
+  lut4: 6.5,
+};
+
+/** Codes of eight bits, packed. */
+const isBytes = (format: MatrixFormat): boolean => ['q8_0', 'q5_0', 'iq4_nl'].includes(format);
 
 describeCounters('the linear kernel', () => {
   const profileOf = countLaunches();
   const device = cudaDevice();
-  if (!runsFull) announceSkip(`counters of linear: ${full.length - 2} larger shapes; PAGEWARP_FULL=1 runs all`);
+  if (!runsFull) {
+    announceSkip(
+      `counters of linear: ${full.length - 2} larger shapes, and these of other formats than q4_0; PAGEWARP_FULL=1 runs all`,
+    );
+  }
 
   /** Counters of one call, and how its work was cut. */
-  async function measure(m: number, n: number, k: number) {
-    using blocks = Tensor.zeros(device, [((n * k) / 32) * 18], 'u8');
+  async function measure([m, n, k]: Shape, format: MatrixFormat = 'q4_0', activation: FloatDType = 'f16') {
+    const { blockColumns, blockBytes } = formatInfo(format);
+    using blocks = Tensor.zeros(device, [((n * k) / blockColumns) * blockBytes], 'u8');
     const stream = device.defaultStream;
-    using weight = PackedMatrix.fromBlocks(stream, [{ data: blocks, format: 'q4_0', columns: k }]);
-    using x = Tensor.zeros(device, [m, k], 'f16');
+    const levels = format === 'lut4' ? { levels: Float32Array.from(lutLevels) } : {};
+    using weight = PackedMatrix.fromBlocks(stream, [{ data: blocks, format, columns: k, ...levels }]);
+    using x = Tensor.zeros(device, [m, k], activation);
     using out = linear(stream, { x, weight });
     await out.read();
-    const launch = profileOf('pw_linear_w4_');
+    const launch = profileOf('pw_linear_w');
     const [tokens, strips] = (launch.kernel.split('_').at(-1) as string).split('x').map(Number) as [number, number];
     const rows = 64 * strips;
     const tokenBlocks = Math.ceil(m / tokens);
     const columns = Math.ceil(n / rows);
     const stages = k / (32 * Math.max(8 / strips, 1));
-    const perBlock = Math.max(Math.ceil((columns * tokenBlocks * stages) / device.threads), 2);
-    expect(launch.grid[0]).toBe(Math.ceil((columns * tokenBlocks * stages) / perBlock));
+    const iterations = columns * tokenBlocks * stages;
+    const perBlock = Math.max(Math.ceil(iterations / device.threads), 2);
+    expect(launch.grid[0]).toBe(Math.ceil(iterations / perBlock));
     // Parts of the tiles that runs of iterations begin or end in.
     let parts = 0;
     for (let tile = 0; tile < columns * tokenBlocks; tile++) {
@@ -52,56 +85,93 @@ describeCounters('the linear kernel', () => {
       const last = Math.floor(((tile + 1) * stages - 1) / perBlock);
       if (last > first) parts += last - first + 1;
     }
-    return { launch, tokens, rows, tokenBlocks, columns, parts, weightBytes: weight.bytes };
+    // A block reads the levels of a column of tiles when it comes to it.
+    const visits =
+      columns + Array.from({ length: launch.grid[0] }, (_, b) => b * perBlock).filter((i) => i % stages > 0).length;
+    const tables = format === 'lut4' ? visits * rows * 16 * 4 : 0;
+    return { launch, tokens, rows, tokenBlocks, columns, parts, tables, weightBytes: weight.bytes };
   }
 
-  for (const [m, n, k] of runsFull ? full : some) {
-    it(`m ${m}, n ${n}, k ${k}: weights are requested, made operands and multiplied once`, async () => {
-      const { launch, tokens, rows, tokenBlocks, columns, parts, weightBytes } = await measure(m, n, k);
-      expect(tokenBlocks).toBe(1);
-      expect(weightBytes).toBe((n * k * 4.5) / 8);
-      const activations = columns * m * k * 2;
-      // Parts of tiles, and the arrivals of their blocks.
-      expect(launch.globalLoadBytes).toBe(weightBytes + activations + parts * (rows * m * 4 + 4));
-      expect(launch.globalStoreBytes).toBe(2 * m * n + parts * rows * m * 4);
-      const compulsory = weightBytes + 2 * m * k + 2 * m * n;
-      // Wherever the matrix is wide enough for this device, whose blocks are few.
-      if (m <= 16 && n >= 4096 && k >= 4096) {
-        expect(launch.globalLoadBytes + launch.globalStoreBytes).toBeLessThanOrEqual(1.1 * compulsory);
-      }
-      // The last tile may have strips of 64 rows that do not exist: they are not multiplied.
-      const multiplied = 64 * Math.ceil(n / 64);
-      expect(launch.matrixOperations).toBe(2 * multiplied * tokens * k);
+  /** All bytes: weights and scales once, activations once per column of tiles, and what blocks that share a tile exchange. */
+  async function expectRequestedOnce(shape: Shape, format: MatrixFormat, activation: FloatDType): Promise<void> {
+    const [m, n, k] = shape;
+    const size = activation === 'f32' ? 4 : 2;
+    const { launch, tokens, rows, tokenBlocks, columns, parts, tables, weightBytes } = await measure(
+      shape,
+      format,
+      activation,
+    );
+    // Packed, a matrix has the bytes of its blocks, where these say the same: Q5_0 and IQ4_NL have become eight bits.
+    const { blockColumns, blockBytes } = formatInfo(isBytes(format) ? 'q8_0' : format);
+    const matrix = (n * k * blockBytes) / blockColumns;
+    expect(tokenBlocks).toBe(1);
+    expect(weightBytes).toBeGreaterThanOrEqual(matrix);
+    // Q4_K's and Q5_K's scales have eight bits there instead of six.
+    expect(weightBytes).toBeLessThanOrEqual(1.03 * matrix);
+    // A header of 256 columns is read with every stage, which has fewer.
+    const deep = { q4_k: 256, q5_k: 256, q6_k: 128 }[format as string] ?? 0;
+    const headers = (n / 64) * (k / 256) * deep * (rows / 64 < 8 ? rows / 64 - 1 : 7);
+    // Parts of tiles, and the arrivals of their blocks.
+    const loads = weightBytes + headers + columns * m * k * size + parts * (rows * m * 4 + 4);
+    const factors = format === 'nvfp4' ? 4 * m * n : 0;
+    if (tables + factors === 0) expect(launch.globalLoadBytes).toBe(loads);
+    expect(launch.globalLoadBytes).toBeLessThanOrEqual(loads + tables + factors);
+    expect(launch.globalStoreBytes).toBe(size * m * n + parts * rows * m * 4);
+    const compulsory = weightBytes + size * m * (k + n);
+    // Wherever the matrix is wide enough for this device, whose blocks are few.
+    if (m <= 16 && n >= 4096 && k >= 4096 && size === 2) {
+      expect(launch.globalLoadBytes + launch.globalStoreBytes).toBeLessThanOrEqual(1.1 * compulsory);
+    }
+    // The last tile may have strips of 64 rows that do not exist: they are not multiplied.
+    const multiplied = 64 * Math.ceil(n / 64);
+    // A product of f32 activations is three of bf16; a level of a table is the sum of two; minima multiply sums of activations.
+    const terms = (activation === 'f32' ? 3 : 1) * (format === 'lut4' ? 2 : 1);
+    const least = 2 * multiplied * tokens * k * terms;
+    expect(launch.matrixOperations).toBeGreaterThanOrEqual(least);
+    if (format === 'q4_0' && activation === 'f16') {
+      expect(launch.matrixOperations).toBe(least);
       // Bias and offset: one addition or multiply-add for two codes.
       expect(launch.threadByClass.half).toBe((multiplied * k) / 2);
-    });
+    }
   }
 
-  it('makes a weight an operand with 5/8 integer and 1/2 half instructions, and little beside them', async () => {
-    for (const m of [1, 16, 32, 64]) {
-      const [strip, tile] = [64, m < 64 ? 128 : 256];
-      const classes = async (n: number, k: number) => (await measure(m, n, k)).launch.threadByClass;
-      const growth = async (name: 'integer' | 'half', n: number): Promise<number> =>
-        (await classes(n, 2048))[name] - (await classes(n, 1024))[name];
-      // What grows with k belongs to the loop; what a tile with more strips has more of, to their blocks.
-      const perWeight = async (name: 'integer' | 'half'): Promise<number> =>
-        ((await growth(name, tile)) - (await growth(name, strip))) / ((tile - strip) * 1024);
-      expect(await perWeight('half'), `${m} tokens`).toBe(0.5);
-      // With the addresses of codes, scales and activations; of 64 tokens' tiles two warps share a block, and read it twice.
-      expect(await perWeight('integer'), `${m} tokens`).toBeLessThanOrEqual(m < 64 ? 1.2 : 1.4);
-    }
-  });
+  for (const shape of runsFull ? full : some) {
+    const [m, n, k] = shape;
+    it(`m ${m}, n ${n}, k ${k}: weights are requested, made operands and multiplied once`, () =>
+      expectRequestedOnce(shape, 'q4_0', 'f16'));
+  }
 
-  it('has no bank conflicts in its steady loop: their number does not grow with k', async () => {
-    for (const m of [1, 8, 16, 32, 64]) {
-      const excess = async (k: number): Promise<number> => {
-        // One tile per block of the grid.
-        const { launch } = await measure(m, device.threads * (m < 64 ? 128 : 256), k);
-        return (
-          launch.sharedLoadWavefronts - launch.sharedLoadIdeal + launch.sharedStoreWavefronts - launch.sharedStoreIdeal
-        );
-      };
-      expect(await excess(2048)).toBe(await excess(512));
-    }
-  });
+  for (const format of gpuFormats) {
+    it(`${format}: weights and scales are requested once, without bank conflicts in the steady loop`, async () => {
+      const few = runsFull ? full.filter(([m]) => m <= 32) : [[9, 256, 1024] as const];
+      for (const shape of few) await expectRequestedOnce(shape, format, 'f16');
+      await expectRequestedOnce([5, 256, 512], format, 'f32');
+      for (const m of format === 'q4_0' ? [1, 8, 16, 32, 64] : [1, 9]) {
+        const rows = m === 64 || (m === 9 && isBytes(format)) ? 256 : 128;
+        const excess = async (k: number): Promise<number> => {
+          // One tile per block of the grid.
+          const { launch } = await measure([m, device.threads * rows, k], format);
+          const { sharedLoadWavefronts, sharedLoadIdeal, sharedStoreWavefronts, sharedStoreIdeal } = launch;
+          return sharedLoadWavefronts - sharedLoadIdeal + sharedStoreWavefronts - sharedStoreIdeal;
+        };
+        // Levels lie where the codes say: two of them may share a bank.
+        if (format !== 'lut4') expect(await excess(1024), `${m} tokens`).toBe(await excess(512));
+      }
+    });
+
+    it(`${format}: instructions that make a weight an operand`, async () => {
+      for (const m of format === 'q4_0' ? [1, 16, 32, 64] : [1]) {
+        const [strip, tile] = [64, m < 64 ? 128 : 256];
+        const classes = async (n: number, k: number) => (await measure([m, n, k], format)).launch.threadByClass;
+        const growth = async (name: 'integer' | 'half', n: number): Promise<number> =>
+          ((await classes(n, 2048))[name] ?? 0) - ((await classes(n, 1024))[name] ?? 0);
+        // What grows with k belongs to the loop; what a tile with more strips has more of, to their blocks.
+        const perWeight = async (name: 'integer' | 'half'): Promise<number> =>
+          ((await growth(name, tile)) - (await growth(name, strip))) / ((tile - strip) * 1024);
+        expect(await perWeight('half'), `${m} tokens`).toBe(format === 'lut4' ? 0 : 0.5);
+        // Of 64 tokens' tiles two warps share a block, and read it twice.
+        expect(await perWeight('integer'), `${m} tokens`).toBeLessThanOrEqual(m < 64 ? integers[format] : 1.4);
+      }
+    });
+  }
 });
