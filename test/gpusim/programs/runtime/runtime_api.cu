@@ -105,6 +105,59 @@ static void symbolsAndLaunches() {
   OK(cudaFree(dy));
 }
 
+static void CUDART_CB increment(void* value) { ++*static_cast<int*>(value); }
+
+/// Nodes of every kind, made one by one; then another fill and another copy in the instance.
+static void explicitGraph() {
+  const int n = 64;
+  int* device;
+  int input[n], output[n] = {}, calls = 0;
+  for (int i = 0; i < n; ++i) input[i] = i;
+  OK(cudaMalloc(&device, 2 * n * sizeof(int)));
+  cudaGraph_t graph;
+  cudaGraphNode_t fill, copy, constant, kernel, back, host;
+  OK(cudaGraphCreate(&graph, 0));
+  cudaMemsetParams zeros = {};
+  zeros.dst = device + n, zeros.elementSize = 4, zeros.width = n, zeros.height = 1, zeros.value = 7;
+  OK(cudaGraphAddMemsetNode(&fill, graph, nullptr, 0, &zeros));
+  cudaMemcpy3DParms in = {};
+  in.srcPtr = make_cudaPitchedPtr(input, sizeof input, n, 1);
+  in.dstPtr = make_cudaPitchedPtr(device, sizeof input, n, 1);
+  in.extent = make_cudaExtent(sizeof input, 1, 1), in.kind = cudaMemcpyHostToDevice;
+  OK(cudaGraphAddMemcpyNode(&copy, graph, &fill, 1, &in));
+  float threes[4] = {3, 3, 3, 3};
+  OK(cudaGraphAddMemcpyNodeToSymbol(&constant, graph, nullptr, 0, factors, threes, sizeof threes, 0,
+                                    cudaMemcpyHostToDevice));
+  int count = 2 * n;
+  void* arguments[] = {&device, &count};
+  cudaKernelNodeParams launch = {};
+  launch.func = reinterpret_cast<void*>(&scale<int>), launch.gridDim = dim3(2), launch.blockDim = dim3(n);
+  launch.kernelParams = arguments;
+  const cudaGraphNode_t before[] = {copy, constant};
+  OK(cudaGraphAddKernelNode(&kernel, graph, before, 2, &launch));
+  OK(cudaGraphAddMemcpyNode1D(&back, graph, &kernel, 1, output, device, sizeof output, cudaMemcpyDeviceToHost));
+  cudaHostNodeParams call = {increment, &calls};
+  OK(cudaGraphAddHostNode(&host, graph, &back, 1, &call));
+  size_t edges = 0, after = 0;
+  OK(cudaGraphGetEdges(graph, nullptr, nullptr, nullptr, &edges));
+  OK(cudaGraphNodeGetDependentNodes(kernel, nullptr, nullptr, &after));
+  is(edges == 5 && after == 1, "edges of a graph");
+  cudaGraphExec_t exec;
+  OK(cudaGraphInstantiate(&exec, graph, 0));
+  OK(cudaGraphLaunch(exec, nullptr));
+  OK(cudaStreamSynchronize(nullptr));
+  is(output[5] == 15 && output[n - 1] == 3 * (n - 1) && calls == 1, "a graph of nodes of every kind");
+  zeros.value = 11;
+  OK(cudaGraphExecMemsetNodeSetParams(exec, fill, &zeros));
+  OK(cudaGraphExecMemcpyNodeSetParams1D(exec, back, output, device + n, sizeof output, cudaMemcpyDeviceToHost));
+  OK(cudaGraphLaunch(exec, nullptr));
+  OK(cudaStreamSynchronize(nullptr));
+  is(output[0] == 33 && output[n - 1] == 33 && calls == 2, "other parameters in an instance");
+  OK(cudaGraphExecDestroy(exec));
+  OK(cudaGraphDestroy(graph));
+  OK(cudaFree(device));
+}
+
 static void streamsAndGraphs() {
   cudaStream_t stream, other;
   OK(cudaStreamCreate(&stream));
@@ -203,6 +256,7 @@ static void memoryAndErrors() {
 int main() {
   symbolsAndLaunches();
   streamsAndGraphs();
+  explicitGraph();
   memoryAndErrors();
   if (!failures) std::puts("all right");
   return failures != 0;

@@ -26,12 +26,6 @@ cudaError_t withParams(const cudaKernelNodeParams* params, Use use) {
   });
 }
 
-CUcontext currentContext() {
-  CUcontext context = nullptr;
-  cuCtxGetCurrent(&context);
-  return context;
-}
-
 }  // namespace
 
 extern "C" {
@@ -100,34 +94,6 @@ cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node, cudaKernelNodePar
   });
 }
 
-cudaError_t cudaGraphAddMemcpyNode1D(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
-                                     size_t count, void* to, const void* from, size_t bytes, cudaMemcpyKind) {
-  return inContext([&] {
-    CUDA_MEMCPY3D c{};
-    c.srcMemoryType = c.dstMemoryType = CU_MEMORYTYPE_UNIFIED;
-    c.srcDevice = address(from), c.dstDevice = address(to);
-    c.srcPitch = c.dstPitch = c.WidthInBytes = bytes;
-    c.Height = c.Depth = 1;
-    return cuGraphAddMemcpyNode(node, graph, dependencies, count, &c, currentContext());
-  });
-}
-cudaError_t cudaGraphAddMemsetNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
-                                   size_t count, const cudaMemsetParams* params) {
-  return inContext([&] {
-    CUDA_MEMSET_NODE_PARAMS p{};
-    p.dst = address(params->dst), p.pitch = params->pitch, p.value = params->value;
-    p.elementSize = params->elementSize, p.width = params->width, p.height = params->height;
-    return cuGraphAddMemsetNode(node, graph, dependencies, count, &p, currentContext());
-  });
-}
-cudaError_t cudaGraphAddHostNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
-                                 size_t count, const cudaHostNodeParams* params) {
-  return inContext([&] {
-    CUDA_HOST_NODE_PARAMS p{};
-    p.fn = params->fn, p.userData = params->userData;
-    return cuGraphAddHostNode(node, graph, dependencies, count, &p);
-  });
-}
 cudaError_t cudaGraphAddEmptyNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
                                   size_t count) {
   return inContext([&] { return cuGraphAddEmptyNode(node, graph, dependencies, count); });
@@ -135,6 +101,46 @@ cudaError_t cudaGraphAddEmptyNode(cudaGraphNode_t* node, cudaGraph_t graph, cons
 cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
                                        size_t count, cudaGraph_t child) {
   return inContext([&] { return cuGraphAddChildGraphNode(node, graph, dependencies, count, child); });
+}
+
+cudaError_t cudaGraphChildGraphNodeGetGraph(cudaGraphNode_t node, cudaGraph_t* graph) {
+  return inContext([&] { return cuGraphChildGraphNodeGetGraph(node, graph); });
+}
+
+cudaError_t cudaGraphDestroyNode(cudaGraphNode_t node) {
+  return inContext([&] { return cuGraphDestroyNode(node); });
+}
+cudaError_t cudaGraphNodeFindInClone(cudaGraphNode_t* node, cudaGraphNode_t original, cudaGraph_t clone) {
+  return inContext([&] { return cuGraphNodeFindInClone(node, original, clone); });
+}
+cudaError_t cudaGraphGetEdges(cudaGraph_t graph, cudaGraphNode_t* from, cudaGraphNode_t* to, cudaGraphEdgeData* edges,
+                              size_t* count) {
+  return inContext([&] { return cuGraphGetEdges(graph, from, to, reinterpret_cast<CUgraphEdgeData*>(edges), count); });
+}
+cudaError_t cudaGraphNodeGetDependencies(cudaGraphNode_t node, cudaGraphNode_t* nodes, cudaGraphEdgeData* edges,
+                                         size_t* count) {
+  return inContext(
+      [&] { return cuGraphNodeGetDependencies(node, nodes, reinterpret_cast<CUgraphEdgeData*>(edges), count); });
+}
+cudaError_t cudaGraphNodeGetDependentNodes(cudaGraphNode_t node, cudaGraphNode_t* nodes, cudaGraphEdgeData* edges,
+                                           size_t* count) {
+  return inContext(
+      [&] { return cuGraphNodeGetDependentNodes(node, nodes, reinterpret_cast<CUgraphEdgeData*>(edges), count); });
+}
+cudaError_t cudaGraphRemoveDependencies(cudaGraph_t graph, const cudaGraphNode_t* from, const cudaGraphNode_t* to,
+                                        const cudaGraphEdgeData* edges, size_t count) {
+  return inContext([&] {
+    return cuGraphRemoveDependencies(graph, from, to, reinterpret_cast<const CUgraphEdgeData*>(edges), count);
+  });
+}
+cudaError_t cudaGraphNodeSetEnabled(cudaGraphExec_t exec, cudaGraphNode_t node, unsigned int enabled) {
+  return inContext([&] { return cuGraphNodeSetEnabled(exec, node, enabled); });
+}
+cudaError_t cudaGraphNodeGetEnabled(cudaGraphExec_t exec, cudaGraphNode_t node, unsigned int* enabled) {
+  return inContext([&] { return cuGraphNodeGetEnabled(exec, node, enabled); });
+}
+cudaError_t cudaGraphDebugDotPrint(cudaGraph_t graph, const char* path, unsigned int flags) {
+  return inContext([&] { return cuGraphDebugDotPrint(graph, path, flags); });
 }
 
 }  // extern "C"

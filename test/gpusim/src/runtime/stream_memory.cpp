@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies, fills and stream-ordered allocations. Compiled twice, see stream_launch.cpp.
-#include "runtime_api.h"
+#include "copy_box.h"
 
 using namespace cudart;
 
@@ -32,17 +32,6 @@ CUresult copyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind
   }
 }
 
-CUmemorytype sourceType(cudaMemcpyKind kind) {
-  if (kind == cudaMemcpyDefault) return CU_MEMORYTYPE_UNIFIED;
-  const bool host = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyHostToHost;
-  return host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
-}
-CUmemorytype destinationType(cudaMemcpyKind kind) {
-  if (kind == cudaMemcpyDefault) return CU_MEMORYTYPE_UNIFIED;
-  const bool host = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyHostToHost;
-  return host ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
-}
-
 CUDA_MEMCPY2D rectangle(void* to, size_t toPitch, const void* from, size_t fromPitch, size_t width, size_t height,
                         cudaMemcpyKind kind) {
   CUDA_MEMCPY2D c{};
@@ -51,34 +40,6 @@ CUDA_MEMCPY2D rectangle(void* to, size_t toPitch, const void* from, size_t fromP
   c.dstHost = to, c.dstDevice = address(to), c.dstPitch = toPitch;
   c.WidthInBytes = width, c.Height = height;
   return c;
-}
-
-/// Copies between CUDA arrays do not exist here.
-bool linear(const cudaMemcpy3DParms& p) { return !p.srcArray && !p.dstArray; }
-
-CUDA_MEMCPY3D box(const cudaMemcpy3DParms& p) {
-  CUDA_MEMCPY3D c{};
-  c.srcMemoryType = sourceType(p.kind), c.dstMemoryType = destinationType(p.kind);
-  c.srcHost = p.srcPtr.ptr, c.srcDevice = address(p.srcPtr.ptr);
-  c.srcPitch = p.srcPtr.pitch, c.srcHeight = p.srcPtr.ysize;
-  c.srcXInBytes = p.srcPos.x, c.srcY = p.srcPos.y, c.srcZ = p.srcPos.z;
-  c.dstHost = p.dstPtr.ptr, c.dstDevice = address(p.dstPtr.ptr);
-  c.dstPitch = p.dstPtr.pitch, c.dstHeight = p.dstPtr.ysize;
-  c.dstXInBytes = p.dstPos.x, c.dstY = p.dstPos.y, c.dstZ = p.dstPos.z;
-  c.WidthInBytes = p.extent.width, c.Height = p.extent.height, c.Depth = p.extent.depth;
-  return c;
-}
-
-/// Calls `use` with the place `offset` bytes into a variable, of which at least `bytes` are left.
-template <class Use>
-cudaError_t withVariable(const void* symbol, size_t offset, size_t bytes, Use use) {
-  return inContext([&] {
-    CUdeviceptr at = 0;
-    size_t size = 0;
-    if (const cudaError_t error = findVariable(symbol, at, size); error != cudaSuccess) return error;
-    if (offset > size || bytes > size - offset) return cudaErrorInvalidValue;
-    return convert(use(reinterpret_cast<void*>(at + offset)));
-  });
 }
 
 }  // namespace
