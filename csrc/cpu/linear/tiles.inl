@@ -54,8 +54,8 @@ PW_INLINE GroupScales<F> groupScales(const uint8_t* block, int group, int row) {
   return {F::scale(block, group, row), Vec(0.0f)};
 }
 
-/// The sums of kLanes rows and one token, with a group's integer sums added: over its 32 columns in `low`, or over each
-/// half.
+/// The sums of kLanes rows and one token, with a group's integer sums added: over its 32 columns in `low`, or, for
+/// formats whose halves have scales, over each half.
 template <class F>
 PW_INLINE Vec addScaled(const GroupScales<F>& scales, Ints low, Ints high, const Activations& x, Vec sum) {
   if constexpr (F::kHalfGroups)
@@ -68,14 +68,16 @@ PW_INLINE Vec addScaled(const GroupScales<F>& scales, Ints low, Ints high, const
 /// Adds one group's products to the sums of N tokens.
 template <class F, int N>
 PW_INLINE void addGroup(const GroupScales<F>& scales, const Codes& codes, const Activations* x, Vec* sum) {
-  Ints low[N], high[N];
+  Ints low[N];
   if constexpr (F::kHalfGroups) {
+    Ints high[N];
     dots<F::kMaxCode, 4, N>(codes.v, x, 0, low);
     dots<F::kMaxCode, 4, N>(codes.v + 4, x, 1, high);
+    PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = addScaled(scales, low[t], high[t], x[t], sum[t]);
   } else {
     dots<F::kMaxCode, 8, N>(codes.v, x, 0, low);
+    PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = addScaled(scales, low[t], low[t], x[t], sum[t]);
   }
-  PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = addScaled(scales, low[t], high[t], x[t], sum[t]);
 }
 
 /// Adds a block's products to the sums of kLanes rows, from `row` on, and T tokens.

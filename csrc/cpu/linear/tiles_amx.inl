@@ -108,7 +108,7 @@ PW_INLINE void addTileProducts(const UnpackedGroup& group, const Activations* x,
   const GroupScales<F> scales{loadF32(group.scale), loadF32(group.second)};
   PW_UNROLL for (int t = 0; t < kWideTile; ++t) {
     const auto at = [t](const int32_t* sums) { return Ints{_mm512_load_si512(sums + t * kStripRows)}; };
-    sum[t] = addScaled(scales, at(products.low), F::kHalfGroups ? at(products.high) : Ints{}, x[t], sum[t]);
+    sum[t] = addScaled(scales, at(products.low), at(F::kHalfGroups ? products.high : products.low), x[t], sum[t]);
   }
 }
 
