@@ -141,9 +141,9 @@ export class SpeculationControl {
     return acceptance > 0.98 ? 64 : Math.max(1, Math.floor(Math.log(worth) / Math.log(acceptance)));
   }
 
-  /** Most nodes that are worth trying. */
+  /** Most nodes that are worth trying. A drafter that needs more drafts nothing at first. */
   get nodes(): number {
-    return this.#isTrying ? trialNodes : 64;
+    return this.#catchesUp ? trialNodes : 64;
   }
 
   /** Takes the milliseconds per token of a burst of plain steps. */

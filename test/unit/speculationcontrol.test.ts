@@ -96,6 +96,13 @@ describe('SpeculationControl', () => {
     expect(control.nodes).toBeGreaterThan(32);
   });
 
+  it('lets drafters that need more nodes draft after a first step without a draft', () => {
+    const control = new SpeculationControl();
+    control.plain(4, 30);
+    control.pass({ drafted: 0, depth: 0, accepted: 0, draftTime: 0, verifyTime: 30 });
+    expect(control.nodes).toBeGreaterThan(32);
+  });
+
   it('does not judge a drafter by what it catches up with after a long rest', () => {
     const control = new SpeculationControl();
     control.plain(4, 30);
