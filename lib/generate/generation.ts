@@ -13,6 +13,9 @@ import { type Drawn, Sampler } from './sampler.js';
 import { forwardNext, Speculation } from './speculation.js';
 import { StopMatcher } from './stop.js';
 
+/** Free pages below which steps ahead take none. */
+const sparePages = 16;
+
 /** What a generation needs of its model. */
 export interface GenerationContext {
   runner: LlamaRunner;
@@ -253,7 +256,7 @@ class Decoder implements Disposable {
    * @throws whatever kept the first of them from being enqueued; of the later ones it is found out when their turn comes
    */
   #enqueue(flying: Promise<Drawn>[], wanted: number): void {
-    while (flying.length < wanted) {
+    while (flying.length < wanted && (flying.length === 0 || this.#mayRunAhead)) {
       try {
         const drawn = this.#step();
         drawn.catch(() => {}); // its own await reports it, if it comes to that
@@ -263,6 +266,14 @@ class Decoder implements Disposable {
         return;
       }
     }
+  }
+
+  /** A step ahead may be in vain: where pages are few it takes none that another sequence may need now. */
+  get #mayRunAhead(): boolean {
+    const { kv } = this.#sequence;
+    if (kv.isDisposed || kv.cache.isDisposed) return false;
+    const { pageSize, freeTokens } = kv.cache;
+    return kv.length % pageSize !== 0 || freeTokens >= sparePages * pageSize;
   }
 
   /** Enqueues the step after the token drawn last, or leaves everything as it was. */

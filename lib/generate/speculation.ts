@@ -128,10 +128,8 @@ export class Speculation {
   }
 
   async #draft(remaining: number): Promise<Draft | EnqueuedDraft> {
-    const { tokens, kv } = this.#sequence;
-    // Speculation must not fail where plain decoding has room.
-    const room = kv.cache.freeTokens - 1;
-    const possible = Math.min(this.#options.maxDraft, remaining - 1, this.#runner.maxRows - 1, room);
+    const { tokens } = this.#sequence;
+    const possible = Math.min(this.#options.maxDraft, remaining - 1, this.#runner.maxRows - 1, this.#room);
     if (possible < 1) return noDraft;
     const { worth = 0, depth = possible, nodes = possible } = this.#control ?? {};
     const most = Math.min(possible, nodes);
@@ -141,9 +139,16 @@ export class Speculation {
       (enqueued && (await this.#interrupt.wait(Promise.resolve(enqueued)))) ??
       (await this.#interrupt.wait(Promise.resolve(this.#drafter.draft(tokens, most, worth))));
     this.#options.signal?.throwIfAborted();
-    if ('enqueued' in draft) return draft;
-    if (draft.parents) return truncated(draft, Math.min(most, mostTreeRows - 1));
-    return truncated(draft, Math.min(most, depth));
+    const left = Math.max(0, this.#room); // others may have taken pages meanwhile
+    if ('enqueued' in draft) return sizeOf(draft) <= left ? draft : noDraft;
+    if (draft.parents) return truncated(draft, Math.min(most, mostTreeRows - 1, left));
+    return truncated(draft, Math.min(most, depth, left));
+  }
+
+  /** Nodes that the cache has room for: speculation must not fail where plain decoding has room. */
+  get #room(): number {
+    const { cache } = this.#sequence.kv;
+    return cache.freeTokens - 1;
   }
 
   async #plain(): Promise<Verified> {

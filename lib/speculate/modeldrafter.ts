@@ -97,7 +97,8 @@ export class ModelDrafter implements Drafter {
       if (this.#target !== target) return noDraft; // that generation has ended meanwhile
       rows += level.length;
       const next = this.#choose(offered, growth, worth, deepest, nodes - (rows - 1));
-      if (next.length === 0) break;
+      // Other sequences of the draft model may have taken pages meanwhile.
+      if (next.length === 0 || next.length > this.#model.parts().runner.cache.freeTokens) break;
       linear &&= next.length === 1 && (next[0] as Expansion).path.length === rows;
       logits = this.#expand(next, rows - 1, context.length, linear);
       if (linear) this.#cached.push((next[0] as Expansion).token);

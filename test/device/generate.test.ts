@@ -103,6 +103,17 @@ describe('generate', () => {
     await expect(tooLong).rejects.toMatchObject({ code: 'ERR_CONTEXT_OVERFLOW' });
   });
 
+  it('holds no page of a small cache for steps that may be in vain', async () => {
+    await using small = await load(path, { cacheDType: 'f32', cacheTokens: 64, device: { threads: 1 } });
+    const pageSize = 64 / small.cacheStatistics.pages;
+    let tokens = 3;
+    for await (const chunk of small.generate([5, 6, 7], { maxTokens: 40, ignoreEnd: true, speculate: 'off' })) {
+      tokens += chunk.tokens.length;
+      expect(small.cacheStatistics.used).toBe(Math.ceil((tokens - 1) / pageSize));
+    }
+    expect(tokens).toBe(43);
+  });
+
   it('applies penalties', async () => {
     const plain = await run('abc', { maxTokens: 60 });
     const penalised = await run('abc', {

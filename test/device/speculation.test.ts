@@ -162,6 +162,21 @@ describe('a draft model', () => {
     expect(speculation?.plainSteps).toBeGreaterThan(20);
   });
 
+  it('may be shared by generations that leave each other no page', async () => {
+    const prompts = [3, 4, 5, 6, 7].map((last) => [5, 6, last]);
+    const more = { maxTokens: 30, ignoreEnd: true, adaptive: false } satisfies GenerateOptions;
+    await using small = await load(join(folder, 'other.gguf'), { device, cacheDType: 'f32', cacheTokens: 128 });
+    const runs = prompts.map(async (ids) => {
+      using drafter = draftModel(small, { width: 8, maxDraft: 32 });
+      return (await model.generate(ids, { ...more, speculate: drafter }).complete()).tokens;
+    });
+    for (const [i, tokens] of (await Promise.all(runs)).entries()) {
+      const plain = await model.generate(prompts[i] as number[], { ...more, speculate: 'off' }).complete();
+      expect(tokens).toEqual(plain.tokens);
+    }
+    expect(small.cacheStatistics.used).toBe(0);
+  });
+
   it('checks its options', () => {
     for (const bad of [{ maxDraft: 64 }, { width: 0 }, { confidence: 2 }, { tree: [0] }, { tree: 'bush' as never }]) {
       expect(() => draftModel(other, bad)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }));
@@ -195,6 +210,29 @@ it('drafts with the model that was loaded for it', async () => {
   if (!foreign) return;
   const mismatched = load(join(folder, 'target.gguf'), { device, draft: foreign });
   await expect(mismatched).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+});
+
+it('verifies no more than there is room for when another sequence has taken pages meanwhile', async () => {
+  await using tight = await load(join(folder, 'target.gguf'), { device, cacheDType: 'f32', cacheTokens: 64 });
+  using others = tight.createSequence();
+  const drafter: Drafter = {
+    async draft(_context, maxTokens) {
+      const { free, pages } = tight.cacheStatistics;
+      const taken = Array.from({ length: (free * 64) / pages - 1 }, () => 5);
+      if (free > 0) await tight.generate(taken, { maxTokens: 1, sequence: others, speculate: 'off' }).complete();
+      return { tokens: Array.from({ length: maxTokens }, () => 9) };
+    },
+    observe() {},
+    reset() {},
+    dispose() {},
+    [Symbol.dispose]() {},
+  };
+  const { tokens } = await model.generate([5, 6, 7], { maxTokens: 12, ignoreEnd: true, speculate: 'off' }).complete();
+  const stop = tokens.at(-1) as number; // before its page is full
+  const more = { maxTokens: 40, ignoreEnd: true, adaptive: false, stop } satisfies GenerateOptions;
+  const result = await tight.generate([5, 6, 7], { ...more, speculate: drafter }).complete();
+  expect(result.tokens).toEqual(tokens.slice(0, tokens.indexOf(stop)));
+  expect(others.cachedLength).toBe(47);
 });
 
 it('passes on a lossy rule, and refuses one that does not fit', async () => {
