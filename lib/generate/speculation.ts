@@ -108,7 +108,7 @@ export class Speculation {
     const draft = await this.#draft(remaining);
     const drafted = performance.now();
     const nodes = sizeOf(draft);
-    const verified = nodes > 0 ? await this.#verify(draft) : await this.#plain();
+    const verified = nodes > 0 ? await this.#verify(draft).finally(() => release(draft)) : await this.#plain();
     const finished = performance.now();
     const accepted = verified.path.length;
     this.#draftTime += drafted - started;
@@ -138,9 +138,12 @@ export class Speculation {
     const draft =
       (enqueued && (await this.#interrupt.wait(Promise.resolve(enqueued)))) ??
       (await this.#interrupt.wait(Promise.resolve(this.#drafter.draft(tokens, most, worth))));
-    this.#options.signal?.throwIfAborted();
     const left = Math.max(0, this.#room); // others may have taken pages meanwhile
-    if ('enqueued' in draft) return sizeOf(draft) <= left ? draft : noDraft;
+    const isTooLarge = 'enqueued' in draft && sizeOf(draft) > left; // what only the device knows cannot be cut
+    if (isTooLarge || this.#options.signal?.aborted) release(draft);
+    this.#options.signal?.throwIfAborted();
+    if (isTooLarge) return noDraft;
+    if ('enqueued' in draft) return draft;
     if (draft.parents) return truncated(draft, Math.min(most, mostTreeRows - 1, left));
     return truncated(draft, Math.min(most, depth, left));
   }
@@ -209,6 +212,11 @@ export class Speculation {
     top.catch(() => {}); // what broke the step is reported by the tokens' own promise, too
     return top;
   }
+}
+
+/** Gives back what the caller of a drafter owns. */
+function release(draft: Draft | EnqueuedDraft): void {
+  if ('enqueued' in draft) draft.enqueued.dispose();
 }
 
 /** How the rows of a tree differ from the next tokens: the last token of the context is their root. */

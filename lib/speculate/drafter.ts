@@ -19,7 +19,7 @@ export interface Draft {
  * there. @internal
  */
 export interface EnqueuedDraft {
-  /** [nodes], contiguous, for commands of the target's stream; valid until the drafter is asked again. */
+  /** [nodes], contiguous, for commands of the target's stream until the drafter is asked again; the caller disposes it. */
   readonly enqueued: Tensor<'i32'>;
   readonly parents?: readonly number[];
   readonly source?: DraftSource;

@@ -14,6 +14,7 @@ export class SampledSource implements Disposable {
   readonly parameters: Tensor<'f32'>;
   readonly #stream: Stream;
   readonly #logits: Tensor<'f32'>;
+  #lent: Tensor<'f32'> | undefined;
   #rows: Tensor<'i32'> | undefined;
 
   constructor(stream: Stream, { vocabulary, sampling }: DraftTarget) {
@@ -31,7 +32,9 @@ export class SampledSource implements Disposable {
 
   /** Of a chain: token i was drawn from row i. */
   ofChain(rows: number): Extract<DraftSource, { kind: 'sampled' }> {
-    return { kind: 'sampled', logits: this.#logits.slice(0, 0, rows), parameters: this.parameters };
+    this.#lent?.dispose();
+    this.#lent = this.#logits.slice(0, 0, rows);
+    return { kind: 'sampled', logits: this.#lent, parameters: this.parameters };
   }
 
   /** Of a tree whose siblings were drawn without replacement. @param drawnFrom of each node its row, of `rows` */
@@ -46,6 +49,7 @@ export class SampledSource implements Disposable {
   dispose(): void {
     this.parameters.dispose();
     this.#logits.dispose();
+    this.#lent?.dispose();
     this.#rows?.dispose();
   }
 

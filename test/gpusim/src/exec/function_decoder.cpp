@@ -15,6 +15,9 @@ using ptx::Variable;
 
 namespace {
 
+/// Of one thread, on every device.
+constexpr uint32_t kMostLocalBytes = 512 << 10;
+
 uint32_t alignUp(uint32_t value, uint32_t unit) { return (value + unit - 1) / unit * unit; }
 
 /// Parameters that are registers travel through the parameter area like the others: a function takes them from there
@@ -78,6 +81,7 @@ void ModuleBuilder::decodeFunction(ModuleCode& module, int function, FunctionCod
       s.bytes = v.bytes;
       locals_[v.name] = s;
       code.localBytes += uint32_t(v.bytes);
+      if (code.localBytes > kMostLocalBytes) throw ptx::ParseError{v.line, "too much local memory"};
     } else if (const Symbol* s = find(f.name + "!" + v.name)) {
       locals_[v.name] = *s;
     }

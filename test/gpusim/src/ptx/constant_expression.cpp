@@ -75,6 +75,7 @@ uint64_t Parser::constantExpression(size_t level) {
     value = evaluate(op, int64_t(value), int64_t(right));
   }
   if (level || !accept("?")) return value;
+  const Nesting nested(*this);
   const uint64_t first = constantExpression();
   expect(":");
   const uint64_t second = constantExpression();
@@ -82,6 +83,7 @@ uint64_t Parser::constantExpression(size_t level) {
 }
 
 uint64_t Parser::constantTerm() {
+  const Nesting level(*this);
   if (accept("-")) return 0 - constantTerm();
   if (accept("+")) return constantTerm();
   if (accept("~")) return ~constantTerm();

@@ -21,6 +21,9 @@ bool isSpecialRegister(const std::string& name) {
 
 bool takesLabels(const std::string& op) { return op == "bra" || op == "brx"; }
 
+/// Of a function.
+constexpr size_t kMostRegisters = size_t(1) << 20;
+
 constexpr const char* kComponents[] = {".x", ".y", ".z", ".w"};
 
 /// `.x` to `.w` or `.r` to `.a` as the component's suffix; empty for other words.
@@ -55,6 +58,7 @@ void FunctionParser::run() {
 }
 
 void FunctionParser::block() {
+  const Parser::Nesting level(p_);
   while (!p_.accept("}")) {
     const Token t = p_.peek();
     if (t.kind == Token::Kind::End) p_.fail("function '" + f_.name + "' without end");
@@ -123,6 +127,7 @@ void FunctionParser::directive() {
 
 int FunctionParser::addRegister(const std::string& name, Type type) {
   const int id = int(f_.registers.size());
+  if (f_.registers.size() >= kMostRegisters) p_.fail("too many registers");
   f_.registers.push_back({name, type});
   scopes_.back().registers[name] = id;
   return id;
@@ -149,7 +154,7 @@ void FunctionParser::registerDeclaration() {
     const std::string name = p_.word();
     if (p_.accept("<")) {
       const uint64_t n = p_.integer();
-      if (n > 1u << 22) p_.fail("too many registers");
+      if (n > kMostRegisters) p_.fail("too many registers");
       for (uint64_t i = 0; i < n; ++i) add(name + std::to_string(i));
       p_.expect(">");
     } else {
@@ -215,6 +220,7 @@ Operand FunctionParser::vectorRegister(const std::string& name) {
 }
 
 Operand FunctionParser::simpleOperand() {
+  const Parser::Nesting level(p_);
   Operand o{};
   if (p_.accept("!")) {
     o = simpleOperand();
@@ -249,7 +255,8 @@ Operand FunctionParser::simpleOperand() {
   }
   if (t.text == "WARP_SZ") {
     o.kind = Operand::Kind::Integer;
-    o.value = 32;
+    o.value = negative ? uint64_t(-32) : 32;
+    o.negated = false;
     return o;
   }
   o.reg = findRegister(t.text);
@@ -289,6 +296,7 @@ Operand FunctionParser::address() {
 }
 
 Operand FunctionParser::operand() {
+  const Parser::Nesting level(p_);
   if (p_.accept("[")) return address();
   if (p_.accept("{")) {
     Operand o{};

@@ -7,6 +7,10 @@
 namespace gpusim::ptx {
 namespace {
 
+/// The largest variables: of the whole grid, and of a thread or block, of which a thread's local memory may be the
+/// largest.
+constexpr uint64_t kMostGlobalBytes = uint64_t(1) << 40, kMostOtherBytes = uint64_t(512) << 10;
+
 Space parseSpace(const std::string& directive) {
   if (directive == ".global") return Space::Global;
   if (directive == ".const") return Space::Const;
@@ -129,7 +133,9 @@ Variable Parser::variableType(Space space) {
   while (peek().kind == Token::Kind::Directive) {
     const std::string d = take().text;
     if (d == ".align") {
-      v.align = uint32_t(integer());
+      const uint64_t align = integer();
+      if (align == 0 || (align & (align - 1)) != 0 || align > 1u << 16) fail("alignment that is no power of two");
+      v.align = uint32_t(align);
       aligned = true;
     } else if (d == ".ptr") {
       while (peek().text == ".global" || peek().text == ".shared" || peek().text == ".const" || peek().text == ".local")
@@ -160,7 +166,10 @@ void Parser::dimensions(Variable& v) {
     if (accept("]")) {
       v.unsized = true;
     } else {
-      v.bytes *= integer();
+      const uint64_t count = integer();
+      const bool isLarge = v.space == Space::Global || v.space == Space::Const;
+      if (count && v.bytes > (isLarge ? kMostGlobalBytes : kMostOtherBytes) / count) fail("array too large");
+      v.bytes *= count;
       expect("]");
     }
   }
@@ -168,6 +177,7 @@ void Parser::dimensions(Variable& v) {
 }
 
 void Parser::initialiser(Variable& v) {
+  const Nesting level(*this);
   if (accept("{")) {
     if (accept("}")) return;
     do initialiser(v);
@@ -201,6 +211,7 @@ void Parser::initialiser(Variable& v) {
 }
 
 void Parser::symbolInitialiser(Initialiser& init) {
+  const Nesting level(*this);
   if (peek().text == "generic" && tokens_[at_ + 1].text == "(") {
     at_ += 2;
     symbolInitialiser(init);

@@ -20,6 +20,21 @@ class Parser {
  private:
   friend class FunctionParser;
 
+  /// A level of what may contain its own kind. Each takes some of the host's stack, which hostile texts must not use
+  /// up.
+  class Nesting {
+   public:
+    explicit Nesting(Parser& parser) : parser_(parser) {
+      if (++parser_.depth_ > 256) parser_.fail("nested too deeply");
+    }
+    ~Nesting() { --parser_.depth_; }
+    Nesting(const Nesting&) = delete;
+    Nesting& operator=(const Nesting&) = delete;
+
+   private:
+    Parser& parser_;
+  };
+
   const Token& peek(size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
   Token take() { return tokens_[at_ + 1 < tokens_.size() ? at_++ : at_]; }
   bool accept(const char* text);
@@ -47,6 +62,7 @@ class Parser {
   const std::string& text_;
   std::vector<Token> tokens_;
   size_t at_ = 0;
+  int depth_ = 0;
   std::vector<ModuleAst> finished_;
   ModuleAst module_;
 };

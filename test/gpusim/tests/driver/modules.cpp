@@ -96,6 +96,44 @@ TEST(images_that_cannot_run) {
   EXPECT(std::strlen(log) > 0 && reinterpret_cast<size_t>(values[1]) == std::strlen(log) + 1);
 }
 
+TEST(hostile_texts_are_refused) {
+  unit::Fixture f;
+  auto times = [](const std::string& text) {
+    std::string all;
+    for (int i = 0; i < 100000; ++i) all += text;
+    return all;
+  };
+  auto inKernel = [](const std::string& body) {
+    return ".visible .entry k() { .reg .b32 r; .reg .b64 d; " + body + " ret; }";
+  };
+  auto moved = [&](const std::string& constant) { return inKernel("mov.b32 r, " + constant + ";"); };
+  const std::vector<std::string> refused = {
+      moved(times("(") + "1" + times(")")),
+      moved(times("~") + "1"),
+      moved(times("1?") + "1" + times(":1")),
+      moved(times("!") + "1"),
+      inKernel(times("{") + times("}")),
+      inKernel("mov.b32 r, " + times("[d,") + "d" + times("]") + ";"),
+      ".global .b32 x[4] = " + times("{") + "1" + times("}") + ";",
+      ".global .b64 x = " + times("generic(") + "x" + times(")") + ";",
+      ".global .b8 x[4294967296][4294967296];",
+      ".global .align 0 .b8 x;",
+      inKernel(".shared .b8 x[-4];"),
+      inKernel(".local .b8 x[9999999999];"),
+      inKernel(".local .b8 x[500000]; .local .b8 y[500000];"),
+      inKernel(".reg .v4 .b32 q<500000>;"),
+  };
+  for (auto& text : refused) {
+    CUmodule module = nullptr;
+    EXPECT_STATUS(cuModuleLoadData(&module, (ptxFor(80) + text + "\n").c_str()), CUDA_ERROR_INVALID_PTX);
+  }
+  for (auto& text : {moved("((((1+2)*3)))"), inKernel("{{{{}}}}"), inKernel(".local .align 16 .b8 x[500000];")}) {
+    CUmodule module = nullptr;
+    EXPECT_OK(cuModuleLoadData(&module, (ptxFor(80) + text + "\n").c_str()));
+    EXPECT_OK(cuModuleUnload(module));
+  }
+}
+
 TEST(functions_and_variables_by_name) {
   unit::Fixture f;
   CUfunction function = nullptr;

@@ -156,7 +156,11 @@ void selectFields(VideoFields& f, int count, std::string selector, const char* s
   f.bits = unsigned(32 / count);
   if (selector.size() != size_t(count) + 1 || selector[0] != standard[0])
     throw Unsupported{"selector '." + selector + "'"};
-  for (int i = 0; i < count; ++i) f.at[size_t(i)] = uint8_t(unsigned(selector[size_t(count - i)] - '0') * f.bits);
+  for (int i = 0; i < count; ++i) {
+    const unsigned index = unsigned(selector[size_t(count - i)] - '0');
+    if (index >= 64 / f.bits) throw Unsupported{"selector '." + selector + "'"};
+    f.at[size_t(i)] = uint8_t(index * f.bits);
+  }
 }
 
 void selectResults(VideoOp& op, const std::string& mask) {
@@ -164,7 +168,11 @@ void selectResults(VideoOp& op, const std::string& mask) {
   for (int i = 0; i < op.count; ++i) op.d.at[size_t(i)] = uint8_t(unsigned(i) * op.d.bits);
   if (mask.empty()) return;
   op.mask = {};
-  for (size_t i = 1; i < mask.size(); ++i) op.mask[size_t(mask[i] - '0') % 4] = true;
+  for (size_t i = 1; i < mask.size(); ++i) {
+    const int index = mask[i] - '0';
+    if (mask[0] != (op.count == 2 ? 'h' : 'b') || index >= op.count) throw Unsupported{"selector '." + mask + "'"};
+    op.mask[size_t(index)] = true;
+  }
 }
 
 bool decodeVideo(Decoder& d, const Statement& s, Instruction& in) {
@@ -184,9 +192,15 @@ bool decodeVideo(Decoder& d, const Statement& s, Instruction& in) {
                : m.take("min") ? kVideoSecondMinimum
                : m.take("max") ? kVideoSecondMaximum
                                : kVideoMerge;
-  op->d.isSigned = name != "vset" && isSigned(m.type());
-  op->a.isSigned = isSigned(m.type());
-  op->b.isSigned = isSigned(m.type());
+  auto takesSigned = [&] {
+    const Type type = m.type();
+    if (type != Type::S32 && type != Type::U32) throw Unsupported{"type"};
+    return type == Type::S32;
+  };
+  op->d.isSigned = name != "vset" && takesSigned();
+  op->a.isSigned = takesSigned();
+  op->b.isSigned = takesSigned();
+  if (shift && op->b.isSigned) throw Unsupported{"signed shift amount"};
   m.done();
   if (s.operands.size() < 3 || s.operands.size() > 4) throw Unsupported{"number of operands"};
   const Operand &result = s.operands[0], &a = s.operands[1], &b = s.operands[2];
