@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Group Q: what `verify` emits is distributed as plain sampling, for millions of trials a case. Every trial draws its own
- * drafts from q, verifies them, and continues with a plain draw where only one token was emitted. In the cases marked
- * "everywhere" drafts are drawn on the device with the seeds and offsets of verification, whose coins must be others; in the
- * rest by the test, which takes less time.
+ * Group Q: what `verify` emits is distributed as plain sampling, for two million trials a case with PAGEWARP_FULL=1, a quarter
+ * of that otherwise. Every trial draws its own drafts from q, verifies them, and continues with a plain draw where only one
+ * token was emitted. In the cases marked "everywhere" drafts are drawn on the device with the seeds and offsets of verification,
+ * whose coins must be others; in the rest by the test, which takes less time.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -26,6 +26,7 @@ import {
   quickRandom,
   Tally,
 } from '../oracle/verification.js';
+import { runsFull } from '../support/grid.js';
 import { availableIsas } from '../support/isa.js';
 import { randomNumbers } from '../support/random.js';
 import { announceSkip } from '../support/skip.js';
@@ -50,6 +51,7 @@ const file = JSON.parse(readFileSync(new URL('../cases/verify.json', import.meta
   trials: number;
   cases: Case[];
 };
+const trialsPerCase = runsFull ? file.trials : file.trials / 4;
 const batch = 20_000;
 const none = Number.NEGATIVE_INFINITY;
 
@@ -243,6 +245,8 @@ function prefixHistory(matrix: Tensor<'i32'>, count: number, rows: number) {
 
 describe('verification is lossless', () => {
   const best = availableIsas().at(-1);
+  if (!runsFull)
+    announceSkip(`losslessness on more than ${trialsPerCase} trials a case; PAGEWARP_FULL=1 has ${file.trials}`);
   announceSkip(`losslessness runs all cases on ${best} only, the cases marked "everywhere" on portable too: time`);
   for (const test of file.cases) {
     const isas = [...new Set([best, ...(test.everywhere ? (['portable'] as const) : [])])];
@@ -252,7 +256,7 @@ describe('verification is lossless', () => {
         const scenario = scenarioOf(test, parametersOf(test));
         const chances = kind === 'penalties' ? chancesByPath(scenario) : chancesOfFixed(scenario);
         using device = Device.cpu({ ...(isa ? { isa } : {}), threads: 2 });
-        const tally = await run(device, test, isa === best ? file.trials : file.trials / 10);
+        const tally = await run(device, test, isa === best ? trialsPerCase : trialsPerCase / 10);
         const verdict = judge(tally, scenario, chances);
         expect(isLossless(verdict), JSON.stringify({ ...verdict, trials: tally.trials })).toBe(true);
       });
