@@ -16,7 +16,7 @@ export interface Draft {
 
 /**
  * A draft of a size that was decided beforehand, whose tokens only the device knows yet: commands enqueued already put them
- * there. @internal
+ * there.
  */
 export interface EnqueuedDraft {
   /** [nodes], contiguous, for commands of the target's stream until the drafter is asked again; the caller disposes it. */
