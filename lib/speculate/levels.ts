@@ -16,6 +16,14 @@ export interface Expansion {
   path: number[];
 }
 
+/** Where every draft begins: the last token of the context. */
+export const rootExpansion: Expansion = { node: -1, place: -1, token: -1, depth: 0, chance: 1, path: [] };
+
+/** The nodes of a shape below `place`; -1: below the root. */
+export function childrenOf(tree: TreeShape, place: number): number[] {
+  return tree.flatMap((parent, node) => (parent === place ? [node] : []));
+}
+
 /** What is drawn below the nodes of one level. */
 export interface ShapeLevel {
   /** The nodes that have children; of the first level, the root. */
@@ -31,21 +39,20 @@ export interface ShapeLevel {
  * @returns also of each node its place among the candidates, and how many of these there are
  */
 export function shapeLevels(tree: TreeShape): { levels: ShapeLevel[]; picks: number[]; candidates: number } {
-  const childrenOf = (place: number): number[] => tree.flatMap((parent, node) => (parent === place ? [node] : []));
   const levels: ShapeLevel[] = [];
   const picks = new Array<number>(tree.length);
   let candidates = 0;
   let rows = 0; // computed so far, the root's included
-  let nodes: Expansion[] = [{ node: -1, place: -1, token: -1, depth: 0, chance: 1, path: [] }];
+  let nodes: Expansion[] = [rootExpansion];
   while (nodes.length > 0) {
-    const children = nodes.map(({ place }) => childrenOf(place));
+    const children = nodes.map(({ place }) => childrenOf(tree, place));
     const count = Math.max(...children.map((list) => list.length));
     levels.push({ nodes, count, first: candidates });
     const next: Expansion[] = [];
     for (const [row, { depth, path }] of nodes.entries()) {
       for (const [rank, place] of (children[row] as number[]).entries()) {
         picks[place] = candidates + row * count + rank;
-        if (childrenOf(place).length === 0) continue;
+        if (childrenOf(tree, place).length === 0) continue;
         next.push({ node: place, place, token: -1, depth: depth + 1, chance: 1, path: [...path, rows + row] });
       }
     }

@@ -16,7 +16,7 @@ import {
   noDraft,
 } from './drafter.js';
 import type { DraftModelOptions } from './draftmodel.js';
-import { type Expansion, maskOf, shapeLevels } from './levels.js';
+import { childrenOf, type Expansion, maskOf, rootExpansion, shapeLevels } from './levels.js';
 import { SampledSource } from './sampledsource.js';
 import { TreeGrowth, type TreeShape } from './tree.js';
 
@@ -89,7 +89,7 @@ export class ModelDrafter implements Drafter {
     const growth = new TreeGrowth();
     const drawnFrom: number[] = []; // of each candidate, the row of the kept logits
     let logits = this.#feed(context, common);
-    let level: Expansion[] = [{ node: -1, place: -1, token: -1, depth: 0, chance: 1, path: [] }];
+    let level: Expansion[] = [rootExpansion];
     let rows = 0; // of the kept logits
     let linear = true; // the rows in the cache after the context are a chain
     for (;;) {
@@ -275,7 +275,7 @@ export class ModelDrafter implements Drafter {
     const { temperature, topK, topP, minP } = target.sampling;
     const sampled = this.#isSampled;
     const { tree, width } = this.#options;
-    const places = level.map(({ place }) => this.#childPlaces(place));
+    const places = level.map(({ place }) => (typeof tree === 'string' ? [] : childrenOf(tree, place)));
     const count = typeof tree === 'string' ? width : Math.max(...places.map((list) => list.length));
     using branches = Tensor.empty(stream.device, [level.length], 'i32');
     branches.write(
@@ -328,7 +328,7 @@ export class ModelDrafter implements Drafter {
   ): Expansion[] {
     const { tree, width, confidence } = this.#options;
     if (typeof tree !== 'string') {
-      const inner = offered.filter(({ place }) => this.#childPlaces(place).length > 0);
+      const inner = offered.filter(({ place }) => childrenOf(tree, place).length > 0);
       return inner.length <= most ? inner : [];
     }
     const least = Math.max(worth, confidence);
@@ -338,13 +338,6 @@ export class ModelDrafter implements Drafter {
       })
       .sort((a, b) => b.chance - a.chance)
       .slice(0, Math.min(width, most));
-  }
-
-  /** Nodes of the shape below `place`. */
-  #childPlaces(place: number): number[] {
-    const { tree } = this.#options;
-    if (typeof tree === 'string') return [];
-    return tree.flatMap((parent, node) => (parent === place ? [node] : []));
   }
 
   /**
