@@ -50,6 +50,8 @@ export interface NativePlanInputs {
   gpu: boolean;
   workers: number;
   split: number;
+  /** One per sequence, in place of `split`. */
+  splits?: Int32Array;
 }
 
 export type NativeGguf = Handle<'gguf'>;

@@ -7,15 +7,15 @@
  *     npm run bench:model -- --shape tinyllama-1.1b --threads 1,2 --repeats 7
  *     npm run bench:model -- --model some.gguf
  */
-import { existsSync, mkdirSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { GgufFile } from '../../lib/index.js';
 import { probe } from '../support/probe.js';
 import { median, spread } from '../support/statistics.js';
+import { modelFile, prompt } from './inputs.js';
 import { Runner, type RunnerInfo } from './protocol.js';
-import { shapes, writeSynthetic } from './synth.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '..', '..');
@@ -34,21 +34,7 @@ const promptLength = Number(options.prompt);
 const generateLength = Number(options.generate);
 const context = promptLength + generateLength + 64;
 
-function modelFile(): string {
-  if (options.model) return resolve(options.model);
-  const path = join(root, 'build', 'bench', `${options.shape}-Q4_0.gguf`);
-  if (!existsSync(path)) {
-    console.log(`writing ${path}: random Q4_0 weights, shapes: ${Object.keys(shapes).join(', ')}`);
-    mkdirSync(dirname(path), { recursive: true });
-    writeSynthetic(path, options.shape);
-  }
-  return path;
-}
-
 const mebibytes = (count: number): string => (count / 2 ** 20).toFixed(0);
-
-/** The same pseudo-random prompt for everybody, out of ids that every vocabulary has. */
-const prompt = (length: number): number[] => Array.from({ length }, (_, i) => (i === 0 ? 1 : 3 + ((i * 7919) % 90)));
 
 /**
  * What a step costs at least: the bytes that decoding a token reads (of an embedding that is not the output layer, too, only a row)
@@ -79,7 +65,7 @@ async function measure(runner: Runner, series: Series | undefined): Promise<numb
   return tokens;
 }
 
-const path = modelFile();
+const path = modelFile(options.model, options.shape);
 const size = statSync(path).size;
 const { bytes, weights } = work(path);
 const peers = join(root, 'bench', 'peers');

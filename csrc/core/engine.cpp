@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <new>
+#include <optional>
 
 #include "core/error.h"
 
@@ -192,7 +193,16 @@ void Executor::waitEvent(const Ref<Event>& event, uint64_t recording, bool recor
 
 void Executor::replay(CommandList& list, Substitutions substitutions) {
   const Substituted scope(*this, std::move(substitutions));
-  for (const Command& command : list.commands) runNamed(command, *this);
+  // As if they were enqueued one by one: an error, such as that of one row's data, does not keep the later ones from running.
+  std::optional<Error> first;
+  for (const Command& command : list.commands) {
+    try {
+      runNamed(command, *this);
+    } catch (const Error& error) {
+      if (!first) first = error;
+    }
+  }
+  if (first) throw *first;
 }
 
 void Engine::loop(const char* threadName) {

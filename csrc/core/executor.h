@@ -92,7 +92,7 @@ class Executor {
   virtual void waitEvent(const Ref<Event>& event, uint64_t recording, bool recordedHere,
                          const std::atomic<bool>& cancelled);
   using Substitutions = std::vector<std::pair<Ref<RefCounted>, Ref<RefCounted>>>;
-  /// Runs the list's commands, with objects replaced in resolve().
+  /// Runs the list's commands, with objects replaced in resolve(), and reports the first error among them.
   virtual void replay(CommandList& list, Substitutions substitutions);
 
   /// Takes the first error that commands have reported since the last call.

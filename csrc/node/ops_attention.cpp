@@ -40,6 +40,7 @@ AttentionPlanInputs planInputs(const Napi::Object& o) {
   in.gpu = o.Get("gpu").ToBoolean().Value();
   in.workers = integer("workers");
   in.split = integer("split");
+  in.splits = spanOf<Napi::Int32Array, int32_t>(o.Get("splits"));
   return in;
 }
 

@@ -91,6 +91,13 @@ void validateAttentionInputs(const AttentionPlanInputs& in) {
   requireRange("sinkTokens", in.sinkTokens, 0, std::numeric_limits<int32_t>::max());
   requireRange("workers", in.workers, 1, 1 << 20);
   requireRange("split", in.split, AttentionPlanInputs::kSplitNever, std::numeric_limits<int32_t>::max());
+  if (in.splits.given()) {
+    if (in.splits.size != in.queryLengths.size) reject("splits needs one entry per sequence");
+    for (int64_t s = 0; s < in.splits.size; ++s)
+      if (in.splits[s] == AttentionPlanInputs::kSplitAuto || in.splits[s] < AttentionPlanInputs::kSplitNever)
+        reject(at("splits", s) + " is " + std::to_string(in.splits[s]) + ", but must be positive, or -1 for none");
+    if (in.prefixes.size > 0) reject("a shared prefix and a split per sequence exclude each other");
+  }
   if (in.kvLengths.size != in.queryLengths.size)
     reject("there are " + std::to_string(in.queryLengths.size) + " query lengths but " +
            std::to_string(in.kvLengths.size) + " kv lengths");

@@ -71,12 +71,16 @@ void clip(RowTile* t, int32_t begin, int32_t end) {
   t->fullBegin = std::min(std::max(t->fullBegin, t->kvBegin), t->fullEnd);
 }
 
-/// Calls fn(first row, rows) for each row tile of rows [begin, end).
+int32_t splitOf(const AttentionPlanInputs& in, int32_t sequence) {
+  return in.splits.given() ? in.splits[sequence] : in.split;
+}
+
+/// Calls fn(first row, rows) for each row tile of rows [begin, end), which are split so.
 template <class F>
-void forEachRowTile(const AttentionPlanInputs& in, int32_t begin, int32_t end, F&& fn) {
+void forEachRowTile(const AttentionPlanInputs& in, int32_t split, int32_t begin, int32_t end, F&& fn) {
   const int32_t group = in.heads / in.kvHeads;
   // On the CPU how rows are packed decides about the last bits, so with splits of a fixed length each row is alone.
-  const int32_t packedOnCpu = in.split > 0 ? group : kCpuRowTile;
+  const int32_t packedOnCpu = split > 0 ? group : kCpuRowTile;
   const int32_t packed = in.gpu ? attentionRowTile((static_cast<int64_t>(end) - begin) * group) : packedOnCpu;
   const int32_t tileRows = std::max(1, packed / group);
   for (int32_t row = begin; row < end; row += std::min(tileRows, end - row)) fn(row, std::min(tileRows, end - row));
@@ -119,7 +123,7 @@ void forEachTile(const AttentionPlanInputs& in, const std::vector<pw_row_mask>& 
   for (int32_t s = 0; s < in.queryLengths.size; row += in.queryLengths[s++]) {
     while (prefix != prefixes.end() && prefix->sequenceEnd <= s) ++prefix;
     const SharedPrefix* shared = prefix != prefixes.end() && prefix->sequence <= s ? &*prefix : nullptr;
-    forEachRowTile(in, row, row + in.queryLengths[s], [&](int32_t begin, int32_t rows) {
+    forEachRowTile(in, splitOf(in, s), row, row + in.queryLengths[s], [&](int32_t begin, int32_t rows) {
       RowTile tile = tileOf(in, masks.data(), s, begin, rows, in.kvLengths[s], treeLengthOf(in, s));
       if (shared) clip(&tile, shared->keys, in.kvLengths[s]);
       fn(tile, shared);
@@ -131,19 +135,17 @@ void forEachTile(const AttentionPlanInputs& in, const std::vector<pw_row_mask>& 
 class Cutter {
  public:
   Cutter(const AttentionPlanInputs& in, const std::vector<pw_row_mask>& masks,
-         const std::vector<SharedPrefix>& prefixes) {
-    if (in.split == AttentionPlanInputs::kSplitNever) return;
-    if (in.split > 0) {
-      length_ = in.split;
-      return;
-    }
+         const std::vector<SharedPrefix>& prefixes)
+      : in_(in) {
+    if (in.splits.given() || in.split != AttentionPlanInputs::kSplitAuto) return;
     if (!in.gpu && in.workers == 1) return;
     std::vector<int64_t> visited;
     forEachTile(in, masks, prefixes,
                 [&](const RowTile& tile, const SharedPrefix*) { visited.push_back(tile.visited()); });
     for (const SharedPrefix& prefix : prefixes) {
       const RowTile all = prefixTile(in, masks, prefix, prefix.rowBegin, prefix.rowEnd - prefix.rowBegin);
-      forEachRowTile(in, prefix.rowBegin, prefix.rowEnd, [&](int32_t, int32_t) { visited.push_back(all.visited()); });
+      forEachRowTile(in, in.split, prefix.rowBegin, prefix.rowEnd,
+                     [&](int32_t, int32_t) { visited.push_back(all.visited()); });
     }
     if (in.gpu) {
       length_ = evenPieceLength(visited, in.kvHeads, in.workers);
@@ -171,7 +173,7 @@ class Cutter {
  private:
   /// Keys per piece; 0: do not split. Pieces begin at multiples of it, so that they do not depend on the other rows.
   int64_t lengthFor(const RowTile& tile) const {
-    if (target_ == 0) return length_;
+    if (target_ == 0) return std::max(0, splitOf(in_, tile.sequence));
     const int64_t parts = ceilDivide(tile.visited(), target_);
     return parts <= 1 ? 0 : ceilDivide(ceilDivide(tile.visited(), parts), kBlock) * kBlock;
   }
@@ -189,6 +191,7 @@ class Cutter {
       pieces->emplace_back(keyAt(seen), keyAt(std::min(visited, seen + length)));
   }
 
+  const AttentionPlanInputs& in_;
   int64_t length_ = 0, target_ = 0;
   bool even_ = false;
 };
@@ -263,11 +266,12 @@ class Partition {
     cutter_.cut(prefixTile(in_, masks_, prefix, prefix.rowBegin, rows), &pieces_);
     prefixParts_.push_back({static_cast<int32_t>(partialRows_), static_cast<int32_t>(pieces_.size())});
     for (const auto& [begin, end] : pieces_) {
-      forEachRowTile(in_, prefix.rowBegin, prefix.rowEnd, [&, begin = begin, end = end](int32_t row, int32_t count) {
-        RowTile tile = prefixTile(in_, masks_, prefix, row, count);
-        clip(&tile, begin, end);
-        addItem(tile, tile.kvBegin, tile.kvEnd, partialRows_ + row - prefix.rowBegin);
-      });
+      forEachRowTile(in_, in_.split, prefix.rowBegin, prefix.rowEnd,
+                     [&, begin = begin, end = end](int32_t row, int32_t count) {
+                       RowTile tile = prefixTile(in_, masks_, prefix, row, count);
+                       clip(&tile, begin, end);
+                       addItem(tile, tile.kvBegin, tile.kvEnd, partialRows_ + row - prefix.rowBegin);
+                     });
       takePartialRows(rows);
     }
   }

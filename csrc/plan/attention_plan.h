@@ -55,6 +55,7 @@ struct AttentionPlanInputs {
   /// that does not depend on the other sequences of the batch, bit for bit; on the CPU a positive length gives it one
   /// that does not depend on the sequence's other rows either, be they a chain or a tree: it is that of decoding.
   int32_t split = kSplitAuto;
+  Span<int32_t> splits;  ///< [sequences], none of them kSplitAuto: each sequence's own in place of `split`; no prefixes
   static constexpr int32_t kSplitAuto = 0, kSplitNever = -1;
 };
 

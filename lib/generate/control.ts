@@ -154,6 +154,11 @@ export class SpeculationControl {
     if (steps > caughtUp) this.#catchesUp = true;
   }
 
+  /** Steps have been taken whose time says nothing of plain steps: others were computed with them. */
+  unmeasured(steps: number): void {
+    if (steps > caughtUp) this.#catchesUp = true;
+  }
+
   pass({ drafted, depth, accepted, draftTime, verifyTime, isFirst = false }: Pass): void {
     const plain = this.#plain.value as number;
     const time = draftTime + verifyTime;

@@ -2,23 +2,22 @@
 import { invalidArgument, PagewarpError } from '../errors.js';
 import type { LlamaRunner } from '../model/llama.js';
 import { TokenSequence } from '../model/sequence.js';
-import type { Tensor } from '../tensor/tensor.js';
 import type { Detokenizer } from '../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { Interrupt } from './interrupt.js';
+import type { Lane } from './lane.js';
 import type { ResolvedOptions } from './options.js';
 import { Pace } from './pace.js';
 import { type GenerateChunk, type GenerateResult, Recorder } from './result.js';
 import { type Drawn, Sampler } from './sampler.js';
-import { forwardNext, Speculation } from './speculation.js';
+import type { Scheduler } from './scheduler.js';
+import { Speculation } from './speculation.js';
 import { StopMatcher } from './stop.js';
-
-/** Free pages below which steps ahead take none. */
-const sparePages = 16;
 
 /** What a generation needs of its model. */
 export interface GenerationContext {
   runner: LlamaRunner;
+  scheduler: Scheduler;
   tokenizer: Tokenizer;
   /** Tokens that a sequence may have. */
   contextLength: number;
@@ -123,7 +122,7 @@ function rollBack(sequence: TokenSequence, length: number): void {
   sequence.truncate(length);
 }
 
-/** One generation's loop over steps of the model. */
+/** One generation's loop over its tokens. */
 class Decoder implements Disposable {
   readonly #context: GenerationContext;
   readonly #sequence: TokenSequence;
@@ -132,6 +131,7 @@ class Decoder implements Disposable {
   readonly #interrupt: Interrupt;
   readonly #stops: StopMatcher;
   #sampler!: Sampler;
+  #lane!: Lane;
   #detokenizer!: Detokenizer;
   /** Tokens that may still be generated. */
   #remaining = 0;
@@ -155,22 +155,24 @@ class Decoder implements Disposable {
   async *run(prompt: readonly number[]): AsyncGenerator<GenerateChunk, void, void> {
     this.#begin(prompt);
     const speculation = this.#beginSpeculation();
-    const { first } = await this.#prefill();
-    if (!speculation) return yield* this.#decode(first, Number.POSITIVE_INFINITY);
-    yield this.#emit([await this.#interrupt.wait(first)]);
+    if (!speculation) return yield* this.#decode(Number.POSITIVE_INFINITY);
+    yield* this.#decode(1);
+    const inCompany = () => this.#options.adaptive && this.#lane.hasCompany;
     while (!this.#finished) {
-      const rest = speculation.rest;
+      const isShared = inCompany();
+      const rest = isShared ? Number.POSITIVE_INFINITY : speculation.rest;
       if (rest === 0) {
         yield this.#emit(await speculation.pass(this.#remaining));
         continue;
       }
       const pace = new Pace();
-      yield* this.#decode(this.#step(), rest, pace);
-      speculation.rested(pace);
+      yield* this.#decode(rest, pace, () => inCompany() === isShared);
+      speculation.rested(pace, !isShared && !inCompany());
     }
   }
 
   dispose(): void {
+    this.#lane?.dispose();
     this.#sampler?.dispose();
   }
 
@@ -179,7 +181,7 @@ class Decoder implements Disposable {
   }
 
   #begin(prompt: readonly number[]): void {
-    const { runner, tokenizer, contextLength } = this.#context;
+    const { runner, scheduler, tokenizer, contextLength } = this.#context;
     const sequence = this.#sequence;
     const room = contextLength - sequence.length - prompt.length;
     if (room < 1) {
@@ -200,7 +202,10 @@ class Decoder implements Disposable {
     this.#recorder.cachedTokens = Math.min(cached, tokens.length - 1);
     sequence.kv.truncate(this.#recorder.cachedTokens);
     this.#remaining = Math.min(this.#options.maxTokens, room);
-    this.#sampler = new Sampler(runner.stream, this.#options, tokens, tokens.length + this.#remaining);
+    const capacity = tokens.length + this.#remaining;
+    this.#sampler = new Sampler(runner.stream, scheduler.slots, this.#options, tokens, capacity);
+    this.#lane = scheduler.open(sequence.kv, this.#sampler, this.#options.drafter);
+    this.#lane.begin(Int32Array.from(tokens.slice(this.#recorder.cachedTokens)));
     this.#detokenizer = tokenizer.detokenizer({ previous: tokens.at(-1) as number });
   }
 
@@ -208,84 +213,35 @@ class Decoder implements Disposable {
     const { drafter } = this.#options;
     if (!drafter) return undefined;
     const { runner } = this.#context;
-    const speculation = new Speculation(runner, this.#sequence, this.#options, drafter, this.#sampler, this.#interrupt);
+    const speculation = new Speculation(
+      runner,
+      this.#sequence,
+      this.#options,
+      drafter,
+      this.#sampler,
+      this.#lane,
+      this.#interrupt,
+    );
     this.#recorder.speculation = speculation;
     return speculation;
   }
 
-  /** Computes what of the sequence is not cached, chunk by chunk, and draws the first token. */
-  async #prefill(): Promise<{ first: Promise<Drawn> }> {
-    const { runner } = this.#context;
-    const { tokens } = this.#sequence;
-    for (let at = this.#recorder.cachedTokens; ; ) {
-      const end = Math.min(tokens.length, at + Math.min(runner.chunk, runner.maxRows));
-      const last = end === tokens.length;
-      const logits = this.#forward(Int32Array.from(tokens.slice(at, end)), last ? 1 : 0);
-      // Drawn before anything is awaited: another generation's step would overwrite the logits.
-      if (last) return { first: this.#sampler.draw(logits, tokens.length - 1) };
-      at = end;
-      await this.#interrupt.wait(runner.stream.synchronize());
-    }
-  }
-
-  /** Enqueues the computation of some tokens that follow what is cached. */
-  #forward(ids: Int32Array | Tensor<'i32'>, outputs: number): Tensor<'f32'> {
-    const { runner } = this.#context;
-    const queryLength = ids instanceof Int32Array ? ids.length : 1;
-    this.#sequence.kv.reserve(queryLength, runner.stream);
-    return forwardNext(runner, this.#sequence.kv, ids, outputs, this.#options.drafter);
-  }
-
   /**
-   * Token by token, up to `most` of them. Further steps are enqueued before a step's token is known to the host (it is where the
-   * device needs it), so that the device does not wait for JavaScript. At the end some steps too many have run, and are forgotten.
+   * Token by token, up to `most` of them, and as long as `goesOn` says so. Steps are enqueued before the token that they follow is
+   * known to the host; when a text has ended some too many have run, and are forgotten.
    */
-  async *#decode(first: Promise<Drawn>, most: number, pace = new Pace()): AsyncGenerator<GenerateChunk, void, void> {
-    const flying = [first];
-    for (let left = Math.min(most, this.#remaining); ; left--) {
-      this.#enqueue(flying, Math.min(left, 1 + pace.ahead));
-      const token = await this.#interrupt.wait(flying.shift() as Promise<Drawn>);
+  async *#decode(
+    most: number,
+    pace = new Pace(),
+    goesOn: () => boolean = () => true,
+  ): AsyncGenerator<GenerateChunk, void, void> {
+    for (let left = Math.min(most, this.#remaining); left > 0; left--) {
+      const isLast = !goesOn();
+      if (isLast && this.#lane.outstanding === 0) return;
+      const token = await this.#interrupt.wait(this.#lane.next(isLast ? 0 : Math.min(left, 1 + pace.ahead)));
       pace.tick();
       yield this.#emit([token]);
-      if (this.#finished || left === 1) return;
-    }
-  }
-
-  /**
-   * Enqueues steps until so many are in flight.
-   * @throws whatever kept the first of them from being enqueued; of the later ones it is found out when their turn comes
-   */
-  #enqueue(flying: Promise<Drawn>[], wanted: number): void {
-    while (flying.length < wanted && (flying.length === 0 || this.#mayRunAhead)) {
-      try {
-        const drawn = this.#step();
-        drawn.catch(() => {}); // its own await reports it, if it comes to that
-        flying.push(drawn);
-      } catch (error) {
-        if (flying.length === 0) throw error;
-        return;
-      }
-    }
-  }
-
-  /** A step ahead may be in vain: where pages are few it takes none that another sequence may need now. */
-  get #mayRunAhead(): boolean {
-    const { kv } = this.#sequence;
-    if (kv.isDisposed || kv.cache.isDisposed) return false;
-    const { pageSize, freeTokens } = kv.cache;
-    return kv.length % pageSize !== 0 || freeTokens >= sparePages * pageSize;
-  }
-
-  /** Enqueues the step after the token drawn last, or leaves everything as it was. */
-  #step(): Promise<Drawn> {
-    const { kv } = this.#sequence;
-    const { length } = kv;
-    try {
-      const logits = this.#forward(this.#sampler.last, 1);
-      return this.#sampler.draw(logits, kv.length - 1);
-    } catch (error) {
-      if (!kv.isDisposed && !kv.cache.isDisposed) kv.truncate(length);
-      throw error;
+      if (this.#finished) return;
     }
   }
 

@@ -40,6 +40,10 @@ export interface GenerateOptions extends TokenSampling {
    * same. `auto`, the default: drafts from the text itself, and with the draft model of `load`'s `draft` where there is one,
    * as far as that pays; tokens are those of plain sampling with the same seed. A drafter of one's own serves this generation
    * alone meanwhile. With `logprobs` above 0, `auto` is `off`.
+   *
+   * While other generations of the model are active, an adaptive one rests: a row of another generation in the same step costs as
+   * much as a drafted token, and is never in vain (the more requests there are, the less speculation pays; SmartSpec, Liu et al.,
+   * 2024). One that is not adaptive drafts all the same, in passes of its own between the others' steps.
    */
   speculate?: Drafter | 'auto' | 'off';
   /** Most tokens drafted at once, 1 to 64; trees have at most 63. Default 64: what the drafter likes. */

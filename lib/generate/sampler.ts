@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PagewarpError } from '../errors.js';
 import { drawCandidates } from '../ops/candidates.js';
-import { argmax, sample } from '../ops/sample.js';
 import { packSampling, type TokenHistory, tokenHistory } from '../ops/sampling.js';
 import { type VerifyRule, verify } from '../ops/verify.js';
 import { type Draft, type EnqueuedDraft, sizeOf } from '../speculate/drafter.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
+import { invalidLogits } from './draw.js';
 import type { ResolvedOptions } from './options.js';
+import type { Slot, Slots } from './slots.js';
 
 /** A token with its log-probability under the model, before temperature and penalties. */
 export interface TokenLogprob {
@@ -38,75 +38,64 @@ export interface Verified {
 const greedyTemperature = 1e-5;
 
 /**
- * Draws the tokens of one generation. What it draws stays on the device, as the next step's input; what it returns are
- * promises.
+ * How one generation samples, on the device, where the token drawn last stays as the next step's input. {@link draw} draws the
+ * tokens of plain steps, for several generations at once.
  */
 export class Sampler implements Disposable {
-  /** [1]: the token drawn last. */
-  readonly last: Tensor<'i32'>;
+  readonly slot: Slot;
+  /** Are tokens simply the most probable ones? */
+  readonly isArgmax: boolean;
+  readonly logprobs: number | undefined;
+  /** With penalties. */
+  readonly history: TokenHistory | undefined;
   readonly #stream: Stream;
-  readonly #plainArgmax: boolean;
-  readonly #logprobs: number | undefined;
-  readonly #parameters: Tensor<'f32'>;
-  readonly #seed: Tensor<'i64'>;
-  readonly #history: TokenHistory | undefined;
+  readonly #slots: Slots;
   #historyLength: number;
+  #disposed = false;
 
   /**
    * @param prompt for the penalties
    * @param capacity tokens, prompt included, that the generation may come to
    * @throws PagewarpError ERR_INVALID_ARGUMENT naming the parameter
    */
-  constructor(stream: Stream, options: ResolvedOptions, prompt: readonly number[], capacity: number) {
+  constructor(stream: Stream, slots: Slots, options: ResolvedOptions, prompt: readonly number[], capacity: number) {
     const { sampling, seed, logprobs } = options;
     const penalised =
       sampling.repetitionPenalty !== 1 || sampling.presencePenalty !== 0 || sampling.frequencyPenalty !== 0;
     this.#stream = stream;
-    this.#logprobs = logprobs;
-    this.#plainArgmax = sampling.temperature < greedyTemperature && !penalised && logprobs === undefined;
-    this.#parameters = packSampling(stream, 1, sampling);
-    this.#seed = Tensor.from(stream.device, BigInt64Array.of(seed), [1], 'i64');
-    this.last = Tensor.full(stream.device, [1], 'i32', 0);
+    this.#slots = slots;
+    this.logprobs = logprobs;
+    this.isArgmax = sampling.temperature < greedyTemperature && !penalised && logprobs === undefined;
     this.#historyLength = prompt.length;
+    using packed = packSampling(stream, 1, sampling);
     if (penalised) {
       // Room for what will be drawn; until then negative ids, which count as nothing.
       const tokens = new Int32Array(capacity).fill(-1);
       tokens.set(prompt);
-      this.#history = tokenHistory(stream, [tokens], [prompt.length]);
+      this.history = tokenHistory(stream, [tokens], [prompt.length]);
     }
+    this.slot = slots.acquire();
+    this.#parameters.copyFrom(packed, stream);
+    this.#seed.write(BigInt64Array.of(seed), stream);
   }
 
-  /**
-   * Draws the token after the row at `position`.
-   * @param logits [1, vocabulary]
-   */
-  draw(logits: Tensor<'f32'>, position: number): Promise<Drawn> {
-    if (this.#plainArgmax) {
-      argmax(this.#stream, { logits, out: this.last });
-      return this.#read(this.last).then(([token]) => ({ token: checkToken(token) }));
-    }
-    const drawn = sample(this.#stream, {
-      logits,
-      out: this.last,
-      ...this.#common(position),
-      ...(this.#logprobs === undefined ? {} : { logprobs: this.#logprobs }),
-    });
-    this.#remember();
-    const reads = Promise.all([
-      this.#read(this.last),
-      drawn.logprobs?.read(this.#stream),
-      drawn.topIds?.read(this.#stream),
-      drawn.topLogprobs?.read(this.#stream),
-    ]);
-    drawn.logprobs?.dispose();
-    drawn.topIds?.dispose();
-    drawn.topLogprobs?.dispose();
-    return reads.then(([ids, logprobs, topIds, topLogprobs]) => {
-      const token = checkToken(ids[0]);
-      if (!logprobs) return { token };
-      const top = Array.from(topIds ?? [], (id, i) => ({ token: id, logprob: topLogprobs?.[i] as number }));
-      return { token, logprob: { token, logprob: logprobs[0] as number, top: top.filter(({ token: id }) => id >= 0) } };
-    });
+  /** [1]: the token drawn last. */
+  get last(): Tensor<'i32'> {
+    const { bank, index } = this.slot;
+    return bank.last(index, index + 1);
+  }
+
+  /** May one command draw for both of two generations? */
+  mayShare(other: Sampler): boolean {
+    return !this.history && !other.history && this.logprobs === other.logprobs;
+  }
+
+  /** Puts the token drawn last into the history, on the device. */
+  remember(): void {
+    const at = this.#historyLength++;
+    if (!this.history || at >= (this.history.tokens.shape[0] as number)) return;
+    using place = this.history.tokens.slice(0, at, at + 1);
+    place.copyFrom(this.last, this.#stream);
   }
 
   /**
@@ -131,7 +120,7 @@ export class Sampler implements Disposable {
       ...(source ? { draft: source } : {}),
       rule,
       ...this.#common(position),
-      logprobs: this.#logprobs !== undefined,
+      logprobs: this.logprobs !== undefined,
     });
     this.last.copyFrom(result.lastTokens, this.#stream);
     const reads = Promise.all([
@@ -144,7 +133,7 @@ export class Sampler implements Disposable {
     const [tokens, path, logprobs, nodes] = await reads;
     const end = tokens.indexOf(-1);
     const emitted = Array.from(end < 0 ? tokens : tokens.subarray(0, end));
-    checkToken(emitted[0]);
+    if (emitted.length === 0) throw invalidLogits();
     this.#commit(emitted);
     const drawn = emitted.map((token, i) =>
       logprobs ? { token, logprob: { token, logprob: logprobs[i] as number, top: [] } } : { token },
@@ -167,16 +156,26 @@ export class Sampler implements Disposable {
   }
 
   dispose(): void {
-    this.last.dispose();
-    this.#parameters.dispose();
-    this.#seed.dispose();
-    this.#history?.tokens.dispose();
-    this.#history?.indptr.dispose();
-    this.#history?.promptLengths?.dispose();
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#slots.release(this.slot);
+    this.history?.tokens.dispose();
+    this.history?.indptr.dispose();
+    this.history?.promptLengths?.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  get #parameters(): Tensor<'f32'> {
+    const { bank, index } = this.slot;
+    return bank.parameters(index, index + 1);
+  }
+
+  get #seed(): Tensor<'i64'> {
+    const { bank, index } = this.slot;
+    return bank.seeds(index, index + 1);
   }
 
   #common(position: number): {
@@ -185,7 +184,7 @@ export class Sampler implements Disposable {
     offset: number;
     history?: TokenHistory;
   } {
-    const history = this.#history ? { history: this.#history } : {};
+    const history = this.history ? { history: this.history } : {};
     return { parameters: this.#parameters, seed: this.#seed, offset: position, ...history };
   }
 
@@ -199,25 +198,12 @@ export class Sampler implements Disposable {
     return tensor.read(this.#stream);
   }
 
-  /** Puts the token drawn last into the history, on the device. */
-  #remember(): void {
-    const at = this.#historyLength++;
-    if (!this.#history || at >= (this.#history.tokens.shape[0] as number)) return;
-    using place = this.#history.tokens.slice(0, at, at + 1);
-    place.copyFrom(this.last, this.#stream);
-  }
-
   #commit(tokens: readonly number[]): void {
     const at = this.#historyLength;
     this.#historyLength += tokens.length;
-    if (!this.#history) return;
-    const end = Math.min(this.#historyLength, this.#history.tokens.shape[0] as number);
-    using place = this.#history.tokens.slice(0, at, end);
+    if (!this.history) return;
+    const end = Math.min(this.#historyLength, this.history.tokens.shape[0] as number);
+    using place = this.history.tokens.slice(0, at, end);
     place.write(tokens.slice(0, end - at), this.#stream);
   }
-}
-
-function checkToken(token: number | undefined): number {
-  if (token !== undefined && token >= 0) return token;
-  throw new PagewarpError('ERR_INVALID_LOGITS', 'the model computed logits that are not numbers');
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner, StepOptions } from '../model/llama.js';
 import type { TokenSequence } from '../model/sequence.js';
 import { depthsOf, treeMask } from '../ops/treemask.js';
@@ -8,6 +7,7 @@ import { type Draft, type Drafter, type EnqueuedDraft, noDraft, sizeOf, truncate
 import { Tensor } from '../tensor/tensor.js';
 import { SpeculationControl } from './control.js';
 import type { Interrupt } from './interrupt.js';
+import type { Lane } from './lane.js';
 import type { ResolvedOptions } from './options.js';
 import type { Pace } from './pace.js';
 import type { SpeculationStatistics } from './result.js';
@@ -16,26 +16,6 @@ import type { Drawn, Sampler, Verified } from './sampler.js';
 /** Rows of one tree mask: a draft's nodes and the last token. */
 const mostTreeRows = 64;
 
-/**
- * Enqueues a step over the newest tokens of one sequence, for which it has room already, and shows its features to the drafter.
- * @returns the logits of the last `outputs` rows
- */
-export function forwardNext(
-  runner: LlamaRunner,
-  kv: KvSequence,
-  ids: Int32Array | Tensor<'i32'>,
-  outputs: number,
-  drafter: Drafter | undefined,
-  options: StepOptions = {},
-): Tensor<'f32'> {
-  const queryLength = ids instanceof Int32Array ? ids.length : (ids.shape[0] as number);
-  const batch = runner.cache.batch([{ sequence: kv, queryLength }]);
-  const sink = drafter?.features;
-  const logits = runner.forward(batch, ids, outputs, sink ? { ...options, features: true } : options);
-  sink?.take(runner.features(queryLength), kv.length - queryLength);
-  return logits;
-}
-
 /** The speculative passes of one generation: draft, verify in one pass, keep what was accepted (Leviathan et al., 2023). */
 export class Speculation {
   readonly #runner: LlamaRunner;
@@ -43,6 +23,7 @@ export class Speculation {
   readonly #options: ResolvedOptions;
   readonly #drafter: Drafter;
   readonly #sampler: Sampler;
+  readonly #lane: Lane;
   readonly #interrupt: Interrupt;
   readonly #control: SpeculationControl | undefined;
   #passes = 0;
@@ -58,6 +39,7 @@ export class Speculation {
     options: ResolvedOptions,
     drafter: Drafter,
     sampler: Sampler,
+    lane: Lane,
     interrupt: Interrupt,
   ) {
     this.#runner = runner;
@@ -65,6 +47,7 @@ export class Speculation {
     this.#options = options;
     this.#drafter = drafter;
     this.#sampler = sampler;
+    this.#lane = lane;
     this.#interrupt = interrupt;
     this.#control = options.adaptive ? new SpeculationControl() : undefined;
     const { sampling, seed } = options;
@@ -76,10 +59,11 @@ export class Speculation {
     return this.#control?.rest ?? 0;
   }
 
-  /** Takes the pace of plain steps. */
-  rested(pace: Pace): void {
+  /** Takes the pace of plain steps. @param isOwn no other generation had a part in them */
+  rested(pace: Pace, isOwn: boolean): void {
     this.#plainSteps += pace.steps;
-    this.#control?.plain(pace.steps, pace.perStep);
+    if (isOwn) this.#control?.plain(pace.steps, pace.perStep);
+    else this.#control?.unmeasured(pace.steps);
   }
 
   get statistics(): SpeculationStatistics {
@@ -105,7 +89,7 @@ export class Speculation {
   async pass(remaining: number): Promise<Drawn[]> {
     const started = performance.now();
     const { shapes } = this.#runner;
-    const draft = await this.#draft(remaining);
+    const draft = this.#fitting(await this.#draft(remaining));
     const drafted = performance.now();
     const nodes = sizeOf(draft);
     const verified = nodes > 0 ? await this.#verify(draft).finally(() => release(draft)) : await this.#plain();
@@ -138,31 +122,35 @@ export class Speculation {
     const draft =
       (enqueued && (await this.#interrupt.wait(Promise.resolve(enqueued)))) ??
       (await this.#interrupt.wait(Promise.resolve(this.#drafter.draft(tokens, most, worth))));
-    const left = Math.max(0, this.#room); // others may have taken pages meanwhile
-    const isTooLarge = 'enqueued' in draft && sizeOf(draft) > left; // what only the device knows cannot be cut
-    if (isTooLarge || this.#options.signal?.aborted) release(draft);
+    if (this.#options.signal?.aborted) release(draft);
     this.#options.signal?.throwIfAborted();
-    if (isTooLarge) return noDraft;
     if ('enqueued' in draft) return draft;
-    if (draft.parents) return truncated(draft, Math.min(most, mostTreeRows - 1, left));
-    return truncated(draft, Math.min(most, depth, left));
+    return truncated(draft, draft.parents ? Math.min(most, mostTreeRows - 1) : Math.min(most, depth));
   }
 
-  /** Nodes that the cache has room for: speculation must not fail where plain decoding has room. */
+  /** Others may have taken pages since the draft was begun. */
+  #fitting(draft: Draft | EnqueuedDraft): Draft | EnqueuedDraft {
+    const room = Math.max(0, this.#room);
+    if (sizeOf(draft) <= room) return draft;
+    if (!('enqueued' in draft)) return truncated(draft, room);
+    release(draft); // what only the device knows cannot be cut
+    return noDraft;
+  }
+
+  /** Nodes that the cache has room for: speculation must not fail, nor let others fail, where plain decoding has room. */
   get #room(): number {
-    const { cache } = this.#sequence.kv;
-    return cache.freeTokens - 1;
+    return this.#lane.room - 1;
   }
 
   async #plain(): Promise<Verified> {
-    const { tokens, kv } = this.#sequence;
-    kv.reserve(1, this.#runner.stream);
-    const logits = this.#forward(Int32Array.of(tokens.at(-1) as number), 1);
-    const drawn = this.#sampler.draw(logits, kv.length - 1);
-    const top = this.#top(logits);
-    const verified = { drawn: [await this.#interrupt.wait(drawn)], nodes: [], path: [] };
-    this.#drafter.observe({ draft: noDraft, path: [], tokens: [verified.drawn[0]?.token as number], ...(await top) });
-    return verified;
+    let top: Promise<{ top?: Int32Array }> = Promise.resolve({});
+    this.#lane.onLogits = (logits) => {
+      top = this.#top(logits);
+    };
+    const drawn = await this.#interrupt.wait(this.#lane.next(1));
+    this.#lane.onLogits = undefined;
+    this.#drafter.observe({ draft: noDraft, path: [], tokens: [drawn.token], ...(await top) });
+    return { drawn: [drawn], nodes: [], path: [] };
   }
 
   async #verify(draft: Draft | EnqueuedDraft): Promise<Verified> {
@@ -170,6 +158,7 @@ export class Speculation {
     const { parents } = draft;
     const position = kv.length;
     const rows = 1 + sizeOf(draft);
+    using _pass = this.#lane.pass();
     kv.reserve(rows, this.#runner.stream);
     const last = tokens.at(-1) as number;
     const ids = 'enqueued' in draft ? this.#joined(draft.enqueued) : Int32Array.of(last, ...draft.tokens);
@@ -200,8 +189,15 @@ export class Speculation {
     return this.#options.verification ?? (draft.source?.kind === 'sampled' ? 'rejection' : 'match');
   }
 
-  #forward(ids: Int32Array | Tensor<'i32'>, rows: number, options?: StepOptions) {
-    return forwardNext(this.#runner, this.#sequence.kv, ids, rows, this.#drafter, options);
+  /** Shows the rows' features to the drafter, too. */
+  #forward(ids: Int32Array | Tensor<'i32'>, queryLength: number, options: StepOptions = {}): Tensor<'f32'> {
+    const { kv } = this.#sequence;
+    const runner = this.#runner;
+    const sink = this.#drafter.features;
+    const batch = runner.cache.batch([{ sequence: kv, queryLength }]);
+    const logits = runner.forward(batch, ids, queryLength, sink ? { ...options, features: true } : options);
+    sink?.take(runner.features(queryLength), kv.length - queryLength);
+    return logits;
   }
 
   /** The most probable tokens after each row, for a drafter that wants them. */

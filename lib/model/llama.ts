@@ -21,6 +21,7 @@ import type { CommandList, Stream } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Activations, type StepBuffers } from './buffers.js';
 import type { LlamaConfig } from './config.js';
+import { type OutputRows, outputRows, splitOf } from './rows.js';
 import type { LayerWeights, LlamaWeights, Projection } from './weights.js';
 
 /**
@@ -35,15 +36,6 @@ const largestCaptured = 32;
  * time, and a graph takes memory and time to be made. On a CPU each row costs, and a command list nothing.
  */
 const graphSizes = [1, 2, 4, 8, 16, 24, 32, 48, 64];
-
-/**
- * Keys per split of the attention of short steps. A fixed number, so that a row's result depends neither on the other rows of
- * its step nor on the threads: a verified token is computed as a decoded one would be.
- */
-const keysPerSplit = 256;
-
-/** Steps of at most this many rows (a verified draft of any size) split their attention so. */
-const largestExact = 65;
 
 /** A step that is not simply the next tokens of its sequences through the whole model. */
 export interface StepOptions {
@@ -62,6 +54,11 @@ export interface StepOptions {
   inputs?: Tensor<'f32'>;
   /** Called for the inputs of all linear layers, in order. */
   observe?: LinearObserver;
+  /**
+   * Of each sequence of the batch: are its rows a part of a long prompt, whose attention is computed many rows at a time? The
+   * others' is computed row by row, as that of decoding is. Default: all of a step of more than 65 rows, else none.
+   */
+  packed?: readonly boolean[];
 }
 
 /** How large steps may be. */
@@ -146,7 +143,7 @@ export class LlamaRunner implements Disposable {
   /**
    * Enqueues one step over the rows of `batch`.
    * @param ids the rows' tokens, on the host or where sampling and drafting left them
-   * @param outputs logits are wanted for this many last rows; 0: none
+   * @param outputs logits are wanted for this many last rows, or for these, in rising order; 0: none
    * @param options for drafts and for calibration
    * @returns [outputs, vocabulary], valid until the next step is enqueued
    * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_DISPOSED
@@ -154,18 +151,19 @@ export class LlamaRunner implements Disposable {
   forward(
     batch: CacheBatch,
     ids: Int32Array | Tensor<'i32'>,
-    outputs: number,
+    outputs: number | readonly number[],
     options: StepOptions = {},
   ): Tensor<'f32'> {
     const { rows } = batch;
     if (rows < 1 || rows > this.maxRows) throw invalidArgument('rows', rows, `from 1 to ${this.maxRows}`);
-    const captured = rows <= (this.#sizes.at(-1) ?? largestCaptured) && !options.observe;
-    const step = this.#writeInputs(batch, ids, outputs, options, captured ? this.#sizes : []);
+    const wanted = outputRows(outputs, rows);
+    const captured = this.#isCaptured(rows, wanted, options);
+    const step = this.#writeInputs(batch, ids, wanted, options, captured ? this.#sizes : []);
     const { mask, window, sinkTokens = 0 } = options;
     const plan = planAttention({
       batch,
       heads: this.config.heads,
-      split: rows <= largestExact ? keysPerSplit : 'none',
+      split: splitOf(rows, options.packed),
       ...(mask ? { mask } : {}),
       ...(window === undefined ? {} : { window, sinkTokens }),
     });
@@ -175,7 +173,7 @@ export class LlamaRunner implements Disposable {
       this.#enqueue(step, plan, options);
       plan.dispose();
     }
-    return this.#activations.logits(Math.max(1, outputs));
+    return this.#activations.logits(Math.max(1, wanted.count));
   }
 
   /** [rows, dim]: the features of a step with the option `features`, valid until the next step is enqueued. */
@@ -197,17 +195,24 @@ export class LlamaRunner implements Disposable {
     this.dispose();
   }
 
+  /** On a CPU a step in which prompts and decoding mix is one of very many, which would all be kept. */
+  #isCaptured(rows: number, { count, picks }: OutputRows, { observe }: StepOptions): boolean {
+    if (observe) return false;
+    if (this.#sizes.length > 0) return rows <= (this.#sizes.at(-1) as number);
+    return rows <= largestCaptured && !picks && (count <= 1 || count === rows);
+  }
+
   /** @param sizes that the rows, and those with logits, are filled up to */
   #writeInputs(
     { rows, positions, slots }: CacheBatch,
     ids: Int32Array | Tensor<'i32'>,
-    outputs: number,
+    { count, picks: picked }: OutputRows,
     options: StepOptions,
     sizes: readonly number[],
   ): Step {
     const { stream } = this;
     const activations = this.#activations;
-    const size = activations.padded(rows, outputs, sizes);
+    const size = activations.padded(rows, count, sizes);
     const buffers = activations.at(size);
     if (ids instanceof Int32Array) {
       const filled = new Int32Array(size);
@@ -222,12 +227,15 @@ export class LlamaRunner implements Disposable {
     places.set(slots, size);
     buffers.places.write(places, stream);
     if (options.inputs) activations.at(rows).features.copyFrom(options.inputs, stream);
-    if (outputs === rows) return { buffers, outputs: size, picks: undefined };
-    if (outputs === 0 || sizes.length === 0) return { buffers, outputs, picks: undefined };
-    const read = activations.padded(outputs, outputs, sizes);
+    if (count === rows) return { buffers, outputs: size, picks: undefined };
+    if (count === 0 || (sizes.length === 0 && !picked)) return { buffers, outputs: count, picks: undefined };
+    const read = activations.padded(count, count, sizes);
     const picks = activations.picks(read);
-    const last = Int32Array.from({ length: read }, (_, i) => Math.min(rows - outputs + i, rows - 1));
-    picks.write(last, stream);
+    const rowOf = (i: number): number => (picked ? (picked[i] ?? rows - 1) : Math.min(rows - count + i, rows - 1));
+    picks.write(
+      Int32Array.from({ length: read }, (_, i) => rowOf(i)),
+      stream,
+    );
     return { buffers, outputs: read, picks };
   }
 

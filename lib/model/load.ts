@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { stat } from 'node:fs/promises';
 import { checkSignal, invalidArgument, PagewarpError } from '../errors.js';
+import { Scheduler } from '../generate/scheduler.js';
 import { PagedKvCache } from '../kv/cache.js';
 import { checkCacheDType, type StoredCacheDType } from '../kv/layer.js';
 import { formatOfGgufType } from '../quant/format.js';
@@ -34,6 +35,11 @@ export interface LoadOptions extends MemoryOptions {
   draft?: string;
   /** Default `auto`. */
   device?: DeviceOption;
+  /**
+   * Generations that share a step of the model, at most, 1 to 64: those under way at the same time are computed together, which
+   * reads the weights once for all. More take turns. Default 32.
+   */
+  maxBatch?: number;
   /** Called as weights come into place. */
   onProgress?: (progress: LoadProgress) => void;
   /** Aborts loading; what has been loaded is freed. */
@@ -61,6 +67,8 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
   using source = await openModel(path);
   const { config } = source;
   const shape = resolveShape(config, options);
+  const { maxBatch = 32 } = options;
+  checkCount('maxBatch', maxBatch, mostOutputs - 1);
   const tokenizer = source.tokenizer();
   if (tokenizer.size > config.vocabulary) {
     throw new PagewarpError(
@@ -85,12 +93,15 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
     owned.push(cache);
     const runner = new LlamaRunner(stream, config, loaded.weights, cache, shape.limits);
     owned.push(runner);
+    const scheduler = new Scheduler(runner, maxBatch);
+    owned.push(scheduler);
     await stream.synchronize();
     const draft = options.draft === undefined ? undefined : await loadDraft(options.draft, device, config, options);
     if (draft) owned.push(draft);
     const memory = memoryOf(source, shape, shape.limits);
     return new LanguageModel({
       runner,
+      scheduler,
       tokenizer,
       deviceReason: reason,
       contextLength: shape.contextLength,

@@ -2,6 +2,7 @@
 import { checkInstance, disposed, invalidArgument } from '../errors.js';
 import { Generation } from '../generate/generation.js';
 import { type GenerateOptions, resolveOptions } from '../generate/options.js';
+import type { BatchStatistics, Scheduler } from '../generate/scheduler.js';
 import type { CacheStatistics } from '../kv/cache.js';
 import { firstOf } from '../speculate/compose.js';
 import type { Drafter } from '../speculate/drafter.js';
@@ -31,6 +32,7 @@ function logSoftmaxAt(logits: Float32Array, index: number): number {
 /** What {@link load} puts together. @internal */
 export interface ModelParts {
   runner: LlamaRunner;
+  scheduler: Scheduler;
   tokenizer: Tokenizer;
   deviceReason: string;
   contextLength: number;
@@ -47,7 +49,8 @@ export interface ChatOptions extends GenerateOptions {
 }
 
 /**
- * A loaded model. Any number of generations may run at the same time; each has its own place in the model's cache.
+ * A loaded model. Any number of generations may run at the same time; each has its own place in the model's cache, and steps of
+ * the model serve all that wait for a token (continuous batching). What one gives does not depend on its company.
  * Dispose it with `await using`, or `dispose()`; generations under way end with ERR_DISPOSED.
  */
 export class LanguageModel implements AsyncDisposable, Disposable {
@@ -197,6 +200,12 @@ export class LanguageModel implements AsyncDisposable, Disposable {
     return this.#parts.runner.cache.statistics();
   }
 
+  /** How generations have shared the model's steps so far. */
+  get batchStatistics(): BatchStatistics {
+    this.#requireAlive();
+    return this.#parts.scheduler.statistics;
+  }
+
   get isDisposed(): boolean {
     return this.#disposed;
   }
@@ -222,7 +231,7 @@ export class LanguageModel implements AsyncDisposable, Disposable {
 
   /** @param encode the prompt's tokens, given whether they are the first of their sequence */
   #start(encode: (first: boolean) => readonly number[], options: GenerateOptions): Generation {
-    const { runner, tokenizer } = this.#parts;
+    const { runner, scheduler, tokenizer } = this.#parts;
     const resolved = resolveOptions(options, tokenizer.endTokens, () => this.#automaticDrafter());
     const { sequence } = options;
     if (sequence !== undefined) {
@@ -236,7 +245,8 @@ export class LanguageModel implements AsyncDisposable, Disposable {
     const first = isFirst();
     const ids = encode(first);
     const prompt = (): readonly number[] => (isFirst() === first ? ids : encode(!first));
-    return new Generation({ runner, tokenizer, contextLength: this.contextLength }, prompt, resolved, sequence);
+    const context = { runner, scheduler, tokenizer, contextLength: this.contextLength };
+    return new Generation(context, prompt, resolved, sequence);
   }
 
   /** What `speculate: 'auto'` drafts with: long repetitions first, they are nearly free and mostly right. */

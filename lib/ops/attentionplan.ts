@@ -39,9 +39,11 @@ interface PlanOptions {
   sharedPrefix?: number | readonly SharedPrefix[];
   /**
    * How keys are split among workers. `auto` fills the workers; `none` and a number of keys make each row's result
-   * independent of the rest of the batch, bit for bit. Default `auto`.
+   * independent of the rest of the batch, bit for bit; a number on the CPU also of the sequence's other rows. A list has one
+   * for each sequence (not with a shared prefix): parts of prompts, which want `none`, beside tokens that are decoded.
+   * Default `auto`.
    */
-  split?: 'auto' | 'none' | number;
+  split?: 'auto' | 'none' | number | readonly ('none' | number)[];
   /** What the plan is for; it runs elsewhere as well, but slower. Default: the device of the batch, else a CPU. */
   device?: Device;
   /** Threads or multiprocessors to split for. Default: those of `device`, else 1. */
@@ -152,7 +154,7 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
   const device = options.device ?? ('batch' in options ? options.batch.cache.device : undefined);
   const workers = options.workers ?? device?.threads ?? 1;
   if (window !== undefined) checkInteger('window', window, 1);
-  if (split !== 'auto' && split !== 'none') checkInteger('split', split, 1);
+  const splits = isList(split) ? splitsOf(split, queryLengths.length) : undefined;
   for (const [name, value] of Object.entries({ heads, sinkTokens, workers })) checkInteger(name, value, 0);
   for (const name of ['pageSize', 'pages', 'kvHeads', 'headDim'] as const)
     checkInteger(`pageTable.${name}`, table[name], 0);
@@ -171,7 +173,8 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
     sinkTokens,
     gpu: device?.kind === 'cuda',
     workers,
-    split: split === 'auto' ? 0 : split === 'none' ? -1 : split,
+    split: isList(split) || split === 'auto' ? 0 : splitCode('split', split),
+    ...(splits ? { splits } : {}),
     segments: integers(
       'segments',
       segments.flatMap(({ sequence, begin, end }) => [sequence, begin, end]),
@@ -185,6 +188,22 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
     ),
     ...maskInputs(mask, queryLengths),
   };
+}
+
+/** kSplitNever, or a number of keys. */
+function splitCode(name: string, split: 'none' | number): number {
+  if (split === 'none') return -1;
+  checkInteger(name, split, 1);
+  return split;
+}
+
+function isList<T>(value: T | readonly ('none' | number)[]): value is readonly ('none' | number)[] {
+  return Array.isArray(value);
+}
+
+function splitsOf(splits: readonly ('none' | number)[], sequences: number): Int32Array {
+  if (splits.length !== sequences) throw shapeMismatch('split', [splits.length], [sequences], 'one per sequence');
+  return Int32Array.from(splits, (split, i) => splitCode(`split[${i}]`, split));
 }
 
 function maskInputs(mask: AttentionPlanOptions['mask'], queryLengths: Int32Array): Partial<NativePlanInputs> {

@@ -215,6 +215,27 @@ export function attentionPlanTests(devices: readonly NamedDevice[]): void {
       },
     );
 
+    it('splits each sequence as a list says: the bits are those of a batch that is split so as a whole', async () => {
+      const isSlow = device.kind === 'cuda' && sampleSize === 1;
+      const kv = isSlow ? [150, 33, 100] : [500, 64, 333];
+      const queries = isSlow ? [1, 33, 5] : [1, 64, 40];
+      const lists = [
+        [96, 'none', 'none'],
+        ['none', 96, 96],
+      ] as const;
+      const common = { seed: 22, kvHeads: 2, group: 4, headDim: 64, pageSize: 8, cache: 'f16', dtype: 'f32' } as const;
+      const rowsOf = async (split: 'none' | number | readonly ('none' | number)[]) => {
+        using bench = new AttentionBench(device, makeInputs({ ...common, kv, queries, split }));
+        const { out } = await bench.run();
+        return kv.map((_, s) => bench.rowsOf(out, [s]));
+      };
+      const whole = { none: await rowsOf('none'), 96: await rowsOf(96) };
+      for (const list of lists) {
+        const actual = await rowsOf(list);
+        for (const [s, split] of list.entries()) expect(actual[s], `sequence ${s} of ${list}`).toEqual(whole[split][s]);
+      }
+    });
+
     it('selects pages by a shorter list of them', async () => {
       using cache = new PagedKvCache(device, shape);
       using sequence = cache.sequence();
@@ -379,6 +400,16 @@ export function planTests(): void {
           }
         }
       }
+    });
+
+    it('refuses splits that do not fit the sequences', () => {
+      const codeWith = (options: Partial<AttentionPlanOptions>) =>
+        codeOf(() => planAttention({ ...good, ...options } as AttentionPlanOptions));
+      expect(codeWith({ split: ['none'] })).toBe('ERR_SHAPE_MISMATCH');
+      expect(codeWith({ split: ['none', 0] })).toBe('ERR_INVALID_ARGUMENT');
+      expect(codeWith({ split: ['none', 'auto' as never] })).toBe('ERR_INVALID_ARGUMENT');
+      expect(codeWith({ split: ['none', 16], sharedPrefix: 1 })).toBe('ERR_INVALID_ARGUMENT');
+      expect(codeWith({ split: null as never })).toBe('ERR_INVALID_ARGUMENT');
     });
 
     it('splits a lone long sequence for all workers, and a large batch not at all', () => {

@@ -44,7 +44,7 @@ export interface AttentionCase {
   softCap?: number;
   alibi?: boolean;
   sinks?: boolean;
-  split?: 'auto' | 'none' | number;
+  split?: 'auto' | 'none' | number | readonly ('none' | number)[];
   /** Factor on q: how peaked the softmax is. */
   scaleQ?: number;
 }
