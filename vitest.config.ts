@@ -44,7 +44,7 @@ export default defineConfig({
   test: {
     projects: [
       project('unit', 0, ['test/unit/**/*.test.ts'], { timeoutSeconds: 60 }),
-      project('device', 1, ['test/device/**/*.test.ts'], { timeoutSeconds: 300 }),
+      project('device', 1, ['test/device/**/*.test.ts'], { timeoutSeconds: 300, globalSetup: 'test/device/setup.ts' }),
       project('gpusim', 2, ['test/gpusim/tests/**/*.test.ts'], {
         timeoutSeconds: 300,
         globalSetup: 'test/gpusim/tests/global-setup.ts',

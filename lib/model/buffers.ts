@@ -66,8 +66,7 @@ export class Activations implements Disposable {
       table: f32(rope.rotaryDim),
       x: f32(dim),
       h: f32(dim),
-      // Empty rows of a step read what nobody has written.
-      features: Tensor.zeros(device, [capacity * dim], 'f32'),
+      features: f32(dim),
       qkv: Tensor.empty(device, [capacity * (heads + 2 * kvHeads) * headDim], attended),
       attended: f32(heads * headDim),
       gateUp: f32(2 * ffnDim),

@@ -123,6 +123,9 @@ export class LlamaRunner implements Disposable {
     this.#frequencyTensor = ropeFrequencyTensor(stream.device, this.#frequencies);
     const { rows, outputs } = limits;
     this.#activations = new Activations(stream.device, config, rows, outputs, attendedType(stream.device, cache.dtype));
+    // Empty rows of a step read what nobody has written.
+    const filled = this.#sizes.findLast((size) => size <= rows);
+    if (filled) this.#activations.at(filled).features.fill(0, stream);
   }
 
   /** What draft heads share with the model. */

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What is said of GPUs that cannot be used, and of ops that a GPU has no kernels for. */
-import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { type DeviceInfo, supports } from '../../lib/index.js';
 import { matrixFormats } from '../../lib/quant/format.js';
@@ -13,6 +10,7 @@ import { cudaDevice, describeOnGpu, isSimulated } from '../support/cuda.js';
 import { codeOf } from '../support/errors.js';
 import { temporaryFolder } from '../support/folder.js';
 import { type LinearCase, makeLinearInputs, uploadWeights } from '../support/linear.js';
+import { runProgram } from '../support/program.js';
 import { announceSkip } from '../support/skip.js';
 
 interface Listed {
@@ -20,13 +18,9 @@ interface Listed {
   error: { code: string; message: string } | null;
 }
 
-const program = fileURLToPath(new URL('../support/programs/list-devices.mjs', import.meta.url));
-
 /** What another process finds under this environment. */
 async function listUnder(env: Record<string, string>): Promise<Listed> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', program], {
-    env: { ...process.env, ...env },
-  });
+  const { stdout } = await runProgram('list-devices', [], env);
   return JSON.parse(stdout.trim().split('\n').at(-1) as string) as Listed;
 }
 

@@ -12,7 +12,7 @@ import { tinyModel } from '../support/tiny-model.js';
 const folder = temporaryFolder();
 const model = join(folder, 'tiny.gguf');
 const chatModel = join(folder, 'chat.gguf');
-const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 beforeAll(() => {
   tinyModel().writer.write(model);
@@ -33,7 +33,7 @@ function run(
   options: { input?: string; env?: NodeJS.ProcessEnv; onOutput?: (kill: () => void) => void } = {},
 ): Promise<Outcome> {
   const env = { ...process.env, PAGEWARP_ADDON_PATH: nativePath(), ...options.env };
-  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], { env });
+  const child = spawn(process.execPath, [main, ...args], { env });
   const outcome: Outcome = { code: null, stdout: '', stderr: '' };
   child.stdout.on('data', (data) => {
     outcome.stdout += data;
@@ -143,7 +143,7 @@ describe('pagewarp', () => {
   it('prints message and code of an error, the stack only with --debug', async () => {
     const failed = await run(['generate', '-m', main, 'abc']);
     expect(failed.code).toBe(1);
-    expect(failed.stderr).toMatch(/^pagewarp: .*main\.ts: not a GGUF file.* \[ERR_INVALID_MODEL\]\n$/);
+    expect(failed.stderr).toMatch(/^pagewarp: .*main\.js: not a GGUF file.* \[ERR_INVALID_MODEL\]\n$/);
     expect((await run(['generate', '-m', main, '--debug', 'abc'])).stderr).toMatch(/\n {4}at /);
   });
 

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { nativePath } from '../../lib/native.js';
-import { bundleLibrary } from '../support/bundle.js';
 import { temporaryFolder } from '../support/folder.js';
+import { programPath, runProgram } from '../support/program.js';
 import { announceSkip } from '../support/skip.js';
 
 const folder = temporaryFolder();
-const program = (name: string): string => fileURLToPath(new URL(`../support/programs/${name}`, import.meta.url));
 const run = promisify(execFile);
 
 /** Builds the allocator with guard pages; undefined, and announced, where that is not possible. */
@@ -18,7 +15,7 @@ async function buildGuard(): Promise<string | undefined> {
   const out = join(folder, 'guard-pages.so');
   try {
     if (process.platform !== 'linux') throw new Error('they are made for Linux');
-    await run(process.env['CC'] ?? 'cc', ['-O1', '-shared', '-fPIC', program('guard-pages.c'), '-o', out, '-ldl']);
+    await run(process.env['CC'] ?? 'cc', ['-O1', '-shared', '-fPIC', programPath('guard-pages.c'), '-o', out, '-ldl']);
     return out;
   } catch (error) {
     announceSkip(`guard pages around CPU buffers: ${(error as Error).message}`);
@@ -29,8 +26,7 @@ async function buildGuard(): Promise<string | undefined> {
 it('no kernel reads or writes beyond its buffers, or after they were freed', async () => {
   const preload = await buildGuard();
   if (!preload) return;
-  const env = { ...process.env, PAGEWARP_ADDON_PATH: nativePath(), LD_PRELOAD: preload };
-  const { stdout, stderr } = await run(process.execPath, [program('guarded-ops.mjs'), await bundleLibrary()], { env });
+  const { stdout, stderr } = await runProgram('guarded-ops', [], { LD_PRELOAD: preload });
   expect(Number.parseInt(stdout, 10)).toBeGreaterThan(2000);
   // The allocator was in the way of the library's allocations, or the test shows nothing.
   expect(Number(/guarded (\d+) MB/.exec(stderr)?.[1])).toBeGreaterThan(10);

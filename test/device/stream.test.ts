@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { Device, type Event, gatherRows, Tensor } from '../../lib/index.js';
+import { runProgram } from '../support/program.js';
 
 describe('Stream', () => {
   it('runs commands in order and replays captured ones', async () => {
@@ -129,9 +127,7 @@ describe('Stream', () => {
 
   // Each program ends by itself with 0; a crash, a hang or an abort does not.
   it.each(['worker-terminate', 'exit-while-busy', 'dispose-races', 'garbage'])('survives %s', async (name) => {
-    const program = fileURLToPath(new URL(`../support/programs/${name}.mjs`, import.meta.url));
-    const args = ['--expose-gc', '--import', 'tsx', program];
-    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 120_000 });
+    const { stdout } = await runProgram(name);
     expect(stdout.trim().split('\n').at(-1)).toBe('done');
   });
 });

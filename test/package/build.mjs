@@ -6,8 +6,9 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '../..');
+const launcher = { CMAKE_CXX_COMPILER_LAUNCHER: path.join(import.meta.dirname, 'compile-cache.sh') };
 const env = {
-  CMAKE_CXX_COMPILER_LAUNCHER: `${process.execPath};${path.join(import.meta.dirname, 'compile-cache.mjs')}`,
+  ...(process.platform === 'win32' ? {} : launcher),
   PAGEWARP_COMPILE_CACHE: path.join(root, 'build', 'objects'),
   PAGEWARP_COMPILE_TREE: root,
   ...process.env,

@@ -16,6 +16,12 @@ const manifest = path.join(fatbins, 'manifest.json');
 const hasFatbins = existsSync(manifest) && 'modules' in (JSON.parse(readFileSync(manifest, 'utf8')) as object);
 const compiledKernels = process.env['PAGEWARP_FATBIN_DIR'] ?? (hasFatbins ? fatbins : undefined);
 
+/** Windows has no shell to run it; there each build compiles. */
+const launcher = {
+  CMAKE_CXX_COMPILER_LAUNCHER:
+    process.env['CMAKE_CXX_COMPILER_LAUNCHER'] ?? path.join(root, 'test/package/compile-cache.sh'),
+};
+
 /** Where node-gyp finds Node's headers without a download, if anywhere. */
 export function nodeHeaders(): string | undefined {
   const prefix = path.resolve(process.execPath, '..', '..');
@@ -58,9 +64,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     PAGEWARP_COMPILE_CACHE: process.env['PAGEWARP_COMPILE_CACHE'] ?? path.join(root, 'build', 'objects'),
     PAGEWARP_COMPILE_TREE: tree,
     PAGEWARP_FATBIN_DIR: compiledKernels,
-    CMAKE_CXX_COMPILER_LAUNCHER:
-      process.env['CMAKE_CXX_COMPILER_LAUNCHER'] ??
-      `${process.execPath};${path.join(root, 'test/package/compile-cache.mjs')}`,
+    ...(process.platform === 'win32' ? {} : launcher),
     CMAKE_BUILD_PARALLEL_LEVEL: '2',
     ...options.env,
   };

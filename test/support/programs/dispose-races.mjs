@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Disposes tensors, streams, lists and devices while their commands are queued or running.
-import { Tensor } from '../../../lib/index.ts';
 import { openDevice } from './device.mjs';
+
+const { Tensor } = await import(process.env.PAGEWARP_TEST_LIBRARY);
 
 for (let round = 0; round < 100; round++) {
   const device = openDevice(1 + (round % 3));

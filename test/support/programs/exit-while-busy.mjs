@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // process.exit() with commands queued and promises open.
 import { spawnSync } from 'node:child_process';
-import { Tensor } from '../../../lib/index.ts';
 import { onGpu, openDevice } from './device.mjs';
+
+const { Tensor } = await import(process.env.PAGEWARP_TEST_LIBRARY);
 
 if (process.argv[2] === 'child') {
   const device = openDevice(2);

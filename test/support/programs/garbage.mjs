@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tensors that nobody disposes are freed by the garbage collector, which feels their weight.
-import { Tensor } from '../../../lib/index.ts';
 import { onGpu, openDevice } from './device.mjs';
 
+const { Tensor } = await import(process.env.PAGEWARP_TEST_LIBRARY);
 const device = openDevice(1);
 // The simulated GPU has little memory.
 const elements = 1 << (onGpu ? 19 : 22);

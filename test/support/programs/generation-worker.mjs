@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Terminates workers in the middle of a generation, again and again; afterwards the process still generates.
-//   generation-worker.mjs <bundle of the library> <model> <repeats>
+//   generation-worker.mjs <model> <repeats>
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
-const [bundle, model, repeats] = isMainThread ? process.argv.slice(2) : workerData;
-const { load, promptLookup } = await import(bundle);
+const [model, repeats] = isMainThread ? process.argv.slice(2) : workerData;
+const { load, promptLookup } = await import(process.env.PAGEWARP_TEST_LIBRARY);
 
 if (isMainThread) {
   for (let i = 0; i < Number(repeats); i++) {
-    const worker = new Worker(new URL(import.meta.url), { workerData: [bundle, model, i] });
+    const worker = new Worker(new URL(import.meta.url), { workerData: [model, i] });
     await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
     await new Promise((resolve) => setTimeout(resolve, i % 5));
     await worker.terminate();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs every CPU op over sizes that fill no register, on every instruction set; with guard-pages.c preloaded, an access
 // beyond a buffer ends the process. Prints how many ops ran.
-//   guarded-ops.mjs <bundle of the library>
-const P = await import(process.argv[2]);
+const P = await import(process.env.PAGEWARP_TEST_LIBRARY);
 const { Device, Tensor } = P;
 
 const floats = ['f32', 'f16', 'bf16'];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this process can compute on, and what opening a GPU says, as one line of JSON.
-import { Device } from '../../../lib/index.ts';
+const { Device } = await import(process.env.PAGEWARP_TEST_LIBRARY);
 
 const gpus = Device.list().filter(({ kind }) => kind === 'cuda');
 let error = null;
