@@ -9,10 +9,13 @@
 namespace pw::gpu {
 namespace {
 
+/// Has each row a table of levels of its own?
+bool hasRowTables(const pw_matrix& weight) { return weight.format == PW_MATRIX_W4T && weight.level_tables != 1; }
+
 /// Kernels of a format are in a module of their own: "w4" in linear/packed_w4, with entries
 /// pw_linear_w4_<type of x>_<tokens>x<strips>.
-const char* familyOf(pw_matrix_format format) {
-  switch (format) {
+const char* familyOf(const pw_matrix& weight) {
+  switch (weight.format) {
     case PW_MATRIX_W4:
       return "w4";
     case PW_MATRIX_W4M:
@@ -22,7 +25,7 @@ const char* familyOf(pw_matrix_format format) {
     case PW_MATRIX_W4K:
       return "w4k";
     case PW_MATRIX_W4T:
-      return "w4t";
+      return hasRowTables(weight) ? "w4r" : "w4t";
     case PW_MATRIX_W4X:
       return "w4x";
     case PW_MATRIX_W5K:
@@ -126,11 +129,11 @@ void launchRows(Context& context, const pw_linear_args& a, const Rows& x, const 
     p.arrivals = static_cast<uint32_t*>(context.scratch(arrivals));
     context.zero(p.arrivals, arrivals);
   }
-  const std::string family = familyOf(a.weight.format), type = nameOf(activation), module = "linear/packed_" + family,
+  const std::string family = familyOf(a.weight), type = nameOf(activation), module = "linear/packed_" + family,
                     entry = "pw_linear_" + family + "_" + type + "_" + std::to_string(plan.tile.tokens) + "x" +
                             std::to_string(plan.tile.strips);
   context.launch(context.kernel(module.c_str(), entry.c_str()), {static_cast<unsigned>(plan.blocks)}, {kPackedThreads},
-                 packedSharedBytes(a.weight.format, activation, plan.tile), p);
+                 packedSharedBytes(a.weight.format, activation, plan.tile, hasRowTables(a.weight)), p);
 }
 
 /// The tensors' common leading dimensions, those of length 1 left out.

@@ -33,10 +33,11 @@ __device__ inline uint64_t evictNormal() {
   return policy;
 }
 
-/// copyAsync16 with such a policy.
-__device__ inline void copyAsync16Hinted(void* to, const void* from, uint64_t policy) {
-  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from),
-               "l"(policy)
+/// copyAsync16 with such a policy, kOffset bytes from both addresses on.
+template <int kOffset>
+__device__ inline void copyAsync16Hinted(uint32_t to, const void* from, uint64_t policy) {
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0+%3], [%1+%3], 16, %2;" ::"r"(to), "l"(from), "l"(policy),
+               "n"(kOffset)
                : "memory");
 }
 

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file From packed codes in shared memory to tensor-core operands in registers, and from headers to f32 scales.
 ///
-/// Operands are integers, exact in f16 and in bf16: scales are applied to the f32 sums of a group, so no weight is ever
-/// rounded. A code becomes a floating-point number by becoming the low mantissa bits of 1024 (f16) or 128 (bf16), where
-/// one unit in the last place is 1; then the bias and the code's offset are subtracted, two codes at a time.
+/// Operands are integers or e2m1 numbers, exact in f16 and in bf16, or the two terms of a level: scales are applied to
+/// the f32 sums of a group, so no weight is ever rounded. A code becomes a floating-point number by becoming mantissa
+/// bits of 1024 (f16) or 128 (bf16), where one unit in the last place is 1; then the bias and the code's offset are
+/// subtracted, two codes at a time. An e2m1 number becomes exponent and mantissa bits, and its exponent's bias is
+/// mended by a multiplication.
+///
+/// What an operand of two codes takes at least is a mask (with the bias in the same lop3) and one addition or
+/// multiplication of halves. Words do not divide into fields that all lie where a mask suffices: f16 has ten mantissa
+/// bits, a word 16 for each half. So to the masks come, per word, a shift of four-bit codes (5 integer instructions for
+/// 8 weights), a shift of 5-bit ones (4 for 6, and 10 for the last 4 of 64), four of 6-bit ones and what lies in two
+/// places (60 for 64), two shifts and a reversal of e2m1 numbers (7 for 8). Pairs of levels are looked up: address and
+/// byte, 2 for 2 weights.
 #pragma once
 #include "common/dtype.cuh"
 #include "common/small_floats.cuh"
@@ -76,52 +85,81 @@ __device__ inline uint32_t splitLevel(float level) {
   return high | pack2(0.0f, level - rounded, kOperand);
 }
 
-/// A lane's codes of one block.
-/// @tparam kOperand PW_F16 or PW_BF16: what the tensor cores multiply
-/// @tparam kBiased leave the bias and the code's offset in: cheaper per weight, and paid back with sums of activations
-template <int kFormat, int kOperand, bool kBiased>
+/// Two f32 of two f16.
+__device__ inline void halvesToFloats(uint32_t halves, float& low, float& high) {
+  asm("{\n.reg .b16 low, high;\nmov.b32 {low, high}, %2;\ncvt.f32.f16 %0, low;\ncvt.f32.f16 %1, high;\n}"
+      : "=f"(low), "=f"(high)
+      : "r"(halves));
+}
+
+/// a * b + c
+__device__ inline uint32_t multiplyAdd(uint32_t a, int b, uint32_t c) {
+  uint32_t d;
+  asm("mad.lo.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
+
+/// Reads of tables of levels. They may not move across barriers, and stay where they are by being volatile.
+__device__ inline uint32_t loadShared(uint32_t address) {
+  uint32_t word;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(address));
+  return word;
+}
+__device__ inline void loadShared(uint32_t address, uint32_t& first, uint32_t& second) {
+  asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(first), "=r"(second) : "r"(address));
+}
+
+/// A lane's codes of one block of tile T.
+template <class T>
 class Codes {
  public:
+  static constexpr int kFormat = T::kFormat, kOperand = T::kOperand;
+  /// Bias and offset are left in: cheaper per weight, and paid back with sums of activations.
+  static constexpr bool kBiased = T::kBiased;
   /// What kBiased operands are too large by.
-  static constexpr int kExcess = codeBias(kOperand) + packedLayout(static_cast<pw_matrix_format>(kFormat)).offset;
+  static constexpr int kExcess = codeBias(kOperand) + T::kLayout.offset;
 
   /// What a weight is the sum of: a level of a table, which is any number, of two operands.
   static constexpr int kTerms = kFormat == PW_MATRIX_W4T ? 2 : 1;
   using Operand = uint32_t[kTerms][4];
 
-  /// @param levels of the lane's rows (W4T)
-  __device__ Codes(const uint8_t* codes, const uint32_t* levels, int lane) : levels_(levels) {
-    if constexpr (kLayout.codeBits == 5) {
-      const uint2 high = *reinterpret_cast<const uint2*>(codes + 2 * kLanes * kVectorBytes + lane * 8);
-      words_[2][0] = high.x, words_[2][1] = high.y;
-    }
+  /// @param codes the lane's first vector
+  /// @param tail what the lane has beyond vectors
+  /// @param levels of the lane: an address in shared memory
+  __device__ Codes(const uint8_t* codes, const uint8_t* tail, uint32_t levels) : levels_(levels) {
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
-      const uint4 vector = *reinterpret_cast<const uint4*>(codes + (v * kLanes + lane) * kVectorBytes);
-      words_[v][0] = vector.x, words_[v][1] = vector.y, words_[v][2] = vector.z, words_[v][3] = vector.w;
+      const uint4 vector = *reinterpret_cast<const uint4*>(codes + v * kLanes * kVectorBytes);
+      words_[4 * v] = vector.x, words_[4 * v + 1] = vector.y, words_[4 * v + 2] = vector.z;
+      words_[4 * v + 3] = vector.w;
+    }
+    if constexpr (kLayout.codeBits == 5) {
+      const uint2 rest = *reinterpret_cast<const uint2*>(tail);
+      words_[8] = rest.x, words_[9] = rest.y;
     }
   }
 
   /// The operand of row tile `tile` for the columns of slice `slice`.
   __device__ void operand(int tile, int slice, Operand& terms) const {
     uint32_t(&a)[4] = terms[0];
-    if constexpr (kFormat == PW_MATRIX_W4T)
-      lookUp(words_[slice][tile], levels_ + 2 * tile * kLevelStride, terms);
-    else if constexpr (kLayout.codeBits == 8)
-      eightBits(words_[2 * slice + tile / 2][tile % 2 * 2], words_[2 * slice + tile / 2][tile % 2 * 2 + 1], a);
-    else if constexpr (kLayout.codeBits == 6)
-      highBits(words_[slice][tile], words_[2][tile], 8 * slice, a);
-    else if constexpr (kLayout.codeBits == 5)
-      highBits(words_[slice][tile], words_[2][slice], 4 * tile, a);
-    else if constexpr (kFormat == PW_MATRIX_W4X || kFormat == PW_MATRIX_W4N)
-      floatingPoint(words_[slice][tile], a);
-    else
-      fourBits(words_[slice][tile], a);
+    const int word = 4 * slice + tile, pair = 8 * tile + 4 * slice;
+    if constexpr (kFormat == PW_MATRIX_W4T) {
+      lookUp(words_[word], tile, terms);
+    } else if constexpr (kLayout.order == CodeOrder::Floats) {
+      floatingPoint(words_[word], a);
+    } else if constexpr (kLayout.codeBits == 8) {
+      eightBits(words_[8 * slice + 2 * tile], words_[8 * slice + 2 * tile + 1], a);
+    } else if constexpr (kLayout.codeBits == 4) {
+      fourBits(words_[word], a);
+    } else {
+#pragma unroll
+      for (int r = 0; r < 4; ++r) a[r] = kLayout.codeBits == 6 ? sixBits(pair + r) : fiveBits(pair + r);
+    }
   }
 
  private:
-  static constexpr PackedLayout kLayout = packedLayout(static_cast<pw_matrix_format>(kFormat));
-  static constexpr int kVectors = kLayout.codeBytes() / (kLanes * kVectorBytes);
+  static constexpr PackedLayout kLayout = T::kLayout;
+  static constexpr int kVectors = kLayout.laneVectors();
   static constexpr uint32_t kBias = codeBiasBits(kOperand);
   static constexpr uint32_t kMinusExcess = twice(integerBits(kOperand, -kExcess));
 
@@ -129,51 +167,106 @@ class Codes {
     return kBiased ? biased : addPair<kOperand>(biased, kMinusExcess);
   }
 
+  /// Do codes stay among f16's mantissa bits where they are, 2^kAt times too large? Then the subtraction becomes a
+  /// multiply-add.
+  static constexpr bool kInPlace = kOperand == PW_F16 && !kBiased;
+  template <int kAt>
+  __device__ static uint32_t lowered(uint32_t biased) {
+    constexpr uint32_t kDown = twice(static_cast<uint32_t>(15 - kAt) << 10);
+    constexpr uint32_t kRest = twice(integerBits(PW_F16, -(1024 >> kAt) - kLayout.offset));
+    return multiplyAddPair<PW_F16>(biased, kDown, kRest);
+  }
+
+  /// Codes of kWidth bits from bit kAt of both halves on.
+  template <int kWidth, int kAt>
+  __device__ static uint32_t field(uint32_t word) {
+    constexpr uint32_t kMask = twice((1u << kWidth) - 1);
+    if constexpr (kInPlace && kAt > 0 && kAt + kWidth <= 10)
+      return lowered<kAt>(andOr(word, kMask << kAt, kBias));
+    else
+      return centre(andOr(word >> kAt, kMask, kBias));
+  }
+
   __device__ static void fourBits(uint32_t word, uint32_t (&a)[4]) {
-    if constexpr (kOperand == PW_F16 && !kBiased) {
-      // Every second nibble stays where it is, 16 times too large, and the subtraction becomes a multiply-add.
-      constexpr uint32_t kSixteenth = twice(0x2c00), kRest = twice(integerBits(PW_F16, -64 - kLayout.offset));
+    a[0] = field<4, 0>(word), a[1] = field<4, 4>(word);
+    if constexpr (kInPlace)
+      word >>= 8, a[2] = field<4, 0>(word), a[3] = field<4, 4>(word);
+    else
+      a[2] = field<4, 8>(word), a[3] = field<4, 12>(word);
+  }
+
+  /// Five bits from bit `at` on, which is known when this is compiled.
+  __device__ static uint32_t fiveBitsAt(uint32_t word, int at) {
+    switch (at) {
+      case 0:
+        return field<5, 0>(word);
+      case 1:
+        return field<5, 1>(word);
+      case 2:
+        return field<5, 2>(word);
+      case 3:
+        return field<5, 3>(word);
+      case 4:
+        return field<5, 4>(word);
+      default:
+        return field<5, 5>(word);
+    }
+  }
+
+  /// The third field of word w comes down to bit w % 5, and the bit above it to w % 5 + 5: there, from five words, lie
+  /// the five bits of a further code.
+  __device__ uint32_t fiveBits(int pair) const {
+    if (pair < 30) {
+      const int word = pair / 3, to = word % 5;
+      return pair % 3 == 2 ? fiveBitsAt(words_[word] >> (10 - to), to) : fiveBitsAt(words_[word], pair % 3 * 5);
+    }
+    constexpr int kTo = kInPlace ? 5 : 0;
+    uint32_t bits = kBias;
 #pragma unroll
-      for (int pair = 0; pair < 2; ++pair, word >>= 8) {
-        a[2 * pair] = centre(andOr(word, 0x000f000fu, kBias));
-        a[2 * pair + 1] = multiplyAddPair<PW_F16>(andOr(word, 0x00f000f0u, kBias), kSixteenth, kRest);
+    for (int i = 0; i < 5; ++i)
+      bits = andOr(words_[5 * (pair - 30) + i] >> (15 - kTo - i), 0x00010001u << (kTo + i), bits);
+    return kInPlace ? lowered<kTo>(bits) : centre(bits);
+  }
+
+  __device__ uint32_t sixBits(int pair) const {
+    if (pair < 24) return pair % 2 == 0 ? field<6, 4>(words_[pair / 2]) : field<6, 10>(words_[pair / 2]);
+    const int rest = pair - 24;
+    const uint32_t high = words_[8 + rest / 2] << (4 - rest % 2 * 2);
+    return centre(andOr(high, 0x00300030u, andOr(words_[rest], 0x000f000fu, kBias)));
+  }
+
+  /// Pairs of levels, both terms of each, from the table of all pairs; or level by level from the rows' own.
+  __device__ void lookUp(uint32_t word, int tile, Operand& terms) const {
+#pragma unroll
+    for (int r = 0; r < 4; ++r) {
+      if constexpr (T::kRowTables) {
+        const uint32_t row = levels_ + (2 * tile + r % 2) * kLevelTableStep;
+        uint32_t level[2];
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          level[half] = loadShared(andOr(moved(word, 2 - 8 * r - 4 * half), 15u << 2, row));
+        terms[0][r] = __byte_perm(level[0], level[1], 0x5410);
+        terms[kTerms - 1][r] = __byte_perm(level[0], level[1], 0x7632);
+      } else {
+        const uint32_t both = __byte_perm(word, 0, 0x4440u + static_cast<uint32_t>(r));
+        loadShared(multiplyAdd(both, 8 * T::kTableCopies, levels_), terms[0][r], terms[kTerms - 1][r]);
       }
-    } else {
-#pragma unroll
-      for (int r = 0; r < 4; ++r) a[r] = centre(andOr(word >> (4 * r), 0x000f000fu, kBias));
     }
   }
 
-  /// A level's word holds both its terms.
-  __device__ static void lookUp(uint32_t word, const uint32_t* levels, Operand& terms) {
-#pragma unroll
-    for (int r = 0; r < 4; ++r) {
-      const uint32_t* row = levels + r % 2 * kLevelStride;
-      const uint32_t first = row[word >> (4 * r) & 15], second = row[word >> (4 * r + 16) & 15];
-      terms[0][r] = __byte_perm(first, second, 0x5410);
-      terms[kTerms - 1][r] = __byte_perm(first, second, 0x7632);
-    }
-  }
-
-  /// Twice the e2m1 number of a code: 0, 1, 2, 3, 4, 6, 8, 12, and a sign.
+  /// e2m1 numbers: their bits stand where f16 has them, or three bits below where bf16 has them, but for its sign.
   __device__ static void floatingPoint(uint32_t word, uint32_t (&a)[4]) {
-    const uint32_t first = __byte_perm(0x03020100u, 0x0c080604u, word & 0x7777u);
-    const uint32_t second = __byte_perm(0x03020100u, 0x0c080604u, word >> 16 & 0x7777u);
+    constexpr uint32_t kSign = 0x80008000u, kMagnitude = 0x0e000e00u, kMinusZero = kSign;
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
-      const uint32_t both = __byte_perm(first, second, 0x4400u + 0x1111u * static_cast<uint32_t>(r));
-      a[r] = centre(andOr(both, 0x000f000fu, kBias)) ^ (word << (12 - 4 * r) & 0x80008000u);
+      uint32_t bits = r < 2 ? word : __brev(word);
+      if (r % 2) bits <<= 8;
+      if constexpr (kOperand == PW_F16)
+        a[r] = multiplyAddPair<PW_F16>(bits & (kSign | kMagnitude), twice((15u + 14) << 10), kMinusZero);
+      else
+        a[r] = multiplyAddPair<PW_BF16>(andOr(bits, kSign, (bits & kMagnitude) >> 3), twice((127u + 126) << 7),
+                                        kMinusZero);
     }
-  }
-
-  /// Codes of 5 or 6 bits.
-  /// @param high their bits above the low four, those of register 0 from bit `at` on
-  __device__ static void highBits(uint32_t low, uint32_t high, int at, uint32_t (&a)[4]) {
-    constexpr int kWidth = kLayout.codeBits - 4;
-    constexpr uint32_t kMask = twice(((1u << kWidth) - 1) << 4);
-#pragma unroll
-    for (int r = 0; r < 4; ++r)
-      a[r] = centre(andOr(moved(high, 4 - at - kWidth * r), kMask, andOr(low >> (4 * r), 0x000f000fu, kBias)));
   }
 
   __device__ static void eightBits(uint32_t first, uint32_t second, uint32_t (&a)[4]) {
@@ -191,8 +284,8 @@ class Codes {
     }
   }
 
-  const uint32_t* levels_;
-  uint32_t words_[kVectors + (kLayout.codeBits == 5 ? 1 : 0)][4];
+  uint32_t levels_;
+  uint32_t words_[kLayout.laneWords()];
 };
 
 /// A lane's codes of one block as operands of integer products: four bytes of a row's columns in the order of
@@ -200,10 +293,11 @@ class Codes {
 template <int kFormat>
 class ByteCodes {
  public:
-  __device__ ByteCodes(const uint8_t* codes, int lane) {
+  /// @param codes the lane's first vector
+  __device__ explicit ByteCodes(const uint8_t* codes) {
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
-      const uint4 vector = *reinterpret_cast<const uint4*>(codes + (v * kLanes + lane) * kVectorBytes);
+      const uint4 vector = *reinterpret_cast<const uint4*>(codes + v * kLanes * kVectorBytes);
       words_[v][0] = vector.x, words_[v][1] = vector.y, words_[v][2] = vector.z, words_[v][3] = vector.w;
     }
   }
@@ -226,7 +320,7 @@ class ByteCodes {
  private:
   static constexpr PackedLayout kLayout = packedLayout(static_cast<pw_matrix_format>(kFormat));
   static_assert(kLayout.codeBits == 4 || kLayout.codeBits == 8, "codes are nibbles or bytes");
-  static constexpr int kVectors = kLayout.codeBytes() / (kLanes * kVectorBytes);
+  static constexpr int kVectors = kLayout.laneVectors();
   uint32_t words_[kVectors][4];
 };
 
@@ -241,52 +335,48 @@ class Scales {
   static constexpr bool kHalfMinimum = kFormat == PW_MATRIX_W4M || kFormat == PW_MATRIX_W5M;
   static constexpr bool kMinimum = kSixBits || kHalfMinimum || kFormat == PW_MATRIX_W4Z;
 
-  /// @param row first of the lane's rows in the strip
-  __device__ Scales(const uint8_t* header, const uint8_t* superHeader, int row) {
-    if constexpr (kSixBits) {
-      halves(superHeader + kSuperD + 2 * row, halves_[0]);
-      halves(superHeader + kSuperDMin + 2 * row, halves_[1]);
-      bytes(header + kHeaderScale + row, bytes_[0]);
-      bytes(header + kHeaderMinK + row, bytes_[1]);
-    } else if constexpr (kFormat == PW_MATRIX_W6K) {
-      halves(superHeader + kSuperD + 2 * row, halves_[0]);
-#pragma unroll
-      for (int set = 0; set < kSets; ++set) bytes(header + headerScaleSlice(set) + row, bytes_[set]);
-    } else if constexpr (kFormat == PW_MATRIX_W4N) {
-#pragma unroll
-      for (int set = 0; set < kSets; ++set) bytes(header + headerScaleSlice(set) + row, bytes_[set]);
-    } else if constexpr (kFormat == PW_MATRIX_W4X) {
-      bytes(header + kHeaderScale + row, bytes_[0]);
-    } else {
-      halves(header + kHeaderScale + 2 * row, halves_[0]);
-      if constexpr (kHalfMinimum) halves(header + kHeaderMin + 2 * row, halves_[1]);
-      if constexpr (kFormat == PW_MATRIX_W4Z) bytes(header + kHeaderZero + row, bytes_[0]);
-    }
+  /// Which of the two headers has the f16 numbers, and where in its header that of the first row lies; those of bytes
+  /// are in the block's own.
+  static constexpr bool kSuperHalves = kSixBits || kFormat == PW_MATRIX_W6K;
+  static constexpr bool kHalves = kSuperHalves || !(kFormat == PW_MATRIX_W4X || kFormat == PW_MATRIX_W4N);
+  static constexpr bool kBytes = !kHalves || kSuperHalves || kFormat == PW_MATRIX_W4Z;
+
+  /// @param halves what the header with f16 numbers has of the lane's first row
+  /// @param bytes what the block's header has of it from byte to byte
+  __device__ Scales(const uint8_t* halves, const uint8_t* bytes) {
+    if constexpr (kHalves) loadHalves(halves, halves_[0]);
+    if constexpr (kSixBits) loadHalves(halves + kSuperDMin, halves_[1]);
+    if constexpr (kHalfMinimum) loadHalves(halves + kHeaderMin, halves_[1]);
+    if constexpr (kBytes) loadBytes(bytes + (kFormat == PW_MATRIX_W4Z ? kHeaderZero : kHeaderScale), bytes_[0]);
+    if constexpr (kSixBits) loadBytes(bytes + kHeaderMinK, bytes_[1]);
+    if constexpr (kSets == 2) loadBytes(bytes + headerScaleSlice(1), bytes_[1]);
   }
 
   /// Of both rows of tile `tile`.
   __device__ void scale(int tile, int set, float (&x)[2]) const {
-    if constexpr (kFormat == PW_MATRIX_W4X || kFormat == PW_MATRIX_W4N) {
-      // Halved since the operand is doubled.
+    if constexpr (kFormat == PW_MATRIX_W4X) {
+      // 2^-127 has no exponent bits: the least number of all.
+      constexpr int kTop = 30 - 7;
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const uint32_t byte = bytes_[set][tile / 2] >> (tile % 2 * 16 + i * 8) & 0xff;
-        x[i] = 0.5f * (kFormat == PW_MATRIX_W4X ? exponentScale(byte) : e4m3ToFloat(byte));
-      }
-      return;
+      for (int i = 0; i < 2; ++i)
+        x[i] =
+            fmaxf(__uint_as_float(moved(bytes_[0][tile / 2], kTop - tile % 2 * 16 - i * 8) & 0x7f800000u), 0x1p-127f);
+    } else if constexpr (kFormat == PW_MATRIX_W4N) {
+      // e4m3's exponent and mantissa where f16 has them, 2^8 times too small.
+      halvesToFloats(__byte_perm(bytes_[set][tile / 2], 0, tile % 2 ? 0x3424 : 0x1404) >> 1, x[0], x[1]);
+      x[0] *= 0x1p8f, x[1] *= 0x1p8f;
+    } else {
+      halvesToFloats(halves_[0][tile], x[0], x[1]);
+      if constexpr (kSixBits) multiply<0>(bytes_[0], tile, x);
+      if constexpr (kFormat == PW_MATRIX_W6K) multiply<kScaleBias>(bytes_[set], tile, x);
     }
-    unpack2<PW_F16>(halves_[0][tile], x[0], x[1]);
-    if constexpr (kSixBits)
-      multiply<uint8_t>(bytes_[0], tile, x);
-    else if constexpr (kFormat == PW_MATRIX_W6K)
-      multiply<int8_t>(bytes_[set], tile, x);
   }
 
   __device__ void minimum(int tile, float (&x)[2]) const {
     constexpr bool kZero = kFormat == PW_MATRIX_W4Z;
-    unpack2<PW_F16>(halves_[kZero ? 0 : 1][tile], x[0], x[1]);
+    halvesToFloats(halves_[kZero ? 0 : 1][tile], x[0], x[1]);
     if constexpr (kHalfMinimum) return;
-    multiply<uint8_t>(bytes_[kZero ? 0 : 1], tile, x);
+    multiply<0>(bytes_[kZero ? 0 : 1], tile, x);
     x[0] = -x[0], x[1] = -x[1];
   }
 
@@ -294,19 +384,21 @@ class Scales {
   using EightHalves = uint32_t[4];
   using EightBytes = uint32_t[2];
 
-  __device__ static void halves(const uint8_t* from, EightHalves& words) {
+  __device__ static void loadHalves(const uint8_t* from, EightHalves& words) {
     const uint4 vector = *reinterpret_cast<const uint4*>(from);
     words[0] = vector.x, words[1] = vector.y, words[2] = vector.z, words[3] = vector.w;
   }
-  __device__ static void bytes(const uint8_t* from, EightBytes& words) {
+  __device__ static void loadBytes(const uint8_t* from, EightBytes& words) {
     const uint2 vector = *reinterpret_cast<const uint2*>(from);
     words[0] = vector.x, words[1] = vector.y;
   }
-  template <class Byte>
+  /// By bytes, which become mantissa bits of 1024, less kBias.
+  template <int kBias>
   __device__ static void multiply(const EightBytes& words, int tile, float (&x)[2]) {
+    float factor[2];
+    halvesToFloats(__byte_perm(words[tile / 2], 0x64, tile % 2 ? 0x4342 : 0x4140), factor[0], factor[1]);
 #pragma unroll
-    for (int i = 0; i < 2; ++i)
-      x[i] *= static_cast<float>(static_cast<Byte>(words[tile / 2] >> (tile % 2 * 16 + i * 8)));
+    for (int i = 0; i < 2; ++i) x[i] *= factor[i] - (1024.0f + kBias);
   }
 
   EightHalves halves_[2];

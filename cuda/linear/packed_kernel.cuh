@@ -39,25 +39,38 @@ __device__ inline void loadOperand(const uint8_t* from, uint32_t (&b)[T::kTerms]
   }
 }
 
-/// Tables of levels of a tile's rows, as operands.
+/// Tables of levels as operands: of all pairs of levels, or of a tile's rows.
 template <class T>
 __device__ inline void loadLevels(const pw_gpu_linear_packed_params& p, const Strips& strips, int column,
-                                  uint32_t* levels) {
-  for (int i = static_cast<int>(threadIdx.x); i < T::kRows * 16; i += T::kThreads) {
-    const int local = i / 16, row = strips[column * T::kStrips + local / kStripRows] * kStripRows + local % kStripRows;
-    const float level = row < p.n ? p.levels[(p.level_tables == 1 ? 0 : row * 16) + i % 16] : 0.0f;
-    levels[local * kLevelStride + i % 16] = splitLevel<T::kOperand>(level);
+                                  uint8_t* tables) {
+  const int thread = static_cast<int>(threadIdx.x);
+  if constexpr (T::kRowTables) {
+    for (int i = thread; i < T::kRows * 16; i += T::kThreads) {
+      const int local = i / 16, strip = local / kStripRows, inStrip = local % kStripRows;
+      const int row = strips[column * T::kStrips + strip] * kStripRows + inStrip;
+      const float level = row < p.n ? p.levels[row * 16 + i % 16] : 0.0f;
+      reinterpret_cast<uint32_t*>(tables)[(strip * kStripRows + levelTable(inStrip)) * 16 + i % 16] =
+          splitLevel<T::kOperand>(level);
+    }
+  } else {
+    static_assert(T::kThreads == 256, "a thread per pair");
+    const uint32_t first = splitLevel<T::kOperand>(p.levels[thread % 16]),
+                   second = splitLevel<T::kOperand>(p.levels[thread / 16]);
+    const uint32_t large = __byte_perm(first, second, 0x5410), small = __byte_perm(first, second, 0x7632);
+    constexpr int kVectors = T::kTableCopies / 2;
+    auto* to = reinterpret_cast<uint4*>(tables) + thread * kVectors;
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) to[(i + thread) % kVectors] = make_uint4(large, small, large, small);
   }
 }
 
 /// Multiplies the row tiles of a block of the layout from kFirst on by all tokens.
+/// @param activations the lane's offsets in the stage, per slice
 template <class T, int kFirst, class BlockCodes, class BlockScales>
-__device__ inline void multiplyRows(const uint8_t* stage, const BlockCodes& codes, const BlockScales& scales, int depth,
-                                    Sums<T>& sums) {
-  constexpr int kOperand = T::kOperand, kSlices = kBlockColumns / kSliceColumns, kCount = T::kWarpTiles;
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const uint8_t* const from[kSlices] = {stage + T::operandOffset(lane, depth, 0),
-                                        stage + T::operandOffset(lane, depth, 1)};
+__device__ inline void multiplyRows(const uint8_t* stage, const int* activations, const BlockCodes& codes,
+                                    const BlockScales& scales, Sums<T>& sums) {
+  constexpr int kOperand = T::kOperand, kSlices = LanePlace<T>::kSlices, kCount = T::kWarpTiles;
+  const uint8_t* const from[kSlices] = {stage + activations[0], stage + activations[1]};
   typename BlockCodes::Operand a[kCount][kSlices];
   float scale[kCount][BlockScales::kSets][2], minimum[kCount][2];
 #pragma unroll
@@ -116,16 +129,9 @@ __device__ inline void multiplyRows(const uint8_t* stage, const BlockCodes& code
 }
 
 /// The same by int8 activations: exact sums of 32 products, in f32 from there on.
-template <class T, int kFirst>
-__device__ inline void multiplyIntegers(const uint8_t* stage, int strip, int depth, Sums<T>& sums) {
-  using BlockScales = Scales<T::kFormat>;
-  const int lane = static_cast<int>(threadIdx.x) % kLanes, g = lane / 4, t = lane % 4;
-  const uint8_t* header = stage + T::blockOffset(strip, depth);
-  const ByteCodes<T::kFormat> codes(header + T::kLayout.headerBytes, lane);
-  const BlockScales scales(header, stage + T::superHeaderOffset(strip), g * kLaneRows);
-  const uint8_t* const from = stage + T::operandOffset(lane, depth, 0);
-  // Sums of the codes of tokens 2t, 2t + 1.
-  const uint8_t* const sumsFrom = stage + T::kSumOffset + (depth * T::kTokens + 2 * t) * sizeof(int32_t);
+template <class T, int kFirst, class BlockScales>
+__device__ inline void multiplyIntegers(const uint8_t* from, const uint8_t* sumsFrom,
+                                        const ByteCodes<T::kFormat>& codes, const BlockScales& scales, Sums<T>& sums) {
   uint32_t a[T::kWarpTiles][4];
   float scale[T::kWarpTiles][2], minimum[T::kWarpTiles][2];
 #pragma unroll
@@ -155,46 +161,47 @@ __device__ inline void multiplyIntegers(const uint8_t* stage, int strip, int dep
   }
 }
 
-/// Multiplies the row tiles of a block of the layout from kFirst on by all tokens.
+/// Multiplies the row tiles from kFirst on of the block that is number `step` of the warp's, `depth` blocks further
+/// along k than its first, by all tokens.
 template <class T, int kFirst>
-__device__ inline void multiplyTiles(const uint8_t* stage, const uint32_t* levels, int strip, int depth,
+__device__ inline void multiplyTiles(const uint8_t* stage, const LanePlace<T>& place, int step, int depth,
                                      Sums<T>& sums) {
+  using BlockScales = Scales<T::kFormat>;
+  const int block = T::blockOffset(step * T::kBlockStep);
+  const BlockScales scales(stage + place.halves + (BlockScales::kSuperHalves ? 0 : block), stage + place.bytes + block);
+  const uint8_t* codes = stage + place.codes + block;
   if constexpr (T::kIntegers) {
-    multiplyIntegers<T, kFirst>(stage, strip, depth, sums);
+    multiplyIntegers<T, kFirst>(stage + place.activations[depth][0],
+                                stage + place.sums + depth * T::kTokens * sizeof(int32_t), ByteCodes<T::kFormat>(codes),
+                                scales, sums);
   } else {
-    const int lane = static_cast<int>(threadIdx.x) % kLanes, row = lane / 4 * kLaneRows;
-    const uint8_t* header = stage + T::blockOffset(strip, depth);
-    const Codes<T::kFormat, T::kOperand, T::kBiased> codes(header + T::kLayout.headerBytes,
-                                                           levels + (strip * kStripRows + row) * kLevelStride, lane);
-    const Scales<T::kFormat> scales(header, stage + T::superHeaderOffset(strip), row);
-    multiplyRows<T, kFirst>(stage, codes, scales, depth, sums);
+    multiplyRows<T, kFirst>(stage, place.activations[depth], Codes<T>(codes, stage + place.tail + block, place.levels),
+                            scales, sums);
   }
 }
 
 /// What a warp multiplies of a stage.
 template <class T>
-__device__ inline void multiplyStage(const uint8_t* stage, const uint32_t* levels, const Cursor& at, int strips,
+__device__ inline void multiplyStage(const uint8_t* stage, const LanePlace<T>& place, const Cursor& at, int strips,
                                      int blocks, Sums<T> (&sums)[T::kWarpStrips]) {
-  const int warp = static_cast<int>(threadIdx.x) / kLanes;
   // Past the last strip or column there is nothing, not even zeros.
-  const auto exists = [&](int strip, int depth) {
-    return at.column * T::kStrips + strip < strips && at.stage * T::kDepth + depth < blocks;
+  const int first = T::firstBlock();
+  const auto exists = [&](int block) {
+    return at.column * T::kStrips + block % T::kStrips < strips && at.stage * T::kDepth + block / T::kStrips < blocks;
   };
   if constexpr (T::kRowParts == 1) {
+    static_assert(T::kWarpStrips == 1 || T::kLayout.superHeaderBytes == 0, "a warp's strips share a super header");
 #pragma unroll
-    for (int i = 0; i < T::kWarpStrips; ++i) {
-      const int local = warp + i * T::kWarps, strip = local % T::kStrips, depth = local / T::kStrips;
-      if (exists(strip, depth)) multiplyTiles<T, 0>(stage, levels, strip, depth, sums[i]);
-    }
+    for (int i = 0; i < T::kWarpStrips; ++i)
+      if (exists(first + i * T::kBlockStep)) multiplyTiles<T, 0>(stage, place, i, 0, sums[i]);
   } else {
-    const int strip = warp % T::kStrips;
 #pragma unroll
     for (int depth = 0; depth < T::kDepth; ++depth) {
-      if (!exists(strip, depth)) continue;
-      if (warp < T::kStrips)
-        multiplyTiles<T, 0>(stage, levels, strip, depth, sums[0]);
+      if (!exists(first + depth * T::kBlockStep)) continue;
+      if (static_cast<int>(threadIdx.x) / kLanes < T::kStrips)
+        multiplyTiles<T, 0>(stage, place, depth, depth, sums[0]);
       else
-        multiplyTiles<T, T::kWarpTiles>(stage, levels, strip, depth, sums[0]);
+        multiplyTiles<T, T::kWarpTiles>(stage, place, depth, depth, sums[0]);
     }
   }
 }
@@ -206,10 +213,13 @@ __device__ inline void linearPacked(const pw_gpu_linear_packed_params& p) {
   const int end = min(begin + p.iterations_per_block, p.iterations);
   const int blocks = static_cast<int>(blockCount(p.k));
   const Strips strips(p);
-  const Loader<T> loader(p, strips, shared);
+  Loader<T> loader(p, strips, shared);
   const Finisher<T> finisher(p, strips, begin, end);
   Cursor ahead(p, begin), at = ahead;
   Sums<T> sums[T::kWarpStrips] = {};
+  uint8_t* const tables = shared + T::kStages * T::kStageBytes;
+  const LanePlace<T> place(Scales<T::kFormat>::kSuperHalves, sharedAddress(tables));
+  if constexpr (T::kLevels && !T::kRowTables) loadLevels<T>(p, strips, 0, tables);
   // The first turns only fill the pipeline.
   constexpr int kAhead = T::kStages - 1;
 #pragma unroll 1
@@ -224,12 +234,11 @@ __device__ inline void linearPacked(const pw_gpu_linear_packed_params& p) {
     if (i < begin) continue;
     const int current = slot == kAhead ? 0 : slot + 1;
     uint8_t* stage = shared + current * T::kStageBytes;
-    auto* levels = reinterpret_cast<uint32_t*>(shared + T::kStages * T::kStageBytes);
-    if (T::kLevels && (i == begin || (at.stage == 0 && at.tokenBlock == 0))) {
-      loadLevels<T>(p, strips, at.column, levels);
+    if (T::kRowTables && (i == begin || (at.stage == 0 && at.tokenBlock == 0))) {
+      loadLevels<T>(p, strips, at.column, tables);
       __syncthreads();
     }
-    multiplyStage<T>(stage, levels, at, strips.count(), blocks, sums);
+    multiplyStage<T>(stage, place, at, strips.count(), blocks, sums);
     if (at.stage + 1 == p.stages || i + 1 == end)
       finisher.finish(at, i / p.stages, reinterpret_cast<float*>(stage), sums);
     at.advance(p);
@@ -238,9 +247,11 @@ __device__ inline void linearPacked(const pw_gpu_linear_packed_params& p) {
 
 }  // namespace pw::gpu
 
-/// An entry point: format, activations, tokens and strips of 64 features of a tile.
-#define PW_LINEAR_PACKED(name, format, activation, tokens, strips)                                    \
+/// An entry point: format, activations, tokens and strips of 64 features of a tile; do rows have tables of levels?
+#define PW_LINEAR_PACKED_LEVELS(name, format, activation, tokens, strips, rowTables)                  \
   extern "C" __global__ void __launch_bounds__(pw::gpu::kPackedThreads, 1)                            \
       pw_linear_##name##_##tokens##x##strips(const __grid_constant__ pw_gpu_linear_packed_params p) { \
-    pw::gpu::linearPacked<pw::gpu::Tile<format, activation, tokens, strips>>(p);                      \
+    pw::gpu::linearPacked<pw::gpu::Tile<format, activation, tokens, strips, rowTables>>(p);           \
   }
+#define PW_LINEAR_PACKED(name, format, activation, tokens, strips) \
+  PW_LINEAR_PACKED_LEVELS(name, format, activation, tokens, strips, false)

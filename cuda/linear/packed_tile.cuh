@@ -14,14 +14,16 @@ namespace pw::gpu {
 /// made an operand once.
 /// @tparam kFormat_ pw_matrix_format
 /// @tparam kActivation_ pw_dtype of x
-template <int kFormat_, int kActivation_, int kTokens_, int kStrips_>
+/// @tparam kRowTables_ each row has a table of levels of its own (W4T)
+template <int kFormat_, int kActivation_, int kTokens_, int kStrips_, bool kRowTables_ = false>
 struct Tile {
+  static constexpr bool kRowTables = kRowTables_;
   static constexpr int kFormat = kFormat_, kActivation = kActivation_, kTokens = kTokens_, kTokenTiles = kTokens / 8;
   static constexpr PackedLayout kLayout = packedLayout(static_cast<pw_matrix_format>(kFormat));
   static constexpr int kThreads = kPackedThreads, kWarps = kPackedWarps, kStages = kPackedStages;
   static constexpr PackedTile kShape{kTokens, kStrips_};
   static constexpr int kStrips = kShape.strips, kDepth = kShape.depth(), kRows = kShape.rows();
-  static constexpr int kBlocks = kStrips * kDepth;
+  static constexpr int kBlocks = kStrips * kDepth, kBlockBytes = kLayout.blockBytes();
   static constexpr int kRowParts = kTokenTiles <= 4 ? 1 : 2, kWarpTiles = 4 / kRowParts;
   /// Strips that a warp has sums of, and those that all warps have at a time.
   static constexpr int kWarpStrips = kStrips < kWarps ? 1 : kStrips / kWarps, kRoundStrips = kStrips / kWarpStrips;
@@ -37,7 +39,8 @@ struct Tile {
   static constexpr int kTerms = kActivation == PW_F32 ? 3 : 1;
   /// Removing bias and offset from bf16 codes costs more than from f16; where a tile has few tokens, sums of
   /// activations do it at the price of two more products per eight.
-  static constexpr bool kBiased = kActivation == PW_BF16 && kTokenTiles <= 4 && kLayout.codeBits != 8;
+  static constexpr bool kBiased =
+      kActivation == PW_BF16 && kTokenTiles <= 4 && kLayout.codeBits != 8 && kLayout.order == CodeOrder::Fields;
 
   static constexpr int kElementBytes = packedElementBytes(static_cast<pw_dtype>(kActivation));
   static constexpr int kRowChunks = kStageColumns * kElementBytes / 16;  // of 16 bytes, per token
@@ -50,9 +53,11 @@ struct Tile {
   static constexpr int kStageBytes =
       kActivationOffset + packedActivationBytes(static_cast<pw_dtype>(kActivation), kShape);
   static constexpr bool kLevels = kFormat == PW_MATRIX_W4T;  // tables of levels follow the stages
-  static_assert(kStages * kStageBytes + (kLevels ? kRows * kLevelStride * 4 : 0) ==
+  static constexpr int kTableCopies = pairTableCopies(kShape);
+  static_assert(kStages * kStageBytes % kLevelTableBytes == 0, "a table's address ends in zeros");
+  static_assert(kStages * kStageBytes + sharedLevelBytes(static_cast<pw_matrix_format>(kFormat), kShape, kRowTables) ==
                     packedSharedBytes(static_cast<pw_matrix_format>(kFormat), static_cast<pw_dtype>(kActivation),
-                                      kShape),
+                                      kShape, kRowTables),
                 "the launcher asks for as much");
   static_assert(kStages * kStageBytes <= 99 << 10, "sm_86 and its successors give a block no more");
 
@@ -60,11 +65,14 @@ struct Tile {
   static constexpr int kSumStride = kStripRows + 4;  // floats per token
   static_assert(kWarps * 4 * kSumStride * 4 <= kStageBytes, "the sums fit");
 
-  __device__ static constexpr int blockOffset(int strip, int depth) {
-    return (depth * kStrips + strip) * kLayout.blockBytes();
-  }
+  /// A stage's blocks, [depth][strip], are numbered: a warp multiplies number `warp` and every kBlockStep-th from
+  /// there.
+  static constexpr int kBlockStep = kRowParts == 1 ? kWarps : kStrips;
+  __device__ static int firstBlock() { return static_cast<int>(threadIdx.x) / kLanes % kBlockStep; }
+
+  __device__ static constexpr int blockOffset(int block) { return block * kBlockBytes; }
   __device__ static constexpr int superHeaderOffset(int strip) {
-    return kBlocks * kLayout.blockBytes() + strip * kLayout.superHeaderBytes;
+    return kBlocks * kBlockBytes + strip * kLayout.superHeaderBytes;
   }
 
   /// Byte offset of a 16-byte chunk of a token's activations. The exclusive or spreads the tokens that a warp reads at
@@ -91,6 +99,40 @@ struct Tile {
 /// + 1].
 template <class T>
 using Sums = float[T::kWarpTiles][T::kTokenTiles][4];
+
+/// Where in a stage a lane finds what it multiplies of the first block that its warp takes: byte offsets, which stages
+/// have in common.
+template <class T>
+struct LanePlace {
+  static constexpr int kSlices = kBlockColumns / kSliceColumns;
+  /// Blocks along k that a warp takes of a strip.
+  static constexpr int kDepth = T::kRowParts == 1 ? 1 : T::kDepth;
+  int codes, tail;    ///< vectors of codes, and what follows them
+  int halves, bytes;  ///< of the lane's first row: f16 numbers of scales, and what follows in bytes
+  int activations[kDepth][kSlices];
+  int sums;         ///< of int8 activations
+  uint32_t levels;  ///< an address: the lane's table or copy of one
+
+  /// @param superHalves the f16 numbers are in the super header
+  /// @param tables address of the tables of levels
+  __device__ LanePlace(bool superHalves, uint32_t tables) {
+    const int lane = static_cast<int>(threadIdx.x) % kLanes, g = lane / 4, row = g * kLaneRows;
+    const int block = T::firstBlock(), strip = block % T::kStrips, header = T::blockOffset(block);
+    codes = header + T::kLayout.headerBytes + lane * kVectorBytes;
+    constexpr int kVectors = T::kLayout.laneVectors() * kLanes * kVectorBytes, kRest = T::kLayout.laneWords() % 4 * 4;
+    tail = header + T::kLayout.headerBytes + kVectors + lane * kRest;
+    halves = (superHalves ? T::superHeaderOffset(strip) : header) + 2 * row;
+    bytes = header + row;
+#pragma unroll
+    for (int depth = 0; depth < kDepth; ++depth)
+#pragma unroll
+      for (int slice = 0; slice < kSlices; ++slice)
+        activations[depth][slice] = T::operandOffset(lane, block / T::kStrips + depth, slice);
+    // Of tokens 2t, 2t + 1.
+    sums = T::kSumOffset + (block / T::kStrips * T::kTokens + lane % 4 * 2) * static_cast<int>(sizeof(int32_t));
+    levels = tables + (T::kRowTables ? (strip * kStripRows + g) * kLevelTableBytes : lane % T::kTableCopies * 8);
+  }
+};
 
 /// Where the work stands: tiles in the order (column, token block), stages along k within a tile.
 struct Cursor {
@@ -125,6 +167,13 @@ class Strips {
   int count_, half_;
 };
 
+/// The same number, of which the compiler does not know how it came about: it keeps it where it would work it out anew
+/// in each turn of a loop.
+__device__ inline uint32_t kept(uint32_t x) {
+  asm("" : "+r"(x));
+  return x;
+}
+
 /// Copies stages into shared memory: one group of asynchronous copies each.
 template <class T>
 class Loader {
@@ -134,50 +183,72 @@ class Loader {
         strips_(strips),
         shared_(shared),
         blocks_(static_cast<int>(blockCount(p.k))),
-        policy_(p.token_blocks == 1 ? evictFirst() : evictNormal()) {}
+        policy_(p.token_blocks == 1 ? evictFirst() : evictNormal()),
+        depth_(kept(warp() / T::kStrips)),
+        to_(kept(sharedAddress(shared) + lane() * kVectorBytes + T::blockOffset(warp()))),
+        superTo_(kept(sharedAddress(shared) + lane() * kVectorBytes + T::superHeaderOffset(warp() % T::kStrips))) {}
 
-  __device__ void load(int slot, const Cursor& at) const {
+  __device__ void load(int slot, const Cursor& at) {
+    if (at.column != column_) enter(at.column);
     uint8_t* stage = shared_ + slot * T::kStageBytes;
-    loadWeights(stage, at);
+    loadWeights(slot * T::kStageBytes, static_cast<uint32_t>(at.stage) * T::kDepth);
     loadActivations(stage, at);
     if constexpr (T::kIntegers) loadSums(stage, at);
   }
 
  private:
-  /// Blocks that the warp itself multiplies, where it multiplies whole ones: a lane then reads codes that it has
-  /// copied.
-  __device__ void loadWeights(uint8_t* stage, const Cursor& at) const {
-    const int warp = static_cast<int>(threadIdx.x) / kLanes;
+  static constexpr PackedLayout kLayout = T::kLayout;
+  static constexpr int kOwn = T::kBlocks / T::kWarps;
+  static constexpr int kSuperBlocks = kSuperColumns / kBlockColumns, kBlockBytes = kLayout.blockBytes();
+
+  __device__ static int warp() { return static_cast<int>(threadIdx.x) / kLanes; }
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % kLanes; }
+
+  /// Works out where the warp's strips of a column begin.
+  __device__ void enter(int column) {
+    constexpr PackedLayout layout = kLayout;
+    column_ = column;
 #pragma unroll
-    for (int i = 0; i < T::kBlocks / T::kWarps; ++i) {
-      const int local = warp + i * T::kWarps, strip = local % T::kStrips, depth = local / T::kStrips;
-      const int number = at.column * T::kStrips + strip, block = at.stage * T::kDepth + depth;
-      if (number < strips_.count() && block < blocks_) loadBlock(stage, strips_[number], block, strip, depth);
+    for (int i = 0; i < kOwn; ++i) {
+      const int number = column * T::kStrips + (warp() + i * T::kWarps) % T::kStrips;
+      from_[i] = number < strips_.count()
+                     ? static_cast<const uint8_t*>(p_.weight) + superHeaderOffset(layout, p_.k, strips_[number], 0) +
+                           lane() * kVectorBytes
+                     : nullptr;
     }
   }
 
-  __device__ void loadBlock(uint8_t* stage, int64_t fromStrip, int fromBlock, int strip, int depth) const {
-    const int lane = static_cast<int>(threadIdx.x) % kLanes;
-    constexpr PackedLayout kLayout = T::kLayout;
-    constexpr int kHeaderVectors = kLayout.headerBytes / kVectorBytes,
-                  kVectors = kLayout.codeBytes() / (kLanes * kVectorBytes);
-    const auto* weight = static_cast<const uint8_t*>(p_.weight);
-    const uint8_t* from = weight + blockOffset(kLayout, p_.k, fromStrip, fromBlock) + lane * kVectorBytes;
-    uint8_t* to = stage + T::blockOffset(strip, depth) + lane * kVectorBytes;
+  /// Blocks that the warp itself multiplies, where it multiplies whole ones.
+  /// @param stage byte offset of the stage
+  /// @param first its first block
+  __device__ void loadWeights(uint32_t stage, uint32_t first) const {
 #pragma unroll
-    for (int v = 0; v < kVectors; ++v) {
-      constexpr int kStep = kLanes * kVectorBytes;
-      copyAsync16Hinted(to + kLayout.headerBytes + v * kStep, from + kLayout.headerBytes + v * kStep, policy_);
+    for (int i = 0; i < kOwn; ++i) {
+      const uint32_t block = first + depth_ + i * (T::kWarps / T::kStrips);
+      if (!from_[i] || block >= static_cast<uint32_t>(blocks_)) continue;
+      uint32_t from = block * kBlockBytes;
+      if constexpr (kLayout.superHeaderBytes > 0) {
+        // Before every eighth block.
+        constexpr int kCount = kLayout.superHeaderBytes / kVectorBytes;
+        const uint32_t above = first / kSuperBlocks;
+        if (static_cast<int>(threadIdx.x) < T::kStrips * kLanes && lane() < kCount)
+          copyAsync16Hinted<0>(superTo_ + stage,
+                               from_[i] + above * (kLayout.superHeaderBytes + kSuperBlocks * kBlockBytes), policy_);
+        from += (above + 1) * kLayout.superHeaderBytes;
+      }
+      copyBlock<0>(to_ + stage + T::blockOffset(i * T::kWarps), from_[i] + from);
     }
-    // What is left of 5-bit codes.
-    constexpr int kDone = kLayout.headerBytes + kVectors * kLanes * kVectorBytes;
-    if (lane < (kLayout.blockBytes() - kDone) / kVectorBytes) copyAsync16Hinted(to + kDone, from + kDone, policy_);
-    if (lane < kHeaderVectors) copyAsync16Hinted(to, from, policy_);
-    if constexpr (kLayout.superHeaderBytes > 0) {
-      if (depth == 0 && lane < kLayout.superHeaderBytes / kVectorBytes)
-        copyAsync16Hinted(stage + T::superHeaderOffset(strip) + lane * kVectorBytes,
-                          weight + superHeaderOffset(kLayout, p_.k, fromStrip, fromBlock) + lane * kVectorBytes,
-                          policy_);
+  }
+
+  /// Vectors of a block from number kFirst on that the lane copies.
+  template <int kFirst>
+  __device__ void copyBlock(uint32_t to, const uint8_t* from) const {
+    constexpr int kLeft = kBlockBytes / kVectorBytes - kFirst;
+    if constexpr (kLeft >= kLanes) {
+      copyAsync16Hinted<kFirst * kVectorBytes>(to, from, policy_);
+      copyBlock<kFirst + kLanes>(to, from);
+    } else if constexpr (kLeft > 0) {
+      if (static_cast<int>(threadIdx.x) % kLanes < kLeft) copyAsync16Hinted<kFirst * kVectorBytes>(to, from, policy_);
     }
   }
 
@@ -227,6 +298,10 @@ class Loader {
   uint8_t* shared_;
   int blocks_;
   uint64_t policy_;
+  uint32_t depth_;         ///< of the warp's first block within a stage
+  uint32_t to_, superTo_;  ///< the lane's part of the warp's first block, and of its super header, of stage 0
+  int column_ = -1;
+  const uint8_t* from_[kOwn];  ///< the lane's part of the warp's strips of the column, null where there are none
 };
 
 }  // namespace pw::gpu

@@ -21,11 +21,9 @@ __device__ inline float packedValue(pw_matrix_format format, const uint8_t* matr
   const int r = static_cast<int>(row % kStripRows), c = static_cast<int>(column % kBlockColumns);
   const uint8_t* header = matrix + blockOffset(layout, k, strip, block);
   const uint8_t* superHeader = matrix + superHeaderOffset(layout, k, strip, block);
-  const uint8_t* codes = header + layout.headerBytes;
-  const auto bits = [codes](CodePosition at) { return codes[at.byte] >> at.shift & ((1 << at.width) - 1); };
+  const auto* codes = reinterpret_cast<const uint32_t*>(header + layout.headerBytes);
   const auto half = [r](const uint8_t* halves) { return loadFloat(halves, PW_F16, r); };
-  int code = bits(codePosition(layout, r, c));
-  if (layout.hasHighBits()) code |= bits(highCodePosition(layout, r, c)) << 4;
+  const auto code = static_cast<int>(codeAt(codes, codePosition(layout, r, c)));
   const auto x = static_cast<float>(code - layout.offset);
   // Products and sums are rounded one by one, as everywhere else.
   switch (format) {
@@ -41,7 +39,9 @@ __device__ inline float packedValue(pw_matrix_format format, const uint8_t* matr
     case PW_MATRIX_W4X:
       return exponentScale(header[kHeaderScale + r]) * fp4Value(code);
     case PW_MATRIX_W4N:
-      return levels[0] * e4m3ToFloat(header[headerScaleSlice(c / kSliceColumns) + r]) * fp4Value(code);
+      return levels[0] *
+             (halfToFloat(static_cast<uint16_t>(header[headerScaleSlice(c / kSliceColumns) + r] << 7)) * 256.0f) *
+             fp4Value(code);
     case PW_MATRIX_W4K:
     case PW_MATRIX_W5K: {
       const float scale = half(superHeader + kSuperD) * static_cast<float>(header[kHeaderScale + r]);
@@ -50,7 +50,7 @@ __device__ inline float packedValue(pw_matrix_format format, const uint8_t* matr
     }
     case PW_MATRIX_W6K:
       return half(superHeader + kSuperD) *
-             static_cast<float>(static_cast<int8_t>(header[headerScaleSlice(c / kSliceColumns) + r])) * x;
+             static_cast<float>(header[headerScaleSlice(c / kSliceColumns) + r] - kScaleBias) * x;
     default:
       return half(header + kHeaderScale) * x;
   }

@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest';
 import { type FloatDType, linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
 import { formatInfo } from '../../lib/quant/format.js';
-import { lutLevels } from '../oracle/ggml-blocks.js';
+import { lutLevels, randomBlocks } from '../oracle/ggml-blocks.js';
 import { countLaunches, describeCounters } from '../support/counters.js';
 import { cudaDevice } from '../support/cuda.js';
 import { runsFull } from '../support/grid.js';
@@ -28,23 +28,24 @@ const some: Shape[] = [
 ];
 /**
  * Instructions of integers per weight that make it an operand, with the addresses and scales of its block; half ones are 0.5, one
- * for two weights. A nibble alone takes 5/8. What has bits in two places, or is no integer, takes more, and a scale of six bits,
- * or a zero point, to be unpacked first; levels of a table, which are any numbers, are looked up in shared memory.
+ * for two weights. The codes alone take what cuda/linear/packed_codes.cuh says: 0.5 for bytes, 0.625 for nibbles, 0.8 of five bits,
+ * 0.94 of six, 0.875 of e2m1 numbers, 1 for levels of one table. Per block come some nine for addresses and copies, and one for
+ * two or one of 8 (Q4_K, Q5_K) or 16 (MXFP4, NVFP4, Q6_K) scales: that leaves the last three just above 1.2.
  */
 const integers: Record<(typeof gpuFormats)[number], number> = {
-  q4_0: 1.2,
-  q5_0: 1.2,
-  q8_0: 1.2,
-  iq4_nl: 1.2,
-  q4_1: 1.3,
-  int4_zp: 1.45,
-  q4_k: 1.8,
-  q5_1: 2.6,
-  q6_k: 2.8,
-  q5_k: 3.1,
-  mxfp4: 3.9,
-  nvfp4: 4.5,
-  lut4: 6.5,
+  q4_0: 0.77,
+  q5_0: 0.65,
+  q8_0: 0.65,
+  iq4_nl: 0.65,
+  q4_1: 0.77,
+  int4_zp: 0.86,
+  q4_k: 1,
+  q5_1: 1,
+  q6_k: 1.31,
+  q5_k: 1.25,
+  mxfp4: 1.27,
+  nvfp4: 1.27,
+  lut4: 1.15,
 };
 
 /** Codes of eight bits, packed. */
@@ -62,7 +63,11 @@ describeCounters('the linear kernel', () => {
   /** Counters of one call, and how its work was cut. */
   async function measure([m, n, k]: Shape, format: MatrixFormat = 'q4_0', activation: FloatDType = 'f16') {
     const { blockColumns, blockBytes } = formatInfo(format);
-    using blocks = Tensor.zeros(device, [((n * k) / blockColumns) * blockBytes], 'u8');
+    // Where levels are read from shared memory depends on the codes.
+    using blocks =
+      format === 'lut4'
+        ? Tensor.from(device, randomBlocks(format, n, k, 1), undefined, 'u8')
+        : Tensor.zeros(device, [((n * k) / blockColumns) * blockBytes], 'u8');
     const stream = device.defaultStream;
     const levels = format === 'lut4' ? { levels: Float32Array.from(lutLevels) } : {};
     using weight = PackedMatrix.fromBlocks(stream, [{ data: blocks, format, columns: k, ...levels }]);
@@ -154,8 +159,11 @@ describeCounters('the linear kernel', () => {
           const { sharedLoadWavefronts, sharedLoadIdeal, sharedStoreWavefronts, sharedStoreIdeal } = launch;
           return sharedLoadWavefronts - sharedLoadIdeal + sharedStoreWavefronts - sharedStoreIdeal;
         };
-        // Levels lie where the codes say: two of them may share a bank.
-        if (format !== 'lut4') expect(await excess(1024), `${m} tokens`).toBe(await excess(512));
+        const growth = (await excess(1024)) - (await excess(512));
+        // A look for the pairs of 32 lanes takes 16 of them at a time, two for each of 8 copies of the table where there are not 16.
+        const looks = format === 'lut4' && m > 8 ? (device.threads * rows * 512) / 64 : 0;
+        expect(growth, `${m} tokens`).toBeGreaterThanOrEqual(0);
+        expect(growth, `${m} tokens`).toBeLessThanOrEqual(2 * looks);
       }
     });
 
@@ -169,8 +177,8 @@ describeCounters('the linear kernel', () => {
         const perWeight = async (name: 'integer' | 'half'): Promise<number> =>
           ((await growth(name, tile)) - (await growth(name, strip))) / ((tile - strip) * 1024);
         expect(await perWeight('half'), `${m} tokens`).toBe(format === 'lut4' ? 0 : 0.5);
-        // Of 64 tokens' tiles two warps share a block, and read it twice.
-        expect(await perWeight('integer'), `${m} tokens`).toBeLessThanOrEqual(m < 64 ? integers[format] : 1.4);
+        // Warps that have two or three tiles of tokens take more addresses; those of 64 tokens' tiles share blocks, and read them twice.
+        expect(await perWeight('integer'), `${m} tokens`).toBeLessThanOrEqual(m === 1 ? integers[format] : 0.9);
       }
     });
   }

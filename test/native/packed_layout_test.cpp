@@ -20,27 +20,18 @@ constexpr pw_matrix_format kFormats[] = {PW_MATRIX_W4,  PW_MATRIX_W4M, PW_MATRIX
 constexpr uint32_t kTypes[] = {kGgmlQ4_0,   kGgmlQ4_1,  kGgmlQ4_K,  kGgmlQ5_0,    kGgmlQ5_K,   kGgmlQ6_K, kGgmlQ8_0,
                                kGgmlIQ4_NL, kGgmlMXFP4, kBlockLut4, kBlockInt4Zp, kBlockNvfp4, kGgmlQ5_1};
 
-int bitsAt(const uint8_t* codes, CodePosition at) { return codes[at.byte] >> at.shift & ((1 << at.width) - 1); }
-
-/// A code of a block as the layout's functions find it.
-int codeAt(const PackedLayout& layout, const uint8_t* codes, int row, int column) {
-  const int low = bitsAt(codes, codePosition(layout, row, column));
-  return layout.hasHighBits() ? low | bitsAt(codes, highCodePosition(layout, row, column)) << 4 : low;
-}
-
 }  // namespace
 
 TEST(every_code_has_bits_of_its_own_and_none_are_left) {
   for (const pw_matrix_format format : kFormats) {
     const PackedLayout layout = packedLayout(format);
     std::vector<int> owners(static_cast<size_t>(layout.codeBytes()) * 8);
-    const auto claim = [&](CodePosition at) {
-      for (int bit = 0; bit < at.width; ++bit) ++owners[static_cast<size_t>(at.byte * 8 + at.shift + bit)];
-    };
     for (int row = 0; row < kStripRows; ++row)
       for (int column = 0; column < kBlockColumns; ++column) {
-        claim(codePosition(layout, row, column));
-        if (layout.hasHighBits()) claim(highCodePosition(layout, row, column));
+        const CodePosition at = codePosition(layout, row, column);
+        for (int i = 0; i < at.count; ++i)
+          for (int bit = 0; bit < at.parts[i].width; ++bit)
+            ++owners[static_cast<size_t>(at.parts[i].word * 32 + at.parts[i].shift + bit)];
       }
     CHECK(std::all_of(owners.begin(), owners.end(), [](int count) { return count == 1; }));
   }
@@ -85,7 +76,7 @@ TEST(packing_puts_codes_where_the_layout_says) {
         for (int column = 0; column < kBlockColumns; ++column) {
           const uint32_t four =
               row < kRows ? sourceCodes(type, strip.row(row), block, column / 16, column % 16 / 4) : 0;
-          agree = agree && codeAt(layout, codes, row, column) == static_cast<int>(four >> (column % 4 * 8) & 0xff);
+          agree = agree && codeAt(words.data(), codePosition(layout, row, column)) == (four >> (column % 4 * 8) & 0xff);
         }
       CHECK(agree);
     }
@@ -130,7 +121,8 @@ TEST(kernels_of_packed_linear_layers_fit_every_supported_device) {
   for (const pw_matrix_format format : kFormats)
     for (const pw_dtype activation : {PW_F32, PW_F16, PW_BF16, PW_I8})
       for (const PackedTile& tile : packedTiles(format, activation))
-        CHECK(packedSharedBytes(format, activation, tile) <= 99 << 10);
+        for (const bool rowTables : {false, true})
+          CHECK(packedSharedBytes(format, activation, tile, rowTables) <= 99 << 10);
 }
 
 TEST(int8_activations_take_every_place_of_a_block_once) {

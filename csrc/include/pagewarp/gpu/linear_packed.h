@@ -79,15 +79,34 @@ PW_HOST_DEVICE constexpr int packedActivationBytes(pw_dtype activation, PackedTi
                         (activation == PW_I8 ? tile.depth() * static_cast<int>(sizeof(int32_t)) : 0));
 }
 
-/// Words between the tables of levels of a tile's rows: odd, so that rows begin at different banks.
-constexpr int kLevelStride = 17;
+/// Tables of levels in shared memory. One of the whole matrix becomes a table of all 256 pairs of levels, so that a
+/// look serves two weights, in copies side by side: each has banks of its own, and the lanes that read at the same time
+/// each a copy, as far as memory allows. Tables of each row are 16 words; those of rows that are read at the same time
+/// begin at different halves of the banks.
+constexpr int kPairTableBytes = 256 * 8;
+constexpr int kLevelTableBytes = 16 * 4;
+PW_HOST_DEVICE constexpr int pairTableCopies(PackedTile tile) { return tile.tokens <= 8 ? 16 : 8; }
+/// Which table of a strip is that of row `row`: the rows of eight groups of lanes follow one another.
+PW_HOST_DEVICE constexpr int levelTable(int row) {
+  return row % kLaneRows * (kStripRows / kLaneRows) + row / kLaneRows;
+}
+/// Bytes from the table of a lane's row to that of its next.
+constexpr int kLevelTableStep = (levelTable(1) - levelTable(0)) * kLevelTableBytes;
+
+/// Bytes of a kernel's tables of levels.
+/// @param rowTables each row has its own
+PW_HOST_DEVICE constexpr int sharedLevelBytes(pw_matrix_format format, PackedTile tile, bool rowTables) {
+  if (format != PW_MATRIX_W4T) return 0;
+  return rowTables ? tile.rows() * kLevelTableBytes : pairTableCopies(tile) * kPairTableBytes;
+}
 
 /// Dynamic shared memory of a kernel.
-PW_HOST_DEVICE constexpr int packedSharedBytes(pw_matrix_format format, pw_dtype activation, PackedTile tile) {
+PW_HOST_DEVICE constexpr int packedSharedBytes(pw_matrix_format format, pw_dtype activation, PackedTile tile,
+                                               bool rowTables) {
   const PackedLayout layout = packedLayout(format);
   const int weights = tile.strips * (tile.depth() * layout.blockBytes() + layout.superHeaderBytes);
-  const int levels = format == PW_MATRIX_W4T ? tile.rows() * kLevelStride * 4 : 0;
-  return kPackedStages * (weights + packedActivationBytes(activation, tile)) + levels;
+  return kPackedStages * (weights + packedActivationBytes(activation, tile)) +
+         sharedLevelBytes(format, tile, rowTables);
 }
 
 /// Where a lane's int8 activations lie: eight of a row, for both slices of a block. A byte of four 4-bit codes comes

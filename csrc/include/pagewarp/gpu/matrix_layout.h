@@ -13,7 +13,7 @@
 ///              W4X:     u8 e[row]
 ///              W4N:     u8 s[row] for each half of 16 columns
 ///              W4K, W5K: u8 s[row], u8 m[row];                 super header: f16 d[row], f16 dmin[row]
-///              W6K:     i8 s[row] for each half of 16 columns;  super header: f16 d[row]
+///              W6K:     u8 s[row] for each half of 16 columns;  super header: f16 d[row]
 ///
 /// A warp multiplies a block at a time: four row tiles by two slices of 16 columns, each one operand of mma.m16n8k16.
 /// Lane 4 g + t owns rows 8 g to 8 g + 7 of the strip and columns 4 t to 4 t + 3 of every slice. Tile i takes its rows
@@ -23,11 +23,19 @@
 /// long as the activations follow it, and so a lane reads four consecutive activations at once.
 ///
 /// Codes lie as 16-byte vectors, lane after lane: 512 contiguous bytes per vector of a warp. Register r = 2 (column
-/// pair) + (row of the tile's two) of a tile's operand holds two codes, `half` the column of the pair.
-///     4 bits: vector `slice`; word `tile`; nibble r + 4 half: (word >> 4 r) & 0x000f000f is register r
-///     5 bits: the low four bits as above; then 8 bytes per lane: word `slice`, bit 16 half + 4 tile + r
-///     6 bits: the low four bits as above; then one vector for both slices: word `tile`, bits 16 half + 8 slice + 2 r
-///     8 bits: vector 2 slice + tile / 2; byte 8 (tile % 2) + 2 r + half
+/// pair) + (row of the tile's two) of a tile's operand holds two codes, `half` the column of the pair. Kernels make an
+/// operand of a word by masking 16 bits of both halves alike; what takes them least follows, where pair number
+/// P = 8 tile + 4 slice + r, and bits are those of half 0: half 1 has its own 16 bits further up.
+///     4 bits: word 4 slice + tile; bits 4 r to 4 r + 3
+///     4 bits of a table (W4T): word 4 slice + tile; byte r has half 0 in its low and half 1 in its high nibble
+///     e2m1 (W4X, W4N): word 4 slice + tile; r = 0: magnitude in bits 9 to 11 and sign in bit 15, where f16 has these;
+///             r = 1: eight bits below; r = 2 and 3: the same two of the word with its 32 bits in reverse
+///     5 bits: word P / 3, bits 5 (P % 3) to 5 (P % 3) + 4; pairs 30 and 31: bit 15 of words 0 to 4 and 5 to 9
+///     6 bits: word P / 2, bits 4 to 9 or 10 to 15; pairs 24 to 31: the low four bits in bits 0 to 3 of words 0 to 7,
+///             the high two in two of these of words 8 to 11
+///     8 bits: word 8 slice + 2 tile + r / 2; byte 2 (r % 2) + half
+/// The ninth and tenth word of 5-bit codes follow the vectors, 8 bytes per lane. NVFP4's scales have lost their sign,
+/// to their codes, and NaN is 255.
 /// Rows past n and blocks past k have zero scales.
 #pragma once
 #include <stdint.h>
@@ -50,15 +58,21 @@ constexpr int kSuperColumns = 256;
 constexpr int kVectorBytes = 16;
 constexpr int kLanes = 32;
 
+/// How codes lie in the words of a lane.
+enum class CodeOrder { Fields, Pairs, Floats };
+
 /// Constants of a packed format.
 struct PackedLayout {
   int codeBits;          ///< 4, 5, 6 or 8
   int offset;            ///< what is subtracted from a code (0: the format has a minimum instead)
   int headerBytes;       ///< per block
   int superHeaderBytes;  ///< per 256 columns, 0 for formats without
+  CodeOrder order = CodeOrder::Fields;
   PW_HOST_DEVICE constexpr int codeBytes() const { return kStripRows * kBlockColumns * codeBits / 8; }
   PW_HOST_DEVICE constexpr int blockBytes() const { return headerBytes + codeBytes(); }
-  PW_HOST_DEVICE constexpr bool hasHighBits() const { return codeBits == 5 || codeBits == 6; }
+  /// Words of codes that a lane has of a block, and 16-byte vectors of them.
+  PW_HOST_DEVICE constexpr int laneWords() const { return codeBytes() / (kLanes * 4); }
+  PW_HOST_DEVICE constexpr int laneVectors() const { return laneWords() / 4; }
 };
 
 PW_HOST_DEVICE constexpr PackedLayout packedLayout(pw_matrix_format format) {
@@ -76,10 +90,11 @@ PW_HOST_DEVICE constexpr PackedLayout packedLayout(pw_matrix_format format) {
     case PW_MATRIX_W5M:
       return {5, 0, 256, 0};
     case PW_MATRIX_W4X:
-      return {4, 0, 64, 0};
-    case PW_MATRIX_W4T:
+      return {4, 0, 64, 0, CodeOrder::Floats};
     case PW_MATRIX_W4N:
-      return {4, 0, 128, 0};
+      return {4, 0, 128, 0, CodeOrder::Floats};
+    case PW_MATRIX_W4T:
+      return {4, 0, 128, 0, CodeOrder::Pairs};
     case PW_MATRIX_W8:
       return {8, 128, 128, 0};
     case PW_MATRIX_W6K:
@@ -128,30 +143,70 @@ PW_HOST_DEVICE constexpr OperandPosition operandPosition(int row, int column) {
           inSlice % 2};
 }
 
-/// Where the `width` bits of a code sit: byte offset in the block's codes and lowest bit in that byte.
-struct CodePosition {
-  int byte, shift, width;
+/// Bits of a code: `width` of them, from bit `shift` of 32-bit word `word` on.
+struct CodeBits {
+  int word, shift, width;
 };
 
-/// Position of the code at (row, column) of a block; for 5- and 6-bit codes that of its low four bits.
-PW_HOST_DEVICE constexpr CodePosition codePosition(const PackedLayout& layout, int row, int column) {
-  const OperandPosition p = operandPosition(row, column);
-  if (layout.codeBits == 8)
-    return {((2 * p.slice + p.tile / 2) * kLanes + p.lane) * kVectorBytes + p.tile % 2 * 8 + 2 * p.reg + p.half, 0, 8};
-  const int nibble = p.reg + 4 * p.half;
-  return {(p.slice * kLanes + p.lane) * kVectorBytes + p.tile * 4 + nibble / 2, nibble % 2 * 4, 4};
+/// Where the bits of a code lie, from the lowest on.
+struct CodePosition {
+  CodeBits parts[5];
+  int count;
+};
+
+/// Position of a code among the words of its lane.
+PW_HOST_DEVICE constexpr CodePosition laneCode(const PackedLayout& layout, const OperandPosition& p) {
+  const int at = 16 * p.half, word = 4 * p.slice + p.tile, pair = 8 * p.tile + 4 * p.slice + p.reg;
+  if (layout.order == CodeOrder::Pairs) return {{{word, 8 * p.reg + 4 * p.half, 4}}, 1};
+  if (layout.order == CodeOrder::Floats) {
+    const int low = at + (p.reg % 2 == 0 ? 9 : 1), sign = low + 6;
+    if (p.reg < 2) return {{{word, low, 3}, {word, sign, 1}}, 2};
+    return {{{word, 31 - low, 1}, {word, 30 - low, 1}, {word, 29 - low, 1}, {word, 31 - sign, 1}}, 4};
+  }
+  switch (layout.codeBits) {
+    case 8:
+      return {{{8 * p.slice + 2 * p.tile + p.reg / 2, 16 * (p.reg % 2) + 8 * p.half, 8}}, 1};
+    case 6: {
+      if (pair < 24) return {{{pair / 2, at + 4 + 6 * (pair % 2), 6}}, 1};
+      const int rest = pair - 24;
+      return {{{rest, at, 4}, {8 + rest / 2, at + 2 * (rest % 2), 2}}, 2};
+    }
+    case 5: {
+      if (pair < 30) return {{{pair / 3, at + 5 * (pair % 3), 5}}, 1};
+      const int first = 5 * (pair - 30), bit = at + 15;
+      return {{{first, bit, 1}, {first + 1, bit, 1}, {first + 2, bit, 1}, {first + 3, bit, 1}, {first + 4, bit, 1}}, 5};
+    }
+    default:
+      return {{{word, at + 4 * p.reg, 4}}, 1};
+  }
 }
 
-/// Position of the bits above those of a 5- or 6-bit code.
-PW_HOST_DEVICE constexpr CodePosition highCodePosition(const PackedLayout& layout, int row, int column) {
-  const OperandPosition p = operandPosition(row, column);
-  constexpr int kLow = 2 * kLanes * kVectorBytes;
-  if (layout.codeBits == 5) {
-    const int bit = 16 * p.half + 4 * p.tile + p.reg;
-    return {kLow + p.lane * 8 + p.slice * 4 + bit / 8, bit % 8, 1};
+/// Which 32-bit word of a block's codes is word `word` of a lane.
+PW_HOST_DEVICE constexpr int laneWord(const PackedLayout& layout, int lane, int word) {
+  const int vectors = layout.laneVectors();
+  return word < 4 * vectors ? (word / 4 * kLanes + lane) * 4 + word % 4
+                            : 4 * vectors * kLanes + lane * (layout.laneWords() - 4 * vectors) + word - 4 * vectors;
+}
+
+/// Position of the code at (row, column) of a block among the words of the block's codes.
+PW_HOST_DEVICE constexpr CodePosition codePosition(const PackedLayout& layout, int row, int column) {
+  const OperandPosition operand = operandPosition(row, column);
+  CodePosition position = laneCode(layout, operand);
+  for (int i = 0; i < position.count; ++i)
+    position.parts[i].word = laneWord(layout, operand.lane, position.parts[i].word);
+  return position;
+}
+
+/// The code at a position.
+PW_HOST_DEVICE constexpr uint32_t codeAt(const uint32_t* words, const CodePosition& position) {
+  uint32_t code = 0;
+  int low = 0;
+  for (int i = 0; i < position.count; ++i) {
+    const CodeBits& part = position.parts[i];
+    code |= (words[part.word] >> part.shift & ((1u << part.width) - 1)) << low;
+    low += part.width;
   }
-  const int bit = 16 * p.half + 8 * p.slice + 2 * p.reg;
-  return {kLow + p.lane * kVectorBytes + p.tile * 4 + bit / 8, bit % 8, 2};
+  return code;
 }
 
 /// Byte offsets in a block's header and in a super header, for row 0 of the strip; rows follow one another.
@@ -161,7 +216,10 @@ constexpr int kHeaderZero = kStripRows * 2;  // W4Z: u8
 constexpr int kHeaderMinK = kStripRows;      // W4K, W5K: u8
 constexpr int kSuperD = 0;                   // W4K, W5K, W6K: f16
 constexpr int kSuperDMin = kStripRows * 2;   // W4K, W5K: f16
-PW_HOST_DEVICE constexpr int headerScaleSlice(int slice) { return slice * kStripRows; }  // W6K: i8, W4N: u8
+PW_HOST_DEVICE constexpr int headerScaleSlice(int slice) { return slice * kStripRows; }     // W6K, W4N: u8
+
+/// W6K's scales are signed: this much is added.
+constexpr int kScaleBias = 128;
 
 static_assert(packedLayout(PW_MATRIX_W4).blockBytes() == 1152 && packedLayout(PW_MATRIX_W4M).blockBytes() == 1280 &&
                   packedLayout(PW_MATRIX_W4K).blockBytes() == 1152 && packedLayout(PW_MATRIX_W8).blockBytes() == 2176 &&

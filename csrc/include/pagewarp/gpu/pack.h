@@ -132,6 +132,8 @@ PW_HOST_DEVICE inline uint32_t sourceCodes(uint32_t type, const uint8_t* row, in
   }
   const uint32_t nibbles = load(codes + 4 * t) >> (4 * slice) & 0x0f0f0f0fu;
   if (type == kGgmlIQ4_NL) return iq4Levels(nibbles);
+  // The sign of an e4m3 scale becomes its codes'.
+  if (type == kBlockNvfp4) return from[slice] & 0x80 ? nibbles ^ 0x08080808u : nibbles;
   if (type != kGgmlQ5_0 && type != kGgmlQ5_1) return nibbles;
   const uint32_t high = load(codes - 4) >> column & 15;
   const uint32_t five = nibbles | (high & 1) << 4 | (high & 2) << 11 | (high & 4) << 18 | (high & 8) << 25;
@@ -172,14 +174,18 @@ PW_HOST_DEVICE inline void packHeader(uint32_t type, const StripSource& source, 
     }
     case kGgmlQ6_K:
       for (int slice = 0; slice < 2; ++slice)
-        header[headerScaleSlice(slice) + r] = exists ? from[192 + 2 * part + slice] : uint8_t{0};
+        header[headerScaleSlice(slice) + r] =
+            exists ? static_cast<uint8_t>(from[192 + 2 * part + slice] + kScaleBias) : uint8_t{0};
       if (part == 0) copyHalf(superHeader + kSuperD + 2 * r, 208);
       return;
     case kGgmlMXFP4:
       header[kHeaderScale + r] = exists ? from[0] : uint8_t{0};
       return;
     case kBlockNvfp4:
-      for (int slice = 0; slice < 2; ++slice) header[headerScaleSlice(slice) + r] = exists ? from[slice] : uint8_t{0};
+      for (int slice = 0; slice < 2; ++slice) {
+        const uint8_t magnitude = exists ? from[slice] & 0x7f : uint8_t{0};
+        header[headerScaleSlice(slice) + r] = magnitude == 0x7f ? uint8_t{0xff} : magnitude;
+      }
       return;
     default:
       copyHalf(header + kHeaderScale + 2 * r, 0);
@@ -194,40 +200,25 @@ PW_HOST_DEVICE inline void packCodes(uint32_t type, const StripSource& source, i
   pw_matrix_format format = PW_MATRIX_F32;
   packedFormat(type, &format);
   const PackedLayout layout = packedLayout(format);
-  const int g = lane / 4, t = lane % 4;
-  auto* words = reinterpret_cast<uint32_t*>(codes);
-  uint64_t bits = 0;  // of 5-bit codes, the highest ones
-  for (int tile = 0; tile < kLaneRows / 2; ++tile) {
-    uint32_t pairs = 0;  // of 6-bit codes, the high ones
+  uint32_t words[kLaneRows * kBlockColumns / 4 / 4] = {};  // of 8-bit codes; others have fewer
+  for (int row = 0; row < kLaneRows; ++row) {
+    const int inStrip = lane / 4 * kLaneRows + row;
+    if (inStrip >= source.rows) break;
     for (int slice = 0; slice < kBlockColumns / kSliceColumns; ++slice) {
-      uint32_t low[2] = {};
-      for (int h = 0; h < 2; ++h) {
-        const int row = g * kLaneRows + 2 * tile + h;
-        const uint32_t four = row < source.rows ? sourceCodes(type, source.row(row), block, slice, t) : 0;
-        for (int e = 0; e < 4; ++e) {
-          const uint32_t code = four >> (8 * e) & 0xff;
-          const int reg = e / 2 * 2 + h, half = e % 2;
-          if (layout.codeBits == 8) {
-            low[reg / 2] |= code << (reg % 2 * 16 + half * 8);
-            continue;
-          }
-          low[0] |= (code & 15) << (4 * (reg + 4 * half));
-          bits |= static_cast<uint64_t>(code >> 4 & 1) << (32 * slice + 16 * half + 4 * tile + reg);
-          pairs |= (code >> 4) << (16 * half + 8 * slice + 2 * reg);
+      const uint32_t four = sourceCodes(type, source.row(inStrip), block, slice, lane % 4);
+      for (int e = 0; e < 4; ++e) {
+        uint32_t code = four >> (8 * e) & 0xff;
+        const CodePosition at = laneCode(layout, {lane, row / 2, slice, e / 2 * 2 + row % 2, e % 2});
+        for (int i = 0; i < at.count; ++i) {
+          const CodeBits& part = at.parts[i];
+          words[part.word] |= (code & ((1u << part.width) - 1)) << part.shift;
+          code >>= part.width;
         }
       }
-      if (layout.codeBits == 8) {
-        uint32_t* to = words + ((2 * slice + tile / 2) * kLanes + lane) * 4 + tile % 2 * 2;
-        to[0] = low[0], to[1] = low[1];
-      } else {
-        words[(slice * kLanes + lane) * 4 + tile] = low[0];
-      }
     }
-    if (layout.codeBits == 6) words[(2 * kLanes + lane) * 4 + tile] = pairs;
   }
-  if (layout.codeBits == 5)
-    for (int slice = 0; slice < 2; ++slice)
-      words[2 * kLanes * 4 + lane * 2 + slice] = static_cast<uint32_t>(bits >> (32 * slice));
+  auto* out = reinterpret_cast<uint32_t*>(codes);
+  for (int i = 0; i < layout.laneWords(); ++i) out[laneWord(layout, lane, i)] = words[i];
 }
 
 }  // namespace pw::gpu
