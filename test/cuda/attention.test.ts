@@ -3,6 +3,7 @@ import { attentionEdges } from '../bodies/attention-edges.js';
 import { invarianceTests, poisonTests } from '../bodies/attention-isolation.js';
 import { attentionPlanTests } from '../bodies/attention-plan.js';
 import { quantisedTests } from '../bodies/attention-quantised.js';
+import { attentionReplayTests } from '../bodies/attention-replay.js';
 import { cascadeTests } from '../bodies/cascade.js';
 import { kvCacheTests } from '../bodies/kvcache.js';
 import { fusedCacheTests } from '../bodies/kvcache-fused.js';
@@ -33,6 +34,7 @@ describeOnGpu('the KV cache and what attention promises, on the GPU', () => {
   poisonTests(devices);
   invarianceTests([next()], atMost(1e6));
   attentionPlanTests(devices);
+  attentionReplayTests(devices);
   quantisedTests(both, referenceCpu(), atMost(1e6));
   cascadeTests(devices, both, atMost(2e6));
 });
