@@ -85,6 +85,7 @@ export {
   quantize,
   type TensorReport,
 } from './quant/quantize.js';
+export { QuantizedRows } from './quant/rows.js';
 export { type QuantizedType, quantizedTypes } from './quant/weights.js';
 export { type AdaptiveNgramOptions, adaptiveNgrams } from './speculate/adaptivengrams.js';
 export { firstOf, merged } from './speculate/compose.js';

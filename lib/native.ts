@@ -276,7 +276,7 @@ export interface Native {
     rows: number,
     columns: number,
   ): NativeMatrix;
-  matrixInfo(matrix: NativeMatrix): { bytes: number; rowsDone: number };
+  matrixInfo(matrix: NativeMatrix): { bytes: number; rowsDone: number; ordered: boolean };
   linear(
     stream: NativeStream,
     x: NativeTensor,
@@ -286,6 +286,8 @@ export interface Native {
     out: NativeTensor,
     gated: boolean,
     int8: boolean,
+    xScales: NativeTensor | null,
+    xSums: NativeTensor | null,
   ): void;
   embedding(stream: NativeStream, ids: NativeTensor, weight: NativeMatrix, out: NativeTensor): void;
   gatherRows(stream: NativeStream, x: NativeTensor, indices: NativeTensor, out: NativeTensor): void;
@@ -297,6 +299,8 @@ export interface Native {
     residual: NativeTensor | null,
     out: NativeTensor,
     eps: number,
+    scales: NativeTensor | null,
+    sums: NativeTensor | null,
   ): void;
 
   ropeTable(

@@ -88,6 +88,14 @@ void roundRows(Context& context, pw_gpu_linear_packed_params& to) {
   to.x_stride = to.k;
 }
 
+/// The scales and sums of rows that have been rounded before.
+void takeRows(const pw_linear_args& a, pw_gpu_linear_packed_params& to) {
+  const int64_t row = (static_cast<const int8_t*>(to.x) - static_cast<const int8_t*>(a.x.data)) / to.k;
+  to.x_scales = static_cast<const float*>(a.x_scales.data) + row;
+  to.x_sums = static_cast<const int32_t*>(a.x_sums.data) + row * (to.k / kBlockColumns);
+  to.x_stride = to.k;
+}
+
 void launchRows(Context& context, const pw_linear_args& a, const Rows& x, const Rows& residual, const Rows& out,
                 int64_t m) {
   // Without kernels for bf16 those for f32 read it: the values are the same.
@@ -121,7 +129,10 @@ void launchRows(Context& context, const pw_linear_args& a, const Rows& x, const 
   p.gated = a.gated;
   p.x_aligned = x.aligned() && !a.weight.order && activation == x.dtype;
   p.out_aligned = out.aligned() && residual.aligned() && (!a.bias.data || isAligned(a.bias.data, 0));
-  if (a.int8) roundRows(context, p);
+  if (x.dtype == PW_I8)
+    takeRows(a, p);
+  else if (a.int8)
+    roundRows(context, p);
   if (plan.shares > 0) {
     const size_t tile = static_cast<size_t>(plan.tile.rows() * plan.tile.tokens);
     const size_t arrivals = static_cast<size_t>(plan.tiles) * sizeof(uint32_t);

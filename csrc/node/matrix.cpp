@@ -234,12 +234,13 @@ Napi::Value viewMatrix(const Napi::CallbackInfo& info) {
   return wrapObject(info.Env(), matrix);
 }
 
-/// matrixInfo(matrix) -> { bytes, rowsDone }
+/// matrixInfo(matrix) -> { bytes, rowsDone, ordered }
 Napi::Value matrixInfo(const Napi::CallbackInfo& info) {
   const Ref<PackedMatrix> matrix = unwrap<PackedMatrix>(info[0]);
   Napi::Object out = Napi::Object::New(info.Env());
   out.Set("bytes", static_cast<double>(matrix->bytes()));
   out.Set("rowsDone", static_cast<double>(matrix->rowsDone()));
+  out.Set("ordered", matrix->view().order != nullptr);
   return out;
 }
 

@@ -11,7 +11,7 @@ void requireApart(const pw_tensor& x, const pw_tensor& out) {
   if (mayOverlap(x, out)) throw Error(PW_INVALID_ARGUMENT, "out shares memory with x, but must be other memory than x");
 }
 
-/// linear(stream, x, weight, bias | null, residual | null, out, gated, int8)
+/// linear(stream, x, weight, bias | null, residual | null, out, gated, int8, xScales | null, xSums | null)
 Napi::Value linear(const Napi::CallbackInfo& info) {
   Call call(info);
   pw_linear_args a{};
@@ -22,6 +22,8 @@ Napi::Value linear(const Napi::CallbackInfo& info) {
   a.out = call.tensor(5);
   a.gated = call.flag(6);
   a.int8 = call.flag(7);
+  a.x_scales = call.optionalTensor(8);
+  a.x_sums = call.optionalTensor(9);
   requireApart(a.x, a.out);
   return call.enqueue("linear", [a](Executor& executor) { executor.linear(a); });
 }

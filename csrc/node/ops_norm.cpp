@@ -5,7 +5,7 @@
 namespace pw::node {
 namespace {
 
-/// rmsNorm(stream, x, weight, residual | null, out, eps)
+/// rmsNorm(stream, x, weight, residual | null, out, eps, scales | null, sums | null)
 Napi::Value rmsNorm(const Napi::CallbackInfo& info) {
   Call call(info);
   pw_rmsnorm_args a{};
@@ -14,6 +14,8 @@ Napi::Value rmsNorm(const Napi::CallbackInfo& info) {
   a.residual = call.optionalTensor(3);
   a.out = call.tensor(4);
   a.eps = static_cast<float>(call.number(5));
+  a.scales = call.optionalTensor(6);
+  a.sums = call.optionalTensor(7);
   return call.enqueue("rmsNorm", [a](Executor& executor) { executor.rmsNorm(a); });
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { QuantizedRows } from '../quant/rows.js';
 import type { Device } from '../tensor/device.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -19,6 +20,8 @@ export interface StepBuffers {
   readonly x: Tensor<'f32'>;
   /** [rows, dim]: normalised. */
   readonly h: Tensor<'f32'>;
+  /** [rows, dim]: normalised and rounded to 8 bits; where linear layers take that. */
+  readonly rounded: QuantizedRows | undefined;
   /** [rows, dim]: what the output layer reads, of all rows; before that, the features that a draft head is given. */
   readonly features: Tensor<'f32'>;
   /** [rows, (heads + 2 kvHeads) headDim], and views of its parts by head. */
@@ -44,6 +47,7 @@ export class Activations implements Disposable {
     Record<'table' | 'x' | 'h' | 'features' | 'attended' | 'gateUp' | 'gated' | 'logits', Tensor<'f32'>> & {
       qkv: Tensor<FloatDType>;
     };
+  readonly #rounded: QuantizedRows | undefined;
   readonly #views = new Map<number, StepBuffers>();
   readonly #outputs = new Map<number, Tensor<'f32'>>();
   readonly #picks = new Map<number, Tensor<'i32'>>();
@@ -52,8 +56,16 @@ export class Activations implements Disposable {
   /**
    * @param outputs rows that a step may have logits of
    * @param attended type of queries, keys and values
+   * @param rounds inputs of linear layers may be rounded to 8 bits
    */
-  constructor(device: Device, config: LlamaConfig, capacity: number, outputs: number, attended: FloatDType = 'f32') {
+  constructor(
+    device: Device,
+    config: LlamaConfig,
+    capacity: number,
+    outputs: number,
+    attended: FloatDType = 'f32',
+    rounds = false,
+  ) {
     this.capacity = capacity;
     this.#config = config;
     this.#mostOutputs = outputs;
@@ -73,12 +85,14 @@ export class Activations implements Disposable {
       gated: f32(ffnDim),
       logits: f32(vocabulary, outputs),
     };
+    this.#rounded = rounds ? QuantizedRows.empty(device, [capacity, dim]) : undefined;
   }
 
   /** Bytes that a model of this shape needs, at most. */
   static bytes(config: LlamaConfig, capacity: number, outputs: number): number {
     const { dim, heads, kvHeads, headDim, ffnDim, rope, vocabulary } = config;
-    const perRow = 3 + rope.rotaryDim + 3 * dim + (2 * heads + 2 * kvHeads) * headDim + 3 * ffnDim;
+    const rounded = dim * (0.25 + 3 / 32);
+    const perRow = 3 + rope.rotaryDim + 3 * dim + rounded + (2 * heads + 2 * kvHeads) * headDim + 3 * ffnDim;
     return 4 * (capacity * perRow + outputs * (1 + vocabulary));
   }
 
@@ -121,10 +135,13 @@ export class Activations implements Disposable {
 
   dispose(): void {
     for (const views of this.#views.values()) {
-      for (const view of Object.values(views)) if (view instanceof Tensor) view.dispose();
+      for (const view of Object.values(views)) {
+        if (view instanceof Tensor || view instanceof QuantizedRows) view.dispose();
+      }
     }
     for (const view of [...this.#outputs.values(), ...this.#picks.values()]) view.dispose();
     for (const tensor of Object.values(this.#memory)) tensor.dispose();
+    this.#rounded?.dispose();
   }
 
   [Symbol.dispose](): void {
@@ -148,6 +165,7 @@ export class Activations implements Disposable {
       table: flat(memory.table, rope.rotaryDim),
       x: flat(memory.x, dim),
       h: flat(memory.h, dim),
+      rounded: this.#rounded?.first(rows),
       features: flat(memory.features, dim),
       qkv: flat(memory.qkv, width),
       q: part(heads, 0),

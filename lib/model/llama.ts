@@ -8,13 +8,14 @@ import { attention } from '../ops/attention.js';
 import { type AttentionPlan, planAttention } from '../ops/attentionplan.js';
 import { embedding, gatherRows } from '../ops/embedding.js';
 import { ropeAppendKv } from '../ops/kvcache.js';
-import { linear } from '../ops/linear.js';
+import { type LinearOptions, linear } from '../ops/linear.js';
 import { rmsNorm } from '../ops/norm.js';
 import { ropeTable } from '../ops/rope.js';
 import { type RopeFrequencies, ropeFrequencies, ropeFrequencyTensor } from '../ops/ropefrequencies.js';
 import { supports } from '../ops/supports.js';
 import type { CustomMask, TreeMask } from '../ops/treemask.js';
 import type { PackedMatrix } from '../quant/matrix.js';
+import type { QuantizedRows } from '../quant/rows.js';
 import type { Device } from '../tensor/device.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { CommandList, Stream } from '../tensor/stream.js';
@@ -22,7 +23,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { Activations, type StepBuffers } from './buffers.js';
 import type { LlamaConfig } from './config.js';
 import { type OutputRows, outputRows, splitOf } from './rows.js';
-import type { LayerWeights, LlamaWeights, Projection } from './weights.js';
+import type { LayerWeights, LlamaWeights, Projection, ProjectionPart } from './weights.js';
 
 /**
  * Steps of at most this many rows (decoding, verification) are captured once for every number of rows and replayed; longer ones
@@ -70,6 +71,12 @@ export interface StepLimits {
   chunk: number;
 }
 
+/** What a model computes with. */
+export interface Numerics {
+  /** Linear layers whose weights have kernels for it may round their inputs to 8 bits on a GPU, too. */
+  precision?: 'int8' | undefined;
+}
+
 /** Which linear layers of a layer share an input: queries, keys, values; the attention's output; gate and up; down. */
 export type LinearSite = 'qkv' | 'attentionOutput' | 'gateUp' | 'down';
 
@@ -109,8 +116,17 @@ export class LlamaRunner implements Disposable {
   readonly #allLayers: readonly number[];
   /** Numbers of rows that captured steps are filled up to; none: each has a list of its own. */
   readonly #sizes: readonly number[];
+  /** Do linear layers round their inputs to 8 bits, where there are kernels for their weights? */
+  readonly #rounds: boolean;
 
-  constructor(stream: Stream, config: LlamaConfig, weights: LlamaWeights, cache: PagedKvCache, limits: StepLimits) {
+  constructor(
+    stream: Stream,
+    config: LlamaConfig,
+    weights: LlamaWeights,
+    cache: PagedKvCache,
+    limits: StepLimits,
+    { precision }: Numerics = {},
+  ) {
     this.config = config;
     this.stream = stream;
     this.cache = cache;
@@ -121,8 +137,12 @@ export class LlamaRunner implements Disposable {
     const { rotaryDim, theta, scaling } = config.rope;
     this.#frequencies = ropeFrequencies({ rotaryDim, theta, scaling });
     this.#frequencyTensor = ropeFrequencyTensor(stream.device, this.#frequencies);
+    const { kind, isa } = stream.device;
+    this.#rounds = precision === 'int8' || (kind === 'cpu' && isa !== 'reference');
     const { rows, outputs } = limits;
-    this.#activations = new Activations(stream.device, config, rows, outputs, attendedType(stream.device, cache.dtype));
+    const attended = attendedType(stream.device, cache.dtype);
+    const rounds = this.#rounds && config.dim % 32 === 0;
+    this.#activations = new Activations(stream.device, config, rows, outputs, attended, rounds);
     // Empty rows of a step read what nobody has written.
     const filled = this.#sizes.findLast((size) => size <= rows);
     if (filled) this.#activations.at(filled).features.fill(0, stream);
@@ -290,7 +310,7 @@ export class LlamaRunner implements Disposable {
 
   #outputLayer(step: Step, wantsFeatures: boolean): void {
     const { stream } = this;
-    const { x, h, features } = step.buffers;
+    const { x, h, rounded, features } = step.buffers;
     const { outputNorm: weight, output } = this.#weights;
     const { eps } = this.config;
     if (wantsFeatures) {
@@ -299,10 +319,11 @@ export class LlamaRunner implements Disposable {
     }
     if (step.outputs === 0) return;
     using rows = this.#outputRows(wantsFeatures ? features : x, step);
-    using normed = h.slice(0, 0, step.outputs);
-    if (!wantsFeatures && weight) rmsNorm(stream, { x: rows, weight, eps, out: normed });
-    const read = wantsFeatures || !weight ? rows : normed;
-    linear(stream, { x: read, weight: output, out: this.#activations.logits(step.outputs) });
+    using wide = h.slice(0, 0, step.outputs);
+    using narrow = rounded?.first(step.outputs);
+    const out = this.#normed({ h: wide, rounded: narrow }, [{ weight: output }]);
+    const read = wantsFeatures || !weight ? rows : rmsNorm(stream, { x: rows, weight, eps, out });
+    this.#linear({ x: read, weight: output, out: this.#activations.logits(step.outputs) });
   }
 
   /** The rows that the output layer reads; picked ones come together in `h`. */
@@ -320,34 +341,61 @@ export class LlamaRunner implements Disposable {
   ): void {
     const { stream, cache } = this;
     const { eps, rope: rotary } = this.config;
-    const { x, h, q, k, v, table, slots, attended, attendedFlat, qkv } = buffers;
+    const { x, q, k, v, table, slots, attended, attendedFlat, qkv } = buffers;
     const { attentionNorm } = weights;
-    const normed = attentionNorm ? rmsNorm(stream, { x, weight: attentionNorm, eps, out: h }) : x;
+    const out = observe ? buffers.h : this.#normed(buffers, weights.qkv);
+    const normed = attentionNorm ? rmsNorm(stream, { x, weight: attentionNorm, eps, out }) : x;
     observe?.(layer, 'qkv', normed as Tensor<'f32'>);
-    project(stream, normed as Tensor<'f32'>, weights.qkv, qkv);
+    this.#project(normed, weights.qkv, qkv);
     if (weights.queryNorm) rmsNorm(stream, { x: q, weight: weights.queryNorm, eps, out: q });
     if (weights.keyNorm) rmsNorm(stream, { x: k, weight: weights.keyNorm, eps, out: k });
     ropeAppendKv(stream, { cache, layer, q, k, v, slots, table, pairing: rotary.pairing });
     attention(stream, { cache, layer, q, plan, out: attended, lse: false });
     observe?.(layer, 'attentionOutput', attendedFlat);
-    linear(stream, { x: attendedFlat, weight: weights.attentionOutput, residual: x, out: x });
+    this.#linear({ x: attendedFlat, weight: weights.attentionOutput, residual: x, out: x });
   }
 
   #feedForwardBlock(buffers: StepBuffers, layer: number, weights: LayerWeights, observe?: LinearObserver): void {
     const { stream } = this;
-    const { x, h, gateUp, gated } = buffers;
-    rmsNorm(stream, { x, weight: weights.ffnNorm, eps: this.config.eps, out: h });
-    observe?.(layer, 'gateUp', h);
+    const { x, gateUp, gated } = buffers;
+    const out = observe ? buffers.h : this.#normed(buffers, weights.gateUp);
+    const normed = rmsNorm(stream, { x, weight: weights.ffnNorm, eps: this.config.eps, out });
+    observe?.(layer, 'gateUp', normed as Tensor<'f32'>);
     const [part, ...others] = weights.gateUp;
     if (part && others.length === 0 && gatesInOneKernel(part.weight)) {
       const { weight, bias } = part;
-      linear(stream, { x: h, weight, gate: 'silu', ...(bias ? { bias } : {}), out: gated });
+      this.#linear({ x: normed, weight, gate: 'silu', ...(bias ? { bias } : {}), out: gated });
     } else {
-      project(stream, h, weights.gateUp, gateUp);
+      this.#project(normed, weights.gateUp, gateUp);
       siluMul(stream, { fused: gateUp, out: gated });
     }
     observe?.(layer, 'down', gated);
-    linear(stream, { x: gated, weight: weights.down, residual: x, out: x });
+    this.#linear({ x: gated, weight: weights.down, residual: x, out: x });
+  }
+
+  /** Where a norm puts its result: `rounded` if all the linear layers that read it would round it anyway. */
+  #normed(
+    { h, rounded }: Pick<StepBuffers, 'h' | 'rounded'>,
+    readers: readonly Pick<ProjectionPart, 'weight'>[],
+  ): Tensor<'f32'> | QuantizedRows {
+    return rounded && readers.every(({ weight }) => this.#isRounding(weight) && !weight.isOrdered) ? rounded : h;
+  }
+
+  /** Does a linear layer over these weights round its input to 8 bits? */
+  #isRounding({ format }: PackedMatrix): boolean {
+    return this.#rounds && supports(this.stream.device, 'linearInt8', { format });
+  }
+
+  #linear(options: LinearOptions): void {
+    linear(this.stream, this.#isRounding(options.weight) ? { ...options, precision: 'int8' } : options);
+  }
+
+  /** A fused projection: one matrix, or several side by side where the file mixes types. */
+  #project(x: Tensor<FloatDType> | QuantizedRows, projection: Projection, out: Tensor<FloatDType>): void {
+    for (const { weight, bias, begin, end } of projection) {
+      using part = out.slice(1, begin, end);
+      this.#linear({ x, weight, ...(bias ? { bias } : {}), out: part });
+    }
   }
 }
 
@@ -362,12 +410,4 @@ function attendedType({ kind }: Device, cache: StoredCacheDType): FloatDType {
 
 function gatesInOneKernel({ device, format, n }: PackedMatrix): boolean {
   return supports(device, 'linearGate', { format, rows: n / 2 });
-}
-
-/** A fused projection: one matrix, or several side by side where the file mixes types. */
-function project(stream: Stream, x: Tensor<'f32'>, projection: Projection, out: Tensor<FloatDType>): void {
-  for (const { weight, bias, begin, end } of projection) {
-    using part = out.slice(1, begin, end);
-    linear(stream, { x, weight, ...(bias ? { bias } : {}), out: part });
-  }
 }

@@ -2,6 +2,7 @@
 /** Argument checks that ops share. Each throws a PagewarpError that names the argument. */
 import { checkInstance, invalidArgument, PagewarpError, shapeMismatch, unsupported } from '../errors.js';
 import type { PackedMatrix } from '../quant/matrix.js';
+import type { QuantizedRows } from '../quant/rows.js';
 import type { DType } from '../tensor/dtype.js';
 import { Resource } from '../tensor/resource.js';
 import { Stream } from '../tensor/stream.js';
@@ -10,7 +11,7 @@ import { Tensor } from '../tensor/tensor.js';
 const floatDTypes = ['f32', 'f16', 'bf16'] as const;
 
 /** `resource` lives on the stream's device. */
-function checkDevice(name: string, resource: Tensor | PackedMatrix, stream: Stream): void {
+function checkDevice(name: string, resource: Tensor | PackedMatrix | QuantizedRows, stream: Stream): void {
   checkInstance('stream', stream, Stream);
   if (resource.device === stream.device) return;
   throw new PagewarpError(
@@ -33,6 +34,11 @@ export function checkMatrix(name: string, matrix: PackedMatrix, stream: Stream):
   checkDevice(name, matrix, stream);
 }
 
+/** `rows` live on the stream's device. */
+export function checkRows(name: string, rows: QuantizedRows, stream: Stream): void {
+  checkDevice(name, rows, stream);
+}
+
 /** {@link checkTensor} for activations: f32, f16 or bf16 with a contiguous last dimension. */
 export function checkFloat(name: string, tensor: Tensor, stream: Stream): void {
   checkTensor(name, tensor, stream, floatDTypes);
@@ -48,10 +54,14 @@ export function checkContiguousRows(name: string, tensor: Tensor): void {
 }
 
 /** `tensor.shape` equals `expected`; strings in `expected` are names of free dimensions. */
-export function checkShape(name: string, tensor: Tensor, expected: readonly (number | string)[], why: string): void {
-  const fits =
-    tensor.rank === expected.length && expected.every((n, d) => typeof n === 'string' || n === tensor.shape[d]);
-  if (!fits) throw shapeMismatch(name, tensor.shape, expected, why);
+export function checkShape(
+  name: string,
+  { shape }: { shape: readonly number[] },
+  expected: readonly (number | string)[],
+  why: string,
+): void {
+  const fits = shape.length === expected.length && expected.every((n, d) => typeof n === 'string' || n === shape[d]);
+  if (!fits) throw shapeMismatch(name, shape, expected, why);
 }
 
 /** A finite number for which `test` holds. */

@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { checkObject, invalidArgument, shapeMismatch } from '../errors.js';
+import { checkObject, invalidArgument, shapeMismatch, unsupported } from '../errors.js';
 import { native } from '../native.js';
 import type { PackedMatrix } from '../quant/matrix.js';
+import { QuantizedRows } from '../quant/rows.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import { siluMul } from './activation.js';
-import { checkFloat, checkMatrix, checkShape } from './check.js';
+import { checkFloat, checkMatrix, checkRows, checkShape } from './check.js';
 import { requireSupport, supports } from './supports.js';
 
 export interface LinearOptions {
-  /** [..., k], the last dimension contiguous. */
-  x: Tensor<FloatDType>;
+  /** [..., k], the last dimension contiguous; or rounded before, as for `precision: 'int8'`, which is then implied. */
+  x: Tensor<FloatDType> | QuantizedRows;
   /** [n, k]. */
   weight: PackedMatrix;
   /** [n]. */
   bias?: Tensor<FloatDType>;
   /** [..., n], added to the product; may be `out`. */
   residual?: Tensor<FloatDType>;
-  /** [..., n], or [..., n / 2] with `gate`; must not overlap `x`. Default: a new tensor of x's dtype. */
+  /** [..., n], or [..., n / 2] with `gate`; must not overlap `x`. Default: a new tensor of x's dtype; f32 for rounded rows. */
   out?: Tensor<FloatDType>;
   /**
    * The weight's rows are a gate and below it as many others: `out = silu(first half) * second half`, as {@link siluMul} has
@@ -57,7 +58,9 @@ export function linear(stream: Stream, options: LinearOptions): Tensor<FloatDTyp
   const { x, weight, bias, residual } = options;
   checkMatrix('weight', weight, stream);
   const [n, k] = weight.shape;
-  checkFloat('x', x, stream);
+  const rounded = x instanceof QuantizedRows ? x : undefined;
+  if (rounded) checkRounded(stream, rounded, weight);
+  else checkFloat('x', x as Tensor, stream);
   if (x.shape.at(-1) !== k) {
     throw shapeMismatch('x', x.shape, [...x.shape.slice(0, -1), k], `weight has shape [${n}, ${k}]`);
   }
@@ -77,7 +80,7 @@ export function linear(stream: Stream, options: LinearOptions): Tensor<FloatDTyp
     checkFloat(name, tensor, stream);
     checkShape(name, tensor, shape, 'it has a row of output features for each row of x');
   }
-  const out = options.out ?? Tensor.empty(stream.device, shape, x.dtype);
+  const out = options.out ?? Tensor.empty(stream.device, shape, x instanceof QuantizedRows ? 'f32' : x.dtype);
   const { format } = weight;
   if (gate && !supports(stream.device, 'linearGate', { format, rows: n / 2 })) {
     using both = Tensor.empty(stream.device, x.shape.with(-1, n), 'f32');
@@ -86,15 +89,24 @@ export function linear(stream: Stream, options: LinearOptions): Tensor<FloatDTyp
   }
   native().linear(
     stream.native,
-    x.native,
+    (rounded?.codes ?? (x as Tensor)).native,
     weight.native,
     bias?.native ?? null,
     residual?.native ?? null,
     out.native,
     gate !== undefined,
     precision !== undefined && stream.device.kind === 'cuda',
+    rounded?.scales.native ?? null,
+    rounded?.sums.native ?? null,
   );
   return out;
+}
+
+function checkRounded(stream: Stream, x: QuantizedRows, { format, isOrdered }: PackedMatrix): void {
+  checkRows('x', x, stream);
+  requireSupport(stream, 'linearInt8', { format });
+  // The columns that share a scale, or a sum, are others in that order.
+  if (isOrdered) throw unsupported('rows rounded before the columns of act-order weights', 'x of f32, f16 or bf16');
 }
 
 function checkGate(gate: string, n: number, residual: Tensor | undefined): void {

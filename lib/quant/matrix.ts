@@ -78,13 +78,17 @@ export class PackedMatrix extends Resource<NativeMatrix> {
   readonly shape: readonly [n: number, k: number];
   /** Device memory that it occupies; 0 for a view of a file. */
   readonly bytes: number;
+  /** Do its columns multiply the elements of x in another order (act-order)? */
+  readonly isOrdered: boolean;
 
   private constructor(device: Device, format: MatrixFormat, n: number, k: number, handle: NativeMatrix) {
     super(handle);
     this.device = device;
     this.format = format;
     this.shape = [n, k];
-    this.bytes = native().matrixInfo(handle).bytes;
+    const { bytes, ordered } = native().matrixInfo(handle);
+    this.bytes = bytes;
+    this.isOrdered = ordered;
   }
 
   /** Rows: output features. */

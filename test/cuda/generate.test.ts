@@ -105,6 +105,22 @@ describeOnGpu('generating on the GPU', () => {
     expect(await streamed(onGpu, first.prompt, 4)).toHaveLength(4);
   });
 
+  it('rounds inputs of linear layers to 8 bits where that is allowed', async () => {
+    const path = modelPath('demo', 'draft-Q4_0.gguf');
+    const first = demo('draft')?.cases[0];
+    if (!path || !first) return;
+    const logits: Float32Array[] = [];
+    for (const precision of [undefined, 'int8'] as const) {
+      await using onGpu = await load(path, { device, contextLength: 160, ...(precision ? { precision } : {}) });
+      logits.push((await onGpu.logits(first.ids)).at(-1) as Float32Array);
+    }
+    const [exact, rounded] = logits as [Float32Array, Float32Array];
+    expect(nmse(rounded, exact)).toBeLessThan(1e-2);
+    expect(rounded).not.toEqual(exact);
+    const wrong = load(path, { device, precision: 'int4' as 'int8' });
+    await expect(wrong).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+  });
+
   it('gives the memory back when a model does not fit', async () => {
     const path = modelPath('demo', 'draft-Q4_0.gguf');
     if (!path) return;

@@ -131,12 +131,6 @@ inline Vec loadE4m3(const uint8_t* p) {
 inline Vec loadI8(const uint8_t* p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
-/// Stores lanes, which are integers in [-127, 127], as bytes.
-inline void storeI8(int8_t* p, Vec a) {
-  const __m256i words = _mm256_cvtps_epi32(a.v);
-  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(shorts, shorts));
-}
 
 }  // namespace
 }  // namespace pw::cpu::PW_ISA

@@ -165,10 +165,6 @@ inline Vec loadE4m3(const uint8_t* p) {
 inline Vec loadI8(const uint8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
-/// Stores lanes, which are integers in [-127, 127], as bytes.
-inline void storeI8(int8_t* p, Vec a) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a.v)));
-}
 
 }  // namespace
 }  // namespace pw::cpu::PW_ISA

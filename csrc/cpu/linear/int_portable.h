@@ -127,10 +127,6 @@ inline Vec loadI8(const uint8_t* p) {
   for (int i = 0; i < Vec::kLanes; ++i) v.lane[i] = static_cast<float>(static_cast<int8_t>(p[i]));
   return v;
 }
-/// Stores lanes, which are integers in [-127, 127], as bytes.
-inline void storeI8(int8_t* p, Vec a) {
-  for (int i = 0; i < Vec::kLanes; ++i) p[i] = static_cast<int8_t>(a.lane[i]);
-}
 
 }  // namespace
 }  // namespace pw::cpu::PW_ISA

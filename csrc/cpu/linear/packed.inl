@@ -37,6 +37,11 @@ void linearOver(const pw_linear_args& a, Context& context) {
     for (int64_t token = begin; token < end; ++token) {
       const TokenTile tile = tileOf(token, tokens);
       Activations* to = activations + tile.first * groups + (token - tile.first);
+      for (int64_t g = k / kGroup; g < groups; ++g) to[g * tile.tokens] = Activations{};
+      if (a.x.dtype == PW_I8) {
+        takeRow(a, token, k, F::kOffset, F::kHalfGroups, to, tile.tokens);
+        continue;
+      }
       dispatchFloat(a.x.dtype, [&](auto* tag) {
         auto* row = static_cast<decltype(tag)>(rowPointer(a.x, token));
         if (order) {
@@ -44,7 +49,7 @@ void linearOver(const pw_linear_args& a, Context& context) {
           for (int64_t i = 0; i < k; ++i) ordered[i] = row[order[i]];
           row = ordered;
         }
-        quantizeRow(row, k, groups, F::kOffset, F::kHalfGroups, to, tile.tokens);
+        quantizeRow(row, k, F::kOffset, F::kHalfGroups, to, tile.tokens);
       });
     }
   });

@@ -3,7 +3,7 @@
 
 #include "cpu/norm/norm.h"
 #include "cpu/rows.h"
-#include "cpu/simd/vec.h"
+#include "cpu/simd/round_int8.h"
 
 namespace pw::cpu::PW_ISA {
 namespace {
@@ -38,14 +38,34 @@ void scaleRow(O* out, const X* x, const W* weight, float scale, int64_t dim) {
   for (; i < dim; ++i) fromFloat(toFloat(x[i]) * scale * toFloat(weight[i]), out + i);
 }
 
-void normalizeRow(const pw_rmsnorm_args& a, const void* x, pw_dtype type, void* out, int64_t dim) {
+/// The same, rounded to int8: row `r` of the result, whose length is a multiple of a group.
+template <class X, class W>
+void roundRow(const pw_rmsnorm_args& a, int64_t r, const X* x, const W* weight, float scale, int64_t dim) {
+  const int64_t groups = dim / kGroup;
+  auto* codes = static_cast<int8_t*>(a.out.data) + r * dim;
+  auto* scales = static_cast<float*>(a.scales.data) + r * groups;
+  auto* sums = static_cast<int32_t*>(a.sums.data) + r * groups * 2;
+  const Vec s(scale);
+  for (int64_t g = 0; g < groups; ++g, x += kGroup, weight += kGroup, codes += kGroup) {
+    Vec v[kGroupVecs];
+    for (int i = 0; i < kGroupVecs; ++i) v[i] = load(x + i * Vec::kLanes) * s * load(weight + i * Vec::kLanes);
+    const Int8Group group = roundGroup(v, codes);
+    scales[g] = group.scale;
+    sums[2 * g] = group.sums[0];
+    sums[2 * g + 1] = group.sums[1];
+  }
+}
+
+/// Row `r` of the result from that of x or of the residual.
+void normalizeRow(const pw_rmsnorm_args& a, int64_t r, const void* x, pw_dtype type, int64_t dim) {
   dispatchFloat(type, [&](auto* xTag) {
     const auto* row = static_cast<decltype(xTag)>(const_cast<void*>(x));
     const float scale = 1.0f / std::sqrt(sumOfSquares(row, dim) / static_cast<float>(dim) + a.eps);
-    dispatchFloat(a.out.dtype, [&](auto* outTag) {
-      dispatchFloat(a.weight.dtype, [&](auto* weightTag) {
-        scaleRow(static_cast<decltype(outTag)>(out), row, static_cast<const decltype(weightTag)>(a.weight.data), scale,
-                 dim);
+    dispatchFloat(a.weight.dtype, [&](auto* weightTag) {
+      const auto* weight = static_cast<const decltype(weightTag)>(a.weight.data);
+      if (a.out.dtype == PW_I8) return roundRow(a, r, row, weight, scale, dim);
+      dispatchFloat(a.out.dtype, [&](auto* outTag) {
+        scaleRow(static_cast<decltype(outTag)>(rowPointer(a.out, r)), row, weight, scale, dim);
       });
     });
   });
@@ -59,9 +79,8 @@ void rmsNorm(const pw_rmsnorm_args& a, Context& context) {
   context.pool().forRange(rowCount(a.x), grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const void* x = rowPointer(a.x, r);
-      void* out = rowPointer(a.out, r);
       if (!a.residual.data) {
-        normalizeRow(a, x, a.x.dtype, out, dim);
+        normalizeRow(a, r, x, a.x.dtype, dim);
         continue;
       }
       void* residual = rowPointer(a.residual, r);
@@ -70,7 +89,7 @@ void rmsNorm(const pw_rmsnorm_args& a, Context& context) {
           addRow(static_cast<decltype(residualTag)>(residual), static_cast<decltype(xTag)>(const_cast<void*>(x)), dim);
         });
       });
-      normalizeRow(a, residual, a.residual.dtype, out, dim);
+      normalizeRow(a, r, residual, a.residual.dtype, dim);
     }
   });
 }

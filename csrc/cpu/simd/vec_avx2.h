@@ -38,6 +38,12 @@ static inline Vec loadI4(const uint8_t* p) {
   const __m256i shifted = _mm256_sllv_epi32(_mm256_set1_epi32(codes), _mm256_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0));
   return _mm256_cvtepi32_ps(_mm256_srai_epi32(shifted, 28));
 }
+/// Stores lanes, which are integers in [-127, 127], as bytes.
+static inline void storeI8(int8_t* p, Vec a) {
+  const __m256i words = _mm256_cvtps_epi32(a.v);
+  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(shorts, shorts));
+}
 static inline void storeF32(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
 static inline void storeF16(uint16_t* p, Vec a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));

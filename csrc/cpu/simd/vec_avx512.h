@@ -39,6 +39,10 @@ static inline Vec loadI4(const uint8_t* p) {
   const __m512i left = _mm512_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0, 28, 24, 20, 16, 12, 8, 4, 0);
   return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_sllv_epi32(both, left), 28));
 }
+/// Stores lanes, which are integers in [-127, 127], as bytes.
+static inline void storeI8(int8_t* p, Vec a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a.v)));
+}
 static inline void storeF32(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 static inline void storeF16(uint16_t* p, Vec a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));

@@ -54,6 +54,8 @@ static inline Vec loadI4(const uint8_t* p) {
   PW_LANES v.lane[i] = pw_kv_decode(PW_KV_I4, p, i);
   return v;
 }
+/// Stores lanes, which are integers in [-127, 127], as bytes.
+static inline void storeI8(int8_t* p, Vec a) { PW_LANES p[i] = static_cast<int8_t>(a.lane[i]); }
 static inline void storeF32(float* p, Vec v) { PW_LANES p[i] = v.lane[i]; }
 static inline void storeF16(uint16_t* p, Vec v) {
   PW_LANES {

@@ -118,7 +118,7 @@ PW_HOST_DEVICE constexpr int int8Position(int column) {
 
 }  // namespace pw::gpu
 
-/// Rounds rows to int8 with one scale each. A block per row.
+/// Rounds rows to the form of int8_rows.h. A block per row.
 typedef struct pw_gpu_round_rows_params {
   const void* x;         ///< [m, k]
   const int32_t* order;  ///< [k] or null
