@@ -44,7 +44,8 @@ pw_gpu_sample_workspace sampleWorkspace(Context& context, int64_t size, bool pen
   if (penalizes) {
     w.logitsAt = w.bytes;
     w.countsAt = w.logitsAt + roundUp(size * 4, 256);
-    w.bytes = w.countsAt + roundUp(size * 4, 256);
+    w.changedAt = w.countsAt + roundUp(size * 4, 256);
+    w.bytes = w.changedAt + roundUp(divideUp(size, PW_GPU_SAMPLE_BLOCK) * (PW_GPU_SAMPLE_BLOCK / 8), 256);
   }
   w.data = static_cast<char*>(context.scratch(static_cast<size_t>(w.bytes * blocks)));
   return w;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file The filters: where a prefix of the total order ends that has so many tokens, or so much weight. Nothing is
-/// sorted but some thousand candidates around the cut.
+/// @file The filters by further readings of a row: where a prefix of the total order ends that has so many tokens, or
+/// so much weight. Nothing is sorted but some thousand candidates around the cut.
 #pragma once
 #include "sample/draw.cuh"
 
@@ -69,24 +69,7 @@ __device__ __noinline__ inline int collect(const TargetDistribution& d, float lo
   }
   __syncthreads();
   const int count = min(shared.count, kCandidates);
-  int size = 1;
-  while (size < count) size *= 2;
-  for (int i = count + static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) shared.ranks[i] = 0;
-  // Bitonic sort, largest rank first.
-  for (int run = 2; run <= size; run *= 2) {
-    for (int distance = run / 2; distance > 0; distance /= 2) {
-      __syncthreads();
-      for (int i = static_cast<int>(threadIdx.x); i < size; i += static_cast<int>(blockDim.x)) {
-        const int other = i ^ distance;
-        if (other < i) continue;
-        const uint64_t a = shared.ranks[i], b = shared.ranks[other];
-        if ((a < b) != ((i & run) == 0)) continue;
-        shared.ranks[i] = b;
-        shared.ranks[other] = a;
-      }
-    }
-  }
-  __syncthreads();
+  sortRanks(count, shared);
   return count;
 }
 
@@ -169,17 +152,15 @@ __device__ __noinline__ inline void cutPrefix(TargetDistribution& d, bool byWeig
 /// A logit below all finite ones.
 __device__ inline float belowAll(const RowRange& range) { return nextBelow(range.min); }
 
-/// Cuts to the shortest prefix with `share` of the support's weight.
+/// Cuts to the shortest prefix with `share` of the support's weight, more than the first token's.
 __device__ inline void cutByWeight(TargetDistribution& d, float share, Shared& shared) {
-  const double target = share * d.total;
-  if (target <= 1.0) return d.keepFirst();  // the first token weighs 1
   // All tokens lighter than (1 - share) total / size together weigh less than what may be missing.
   const double lightest = log((1.0 - share) * d.total / d.row.size) / d.scale + d.range.max;
   const double slack = 1e-5 * (fabs(lightest) + fabs(static_cast<double>(d.range.max))) + 1e-3 / d.scale;
   float low = static_cast<float>(lightest - slack);
   if (!(low > belowAll(d.range))) low = belowAll(d.range);
   if (d.cut >= d.range.min && low < nextBelow(d.cut)) low = nextBelow(d.cut);
-  cutPrefix(d, true, target, low, shared);
+  cutPrefix(d, true, share * d.total, low, shared);
 }
 
 }  // namespace sampling

@@ -21,8 +21,9 @@ struct TargetDistribution {
   float ceiling;  ///< if they are not above this one (+inf but while equal logits are counted)
   int only;       ///< the single token of the support, or -1
   int unused;
-  double total;  ///< sum of the weights e^((logit - max) / T) of the support
-  float* sums;   ///< the same by blocks, in global memory; undefined when there is only one token
+  double total;   ///< sum of the weights e^((logit - max) / T) of the support
+  double moment;  ///< sum of the same times logit - max; NaN: unknown
+  float* sums;    ///< the same by blocks, in global memory; undefined when there is only one token
 
   __device__ bool supports(float logit, int token) const {
     return (logit > cut || (logit == cut && token <= cutToken)) && logit <= ceiling;
@@ -37,7 +38,7 @@ struct TargetDistribution {
 #pragma unroll
     for (int j = 0; j < kPerLane; ++j) w[j] = supports(x[j], block * kBlock + placeInBlock(j)) ? weightOf(x[j]) : 0.0f;
   }
-  __device__ double probability(int token) const {
+  __device__ __noinline__ double probability(int token) const {
     if (only >= 0) return token == only ? 1.0 : 0.0;
     const float x = row[token] + 0.0f;
     return supports(x, token) ? weightOf(x) / total : 0.0;
@@ -52,6 +53,7 @@ struct TargetDistribution {
     only = cutToken = range.first;
     cut = range.max;
     total = 1;
+    moment = 0;
   }
 };
 
@@ -94,17 +96,21 @@ __device__ Crossing findCrossing(int count, double left, Weight&& weight) {
   return {index, __shfl_sync(kAllLanes, restThere, lane)};
 }
 
-/// Sums by blocks of weigh(block, float (&w)[kPerLane]) into global memory, and their sum.
+/// Sum of weigh(block, float (&w)[kPerLane]) into global memory, by one whole warp.
+template <class Weigh>
+__device__ void sumBlock(int block, float* sums, Weigh&& weigh) {
+  float w[kPerLane], sum = 0.0f;
+  weigh(block, w);
+#pragma unroll
+  for (int j = 0; j < kPerLane; ++j) sum += w[j];
+  sum = reduceWarp(sum, Sum());
+  if (laneIndex() == 0) sums[block] = sum;
+}
+
+/// The same for all blocks, and the sum of these.
 template <class Weigh>
 __device__ double sumBlocks(int blocks, float* sums, Weigh&& weigh, Shared& shared) {
-  for (int b = warpIndex(); b < blocks; b += warpCount()) {
-    float w[kPerLane], sum = 0.0f;
-    weigh(b, w);
-#pragma unroll
-    for (int j = 0; j < kPerLane; ++j) sum += w[j];
-    sum = reduceWarp(sum, Sum());
-    if (laneIndex() == 0) sums[b] = sum;
-  }
+  for (int b = warpIndex(); b < blocks; b += warpCount()) sumBlock(b, sums, weigh);
   __syncthreads();
   return sumOfSums(blocks, sums, shared);
 }
@@ -135,7 +141,9 @@ __device__ int drawFromBlocks(int blocks, const float* sums, double left, Weigh&
   return token;
 }
 
+/// Sums the weights by another reading.
 __device__ __noinline__ inline void normalize(TargetDistribution& d, Shared& shared) {
+  d.moment = CUDART_NAN;
   d.total = sumBlocks(
       d.row.blocks(), d.sums, [&](int block, float(&w)[kPerLane]) { d.weigh(block, w); }, shared);
 }

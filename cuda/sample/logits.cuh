@@ -20,17 +20,28 @@ __device__ inline int warpCount() { return static_cast<int>(blockDim.x) / kWarp;
 /// The place in a block of this lane's element `j`.
 __device__ inline int placeInBlock(int j) { return j / 4 * (kBlock / 2) + 4 * laneIndex() + j % 4; }
 
+/// A row as given, and the few logits of it that penalties have changed.
 /// No padding: it is passed through memory, and unset bytes should not be.
 struct LogitsRow {
   const char* data;
   int size;
   int16_t dtype, aligned;
+  const uint32_t* changed;  ///< a bit per token, set for those of which `penalized` has the logit; or null
+  const float* penalized;
 
   __device__ int blocks() const { return (size + kBlock - 1) / kBlock; }
-  __device__ float operator[](int token) const { return loadFloat(data, dtype, token); }
+  __device__ float given(int token) const { return loadFloat(data, dtype, token); }
+  __device__ float operator[](int token) const {
+    return changed && (changed[token / 32] >> (token % 32) & 1) != 0 ? penalized[token] : given(token);
+  }
 
   /// This lane's logits of a block, -inf beyond the row. -0 becomes +0: the two are equal in the order of tokens.
   __device__ void load(int block, float (&x)[kPerLane]) const {
+    loadGiven(block, x);
+    if (changed) amend(block, x);
+  }
+  /// The same without the changes.
+  __device__ void loadGiven(int block, float (&x)[kPerLane]) const {
 #pragma unroll
     for (int h = 0; h < kPerLane; h += 4) {
       const int token = block * kBlock + placeInBlock(h);
@@ -43,11 +54,26 @@ struct LogitsRow {
       for (int j = 0; j < 4; ++j) x[h + j] = four[j] + 0.0f;
     }
   }
+  /// Makes the changes to given logits.
+  __device__ void amend(int block, float (&x)[kPerLane]) const {
+#pragma unroll
+    for (int h = 0; h < kPerLane; h += 4) {
+      const int token = block * kBlock + placeInBlock(h);
+      const uint32_t four = changed[token / 32] >> (token % 32);
+#pragma unroll
+      for (int j = 0; j < 4; ++j)
+        if ((four >> j & 1) != 0) x[h + j] = penalized[token + j] + 0.0f;
+    }
+  }
 };
 
 __device__ inline LogitsRow rowOf(const pw_gpu_logits& logits, int row) {
-  return {floatAt(logits.data, logits.dtype, row * logits.stride), logits.size, static_cast<int16_t>(logits.dtype),
-          static_cast<int16_t>(logits.aligned)};
+  return {floatAt(logits.data, logits.dtype, row * logits.stride),
+          logits.size,
+          static_cast<int16_t>(logits.dtype),
+          static_cast<int16_t>(logits.aligned),
+          nullptr,
+          nullptr};
 }
 
 __device__ inline int64_t readInteger(const pw_gpu_vector& v, int64_t i) {

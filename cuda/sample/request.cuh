@@ -6,6 +6,8 @@
 namespace pw {
 namespace sampling {
 
+constexpr int kMostListed = PW_GPU_SAMPLE_MOST_TOP;  ///< tokens of a row that are kept in order while it is read
+
 /// One request's row of pw_sampling.
 struct Request {
   float temperature, topP, minP, repetition, presence, frequency;
@@ -20,6 +22,11 @@ struct Request {
   /// What logits are multiplied by; 0: greedy.
   __device__ float scale() const { return temperature < PW_GREEDY_TEMPERATURE ? 0.0f : 1.0f / temperature; }
   __device__ bool isPenalized() const { return repetition != 1.0f || presence != 0.0f || frequency != 0.0f; }
+  /// How many of the first tokens are to be listed while a row is read, so that filters find their cuts among them.
+  __device__ int listed() const {
+    if (temperature < PW_GREEDY_TEMPERATURE || topK > kMostListed) return 0;
+    return topK > 0 ? topK : topP < 1.0f || minP > 0.0f ? 1 : 0;
+  }
 };
 
 /// The filters and penalties of another parameter row, everything else unchanged.
@@ -57,12 +64,23 @@ __device__ inline double uniformOf(const Request& request, pw_draw use, int64_t 
   return pw_uniform_f64(words.x, words.y);
 }
 
-/// Copies a row to `to` as f32, and adjusts the logits of the request's history followed by `extra` further output
-/// tokens. Called by the whole block; ends with a barrier.
-/// @param counts scratch, one per token of the vocabulary
+/// Where the logits that penalties change are kept beside a row.
+struct PenaltyMemory {
+  float* logits;      ///< one per token of the vocabulary, of which only the changed ones are set
+  int32_t* counts;    ///< likewise, scratch
+  uint32_t* changed;  ///< a bit per token, of whole blocks of tokens
+};
+
+__device__ inline PenaltyMemory penaltyMemory(const pw_gpu_sample_workspace& workspace, char* own) {
+  return {reinterpret_cast<float*>(own + workspace.logitsAt), reinterpret_cast<int32_t*>(own + workspace.countsAt),
+          reinterpret_cast<uint32_t*>(own + workspace.changedAt)};
+}
+
+/// Adjusts the logits of the request's history followed by `extra` further output tokens, reading none but theirs.
+/// Called by the whole block; ends with a barrier.
 /// @returns for all threads: -1, or a token id that is not below the vocabulary size, and then no penalty is applied
-__device__ __noinline__ inline int penalize(const LogitsRow& row, float* to, const Request& request,
-                                            const int32_t* extra, int extraLength, int32_t* counts) {
+__device__ __noinline__ inline int penalize(LogitsRow& row, const Request& request, const int32_t* extra,
+                                            int extraLength, const PenaltyMemory& memory) {
   constexpr int32_t kInPrompt = 1 << 30;  // above any count of output tokens
   __shared__ int wrong;
   const int total = request.historyLength + extraLength, threads = static_cast<int>(blockDim.x);
@@ -72,13 +90,13 @@ __device__ __noinline__ inline int penalize(const LogitsRow& row, float* to, con
   };
   if (first == 0) wrong = -1;
   __syncthreads();
-  for (int i = first; i < row.size; i += threads) to[i] = row[i];
+  for (int i = first; i < row.blocks() * (kBlock / 32); i += threads) memory.changed[i] = 0;
   for (int i = first; i < total; i += threads) {
     const int token = tokenAt(i);
     if (token >= row.size)
       atomicMax(&wrong, token);
     else if (token >= 0)
-      counts[token] = 0;
+      memory.counts[token] = 0;
   }
   __syncthreads();
   if (wrong >= 0) return wrong;
@@ -86,25 +104,28 @@ __device__ __noinline__ inline int penalize(const LogitsRow& row, float* to, con
     const int token = tokenAt(i);
     if (token < 0) continue;
     if (i < request.historyLength && i < request.promptLength)
-      atomicOr(&counts[token], kInPrompt);
+      atomicOr(&memory.counts[token], kInPrompt);
     else
-      atomicAdd(&counts[token], 1);
+      atomicAdd(&memory.counts[token], 1);
   }
   __syncthreads();
   for (int i = first; i < total; i += threads) {
     const int token = tokenAt(i);
     if (token < 0) continue;
-    const int32_t count = atomicExch(&counts[token], 0);  // whoever comes first takes it all
+    const int32_t count = atomicExch(&memory.counts[token], 0);  // whoever comes first takes it all
     if (count == 0) continue;
     const int32_t drawn = count & ~kInPrompt;
-    float logit = to[token];
+    float logit = row.given(token);
     logit = logit > 0.0f ? __fdiv_rn(logit, request.repetition) : __fmul_rn(logit, request.repetition);
     // Rounded step by step, as on the CPU.
     if (drawn > 0)
       logit = __fsub_rn(logit, __fadd_rn(__fmul_rn(request.frequency, static_cast<float>(drawn)), request.presence));
-    to[token] = logit;
+    memory.logits[token] = logit;
+    atomicOr(&memory.changed[token / 32], 1u << (token % 32));
   }
   __syncthreads();
+  row.changed = memory.changed;
+  row.penalized = memory.logits;
   return -1;
 }
 

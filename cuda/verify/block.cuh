@@ -33,7 +33,7 @@ __device__ __noinline__ inline RowError verifyBlock(const pw_gpu_verify_params& 
   double total = -1.0;  // of the kept row's residual, when it has been summed
   if (kept < tree.nodes || !(reach > 0.0) || !(acceptCoin(tree, kept - 1, 0) < reach)) {
     for (--kept; kept > 0; --kept) {
-      if (const RowError error = rows.restore(kept, &reach); error != RowError::kNone) return error;
+      rows.restore(kept, &reach);
       const int token = tree.tokens[kept];
       const double coin = acceptCoin(tree, kept - 1, 0);
       const auto succeeds = [&](double missing) { return coin * (missing + 1.0 - reach) < missing; };
@@ -50,12 +50,12 @@ __device__ __noinline__ inline RowError verifyBlock(const pw_gpu_verify_params& 
     if (const RowError error = rows.openTarget(kept - 1, tree.tokens, kept); error != RowError::kNone) return error;
     last = draw(rows.p(), residualCoin(tree, kept), shared);
   } else {
-    if (kept == 0)
-      if (const RowError error = rows.restore(0, &reach); error != RowError::kNone) return error;
+    if (kept == 0) rows.restore(0, &reach);
     if (rows.p().only >= 0) {
       last = rows.p().only;
     } else {
       const Residual residual = blockResidual(rows, static_cast<float>(reach), tree.tokens[kept]);
+      if (!rows.q()) rows.sumTarget();
       if (kept == 0 || !rows.q()) total = sumResidual(residual, memory.residual, shared);
       if (!(total > 0.0)) rows.sumTarget();  // to be drawn from instead: p = q up to rounding
       last = drawResidual(residual, memory.residual, total, residualCoin(tree, kept), shared);

@@ -17,13 +17,15 @@ __device__ void write(const pw_gpu_candidates_params& p, int row, int at, int to
   rowAt<float>(p.logprobs, row)[at] = static_cast<float>(log(probability));
 }
 
-__device__ void takeTop(const pw_gpu_candidates_params& p, int row, TargetDistribution d, Shared& shared) {
+__device__ void takeTop(const pw_gpu_candidates_params& p, int row, const TargetDistribution& d, Shared& shared) {
   if (d.only >= 0) {
     if (threadIdx.x == 0) write(p, row, 0, d.only, 1.0);
     return;
   }
-  if (p.ids.columns < d.range.finite) cutPrefix(d, false, p.ids.columns, belowAll(d.range), shared);
-  const int found = min(collect(d, -CUDART_INF_F, d.range.max, shared), p.ids.columns);
+  // What the filters needed further readings for has taken the list's place.
+  const int listed = d.range.listed > 0 ? d.range.listed
+                                        : scanRow(d.row, {0.0f, p.ids.columns, false}, d.sums, nullptr, shared).listed;
+  const int found = supportedOfListed(d, min(listed, p.ids.columns), shared);
   for (int i = static_cast<int>(threadIdx.x); i < found; i += static_cast<int>(blockDim.x)) {
     const int token = tokenOfRank(shared.ranks[i]);
     write(p, row, i, token, d.probability(token));
@@ -74,13 +76,11 @@ __device__ void candidatesOfRow(const pw_gpu_candidates_params& p, int row, Shar
     if (p.keys.data) rowAt<float>(p.keys, row)[i] = -CUDART_INF_F;
   }
   __syncthreads();
-  char* workspace = p.workspace.data + blockIdx.x * p.workspace.bytes;
-  VerifyMemory memory{};
-  memory.logitsAt = p.workspace.logitsAt;
-  memory.countsAt = p.workspace.countsAt;
   const Request request = loadRequest(p.sampling, row, p.logits.size);
+  const int listed = p.kind == PW_CANDIDATES_TOP ? p.ids.columns : 0;
   TargetDistribution d;
-  const RowError error = openRow(rowOf(p.logits, row), request, nullptr, 0, workspace, memory, nullptr, d, shared);
+  const RowError error = openRow(rowOf(p.logits, row), request, nullptr, 0, p.workspace,
+                                 p.workspace.data + blockIdx.x * p.workspace.bytes, listed, false, nullptr, d, shared);
   if (error != RowError::kNone) {
     if (threadIdx.x == 0)
       pw_gpu_report(p.error, error == RowError::kLogits ? PW_INVALID_LOGITS : PW_INVALID_TOKEN, row, 0);

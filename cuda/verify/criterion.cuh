@@ -10,7 +10,8 @@ namespace sampling {
 __device__ __noinline__ inline RowError verifyByCriterion(const pw_gpu_verify_params& a, const DraftTree& tree,
                                                           const VerifyMemory& memory, Shared& shared) {
   Rows rows(a, tree, memory, shared);
-  int32_t* depths = memory.walk;  // of the nodes, -1 for the unacceptable ones
+  int32_t* depths = memory.walk;                                        // of the nodes, -1 for the unacceptable ones
+  auto* logprobs = reinterpret_cast<float*>(memory.walk + tree.nodes);  // of the acceptable ones
   for (int i = static_cast<int>(threadIdx.x); i < tree.nodes; i += static_cast<int>(blockDim.x)) depths[i] = -1;
   __syncthreads();
   int best = kRoot, deepest = 0;
@@ -34,7 +35,10 @@ __device__ __noinline__ inline RowError verifyByCriterion(const pw_gpu_verify_pa
       }
       if (!accepted) continue;
       __syncthreads();
-      if (threadIdx.x == 0) depths[child] = depth + 1;
+      if (threadIdx.x == 0) {
+        depths[child] = depth + 1;
+        if (a.logprobs.data) logprobs[child] = rows.logprob(tree.tokens[child]);
+      }
       __syncthreads();
       if (depth + 1 > deepest) {
         deepest = depth + 1;
@@ -43,13 +47,12 @@ __device__ __noinline__ inline RowError verifyByCriterion(const pw_gpu_verify_pa
       if (!tree.parents) break;
     }
   }
-  for (int depth = a.logprobs.data ? 0 : deepest; depth <= deepest; ++depth) {
-    int node = best;
-    for (int up = deepest; up > depth; --up) node = tree.parentOf(node);
+  if (a.logprobs.data && threadIdx.x == 0)
+    for (int node = best, depth = deepest; node != kRoot; node = tree.parentOf(node))
+      rowAt<float>(a.logprobs, tree.request)[--depth] = logprobs[node];
+  if (!rows.shows(best)) {
     const int length = tree.pathTo(best, memory.path);
-    if (!rows.shows(node))
-      if (const RowError error = rows.openTarget(node, memory.path, depth); error != RowError::kNone) return error;
-    if (depth < deepest && depth < length) rows.emit(memory.path[depth]);
+    if (const RowError error = rows.openTarget(best, memory.path, length); error != RowError::kNone) return error;
   }
   const int last = draw(rows.p(), residualCoin(tree, deepest), shared);
   rows.emit(last);

@@ -170,7 +170,7 @@ __device__ inline void finishDraft(const pw_gpu_verify_params& p, const DraftTre
 /// A node's rows as they were opened, and the weight with which block verification reached them.
 struct alignas(PW_GPU_VERIFY_ROW) SavedRow {
   TargetDistribution target, draft;
-  double denominator, reach;
+  double logSumExp, reach;
 };
 static_assert(sizeof(SavedRow) == PW_GPU_VERIFY_ROW, "the host makes room for it");
 
@@ -178,7 +178,6 @@ static_assert(sizeof(SavedRow) == PW_GPU_VERIFY_ROW, "the host makes room for it
 struct VerifyMemory {
   char* target;  ///< workspaces
   char* draft;
-  int64_t logitsAt, countsAt;
   float* residual;
   int32_t* walk;   ///< two per node, and four more
   int32_t* path;   ///< one per node
@@ -189,43 +188,35 @@ __device__ inline VerifyMemory memoryOf(const pw_gpu_verify_params& p) {
   const pw_gpu_sample_workspace& w = p.workspace;
   char* own = p.memory.data + blockIdx.x * p.memory.bytes;
   auto* integers = reinterpret_cast<int32_t*>(own + p.memory.nodeAt);
-  return {w.data + 2 * blockIdx.x * w.bytes,
-          w.data + (2 * blockIdx.x + 1) * w.bytes,
-          w.logitsAt,
-          w.countsAt,
-          reinterpret_cast<float*>(own),
-          integers,
-          integers + 2 * p.total + 4,
-          reinterpret_cast<SavedRow*>(own + p.memory.rowAt)};
+  return {w.data + 2 * blockIdx.x * w.bytes, w.data + (2 * blockIdx.x + 1) * w.bytes,
+          reinterpret_cast<float*>(own),     integers,
+          integers + 2 * p.total + 4,        reinterpret_cast<SavedRow*>(own + p.memory.rowAt)};
 }
 
 enum class RowError { kNone, kLogits, kToken };
 
+/// Penalises a row by a request's history and `length` further tokens.
+__device__ inline RowError penalizeRow(LogitsRow& row, const Request& request, const int32_t* tokens, int length,
+                                       const PenaltyMemory& memory) {
+  if (!request.isPenalized() || request.historyLength + length == 0) return RowError::kNone;
+  return penalize(row, request, tokens, length, memory) < 0 ? RowError::kNone : RowError::kToken;
+}
+
 /// The distribution of a row after a request's history and `length` further tokens.
-/// @param denominator wanted: the log-sum-exp before penalties
-__device__ __noinline__ inline RowError openRow(const LogitsRow& given, const Request& request, const int32_t* tokens,
-                                                int length, char* workspace, const VerifyMemory& memory,
-                                                double* denominator, TargetDistribution& out, Shared& shared) {
-  auto* sums = reinterpret_cast<float*>(workspace);
-  const float scale = request.scale();
-  RowRange range{};
-  if (denominator) {
-    range = scanRow(given, 1.0f, sums, shared);
-    if (!range.valid) return RowError::kLogits;
-    *denominator = range.max + log(range.weight);
-  }
-  LogitsRow logits = given;
-  if (request.isPenalized() && request.historyLength + length > 0) {
-    auto* copy = reinterpret_cast<float*>(workspace + memory.logitsAt);
-    auto* counts = reinterpret_cast<int32_t*>(workspace + memory.countsAt);
-    if (penalize(given, copy, request, tokens, length, counts) >= 0) return RowError::kToken;
-    logits = {reinterpret_cast<const char*>(copy), given.size, PW_F32, 1};
-  }
-  if (!denominator || logits.data != given.data || (scale != 0.0f && scale != 1.0f)) {
-    range = scanRow(logits, scale, sums, shared);
-    if (!range.valid) return RowError::kLogits;
-  }
-  out = makeDistribution(logits, range, request, sums, shared);
+/// @param listed so many first tokens are wanted, if the request's filters need no more: see scanRow
+/// @param moment for entropyOf without a reading of its own
+/// @param logSumExp wanted when it is not null: that of the logits as given
+__device__ __noinline__ inline RowError openRow(LogitsRow row, const Request& request, const int32_t* tokens,
+                                                int length, const pw_gpu_sample_workspace& workspace, char* own,
+                                                int listed, bool moment, double* logSumExp, TargetDistribution& out,
+                                                Shared& shared) {
+  const RowError error = penalizeRow(row, request, tokens, length, penaltyMemory(workspace, own));
+  if (error != RowError::kNone) return error;
+  auto* sums = reinterpret_cast<float*>(own);
+  const Wanted wanted{request.scale(), max(listed, request.listed()), moment};
+  const RowRange range = scanRow(row, wanted, sums, logSumExp, shared);
+  if (!range.valid) return RowError::kLogits;
+  out = makeDistribution(row, range, request, sums, shared);
   return RowError::kNone;
 }
 
@@ -233,7 +224,7 @@ __device__ __noinline__ inline RowError openRow(const LogitsRow& given, const Re
 class Rows {
  public:
   __device__ Rows(const pw_gpu_verify_params& p, const DraftTree& tree, const VerifyMemory& memory, Shared& shared)
-      : p_(p), tree_(tree), memory_(memory), shared_(shared), row_(-1), depth_(0), denominator_(0) {}
+      : p_(p), tree_(tree), memory_(memory), shared_(shared), row_(-1), depth_(0), logSumExp_(0), isSummed_(false) {}
 
   __device__ const TargetDistribution& p() const { return target_; }
   __device__ const TargetDistribution* q() const { return p_.draft.data ? &draft_ : nullptr; }
@@ -244,13 +235,14 @@ class Rows {
   __device__ RowError openTarget(int node, const int32_t* tokens, int depth) {
     row_ = tree_.firstTargetRow + 1 + node;
     depth_ = depth;
-    return openRow(rowOf(p_.target, static_cast<int>(row_)), tree_.target, tokens, depth, memory_.target, memory_,
-                   p_.logprobs.data ? &denominator_ : nullptr, target_, shared_);
+    isSummed_ = true;
+    return openRow(rowOf(p_.target, static_cast<int>(row_)), tree_.target, tokens, depth, p_.workspace, memory_.target,
+                   0, p_.rule == PW_VERIFY_TYPICAL, p_.logprobs.data ? &logSumExp_ : nullptr, target_, shared_);
   }
   __device__ RowError openDraft(int child, const int32_t* tokens, int depth) {
     if (!p_.draft.data) return RowError::kNone;
-    return openRow(rowOf(p_.draft, static_cast<int>(tree_.draftRowOf(child))), tree_.draft, tokens, depth,
-                   memory_.draft, memory_, nullptr, draft_, shared_);
+    return openRow(rowOf(p_.draft, static_cast<int>(tree_.draftRowOf(child))), tree_.draft, tokens, depth, p_.workspace,
+                   memory_.draft, 0, false, nullptr, draft_, shared_);
   }
   /// The rows at a node of a chain.
   __device__ RowError openBoth(int node) {
@@ -263,33 +255,44 @@ class Rows {
       SavedRow& saved = memory_.rows[node];
       saved.target = target_;
       if (p_.draft.data) saved.draft = draft_;
-      saved.denominator = denominator_;
+      saved.logSumExp = logSumExp_;
       saved.reach = reach;
     }
     __syncthreads();
   }
-  /// The rows at this node once more, but for the target's sums by blocks. Penalised copies are not kept: made again.
-  __device__ RowError restore(int node, double* reach) {
+  /// The rows at this node once more, but for the target's sums by blocks where others were opened since.
+  __device__ void restore(int node, double* reach) {
     const SavedRow& saved = memory_.rows[node];
     *reach = saved.reach;
-    if (tree_.target.isPenalized() || tree_.draft.isPenalized()) return openBoth(node);
+    if (shows(node - 1)) return;
     target_ = saved.target;
     if (p_.draft.data) draft_ = saved.draft;
-    denominator_ = saved.denominator;
+    logSumExp_ = saved.logSumExp;
     row_ = tree_.firstTargetRow + node;
     depth_ = node;
-    return RowError::kNone;
+    isSummed_ = false;
+    // Penalised logits are not put aside, but made again; the tokens have been looked at.
+    LogitsRow target = rowOf(p_.target, static_cast<int>(row_));
+    penalizeRow(target, tree_.target, tree_.tokens, node, penaltyMemory(p_.workspace, memory_.target));
+    if (!p_.draft.data) return;
+    LogitsRow draft = rowOf(p_.draft, static_cast<int>(tree_.draftRowOf(node)));
+    penalizeRow(draft, tree_.draft, tree_.tokens, node, penaltyMemory(p_.workspace, memory_.draft));
   }
-  /// Sums the target's weights by blocks again.
-  __device__ void sumTarget() { normalize(target_, shared_); }
+  /// Makes sure of the target's sums by blocks.
+  __device__ void sumTarget() {
+    if (!isSummed_ && target_.only < 0) normalize(target_, shared_);
+    isSummed_ = true;
+  }
   /// Is this node's row of the target open?
   __device__ bool shows(int node) const { return row_ == tree_.firstTargetRow + 1 + node; }
   __device__ double draftProbability(int token) const { return p_.draft.data ? draft_.probability(token) : 1.0; }
+  /// That of a token after the open row, when log-probabilities are wanted.
+  __device__ float logprob(int token) const {
+    return static_cast<float>(rowOf(p_.target, static_cast<int>(row_)).given(token) - logSumExp_);
+  }
   /// Reports the log-probability of the token emitted after the open row.
   __device__ void emit(int token) const {
-    if (!p_.logprobs.data || threadIdx.x != 0) return;
-    const float logit = rowOf(p_.target, static_cast<int>(row_))[token];
-    rowAt<float>(p_.logprobs, tree_.request)[depth_] = static_cast<float>(logit - denominator_);
+    if (p_.logprobs.data && threadIdx.x == 0) rowAt<float>(p_.logprobs, tree_.request)[depth_] = logprob(token);
   }
 
  private:
@@ -300,7 +303,8 @@ class Rows {
   TargetDistribution target_, draft_;
   int64_t row_;
   int depth_;
-  double denominator_;
+  double logSumExp_;
+  bool isSummed_;
 };
 
 }  // namespace sampling

@@ -46,10 +46,21 @@ struct Residual {
   }
 };
 
-/// Sum of the weights; by blocks in `sums`.
+/// Sum of the weights; by blocks in `sums`. Reads both rows, or where only tokens are taken away their blocks.
 __device__ __noinline__ inline double sumResidual(const Residual& r, float* sums, Shared& shared) {
-  return sumBlocks(
-      r.p->row.blocks(), sums, [&](int block, float(&w)[kPerLane]) { r.weigh(block, w); }, shared);
+  const int blocks = r.p->row.blocks();
+  const auto weigh = [&](int block, float(&w)[kPerLane]) { r.weigh(block, w); };
+  if (r.q && r.take > 0.0f) return sumBlocks(blocks, sums, weigh, shared);
+  for (int b = static_cast<int>(threadIdx.x); b < blocks; b += static_cast<int>(blockDim.x)) sums[b] = r.p->sums[b];
+  __syncthreads();
+  for (int n = warpIndex(); n < r.rejectedCount; n += warpCount()) {
+    const int block = r.rejected[n] / kBlock;
+    bool isDone = false;
+    for (int before = 0; before < n; ++before) isDone = isDone || r.rejected[before] / kBlock == block;
+    if (!isDone) sumBlock(block, sums, weigh);
+  }
+  __syncthreads();
+  return sumOfSums(blocks, sums, shared);
 }
 
 /// Draws a token from the residual whose sums these are; from p when it is empty, which means p = q up to rounding.
@@ -60,9 +71,10 @@ __device__ __noinline__ inline int drawResidual(const Residual& r, const float* 
       r.p->row.blocks(), sums, uniform * total, [&](int block, float(&w)[kPerLane]) { r.weigh(block, w); }, shared);
 }
 
-/// Entropy in nats.
+/// Entropy in nats: another reading where further ones were needed for the distribution.
 __device__ __noinline__ inline double entropyOf(const TargetDistribution& d, float* sums, Shared& shared) {
   if (d.only >= 0) return 0.0;
+  if (!isnan(d.moment)) return log(d.total) - d.moment * d.scale / d.total;
   const auto weigh = [&](int block, float(&w)[kPerLane]) {
     float x[kPerLane];
     d.row.load(block, x);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Verification, a thread block per request: it walks down the draft and reads only the rows that it comes to.
 ///
-/// Each of these is read once (without filters: see sample/distribution.cuh), the draft's like the target's, and the
-/// rows that a draft is rejected at are read once more. What goes beyond that is what cannot be known from one reading,
+/// Each of these is read once, the draft's like the target's and whatever is wanted of it (penalties, filters, entropy,
+/// log-probabilities), and the rows that a sampled draft is rejected at are read once more; where the draft is
+/// deterministic only the rejected tokens' blocks are. What goes beyond that is what cannot be known from one reading,
 /// since both rows' sums must be known before one is held against the other:
+/// - Filters that leave more tokens of a row than can be listed: sample/distribution.cuh.
 /// - Of siblings drawn by chance each is judged by what is left after the one before: a reading of both rows for every
-///   rejected one.
+///   rejected one, the last one's included, unless what was left before that decides already.
 /// - PW_VERIFY_K_SEQ: one reading of both rows for the ratio, which depends on all tokens, unless a coin is beyond
 /// doubt
 ///   whatever the ratio.
 /// - PW_VERIFY_BLOCK: the rows from the one on that the draft is rejected at, unless a coin is beyond doubt. What a
 ///   prefix can make up for depends on both of its rows, and the longest prefix that succeeds counts.
-/// - PW_VERIFY_TYPICAL: one for the entropy of the rows of tokens that the fixed threshold does not accept. In trees
-/// both
-///   criteria open the last row again when others came after it.
+/// - PW_VERIFY_TYPICAL and PW_VERIFY_THRESHOLD open the last row of a tree again when others came after it.
 #include "verify/block.cuh"
 #include "verify/criterion.cuh"
 #include "verify/walk.cuh"

@@ -19,11 +19,12 @@ class RecursiveRejection {
         stale_(false) {}
 
   __device__ bool judge(int token, double coin) {
+    // What was left before the last rejection is more than what is: a reading saved where that decides already.
+    if (stale_ && accepts(token, coin)) return true;
     if (stale_) mass_ = sumResidual(left_, rows_.residual(), rows_.shared());
     stale_ = false;
-    const double q = rows_.draftProbability(token) / undrawn_;
-    if (q > 0.0 && coin * fmin(q, 1.0) * mass_ < weight(token)) return true;
-    reject(token, q);
+    if (accepts(token, coin)) return true;
+    reject(token);
     return false;
   }
 
@@ -34,6 +35,14 @@ class RecursiveRejection {
   }
 
  private:
+  /// The draft's probability of a token among those that its siblings have not drawn.
+  __device__ double chance(int token) const { return rows_.draftProbability(token) / undrawn_; }
+
+  __device__ bool accepts(int token, double coin) const {
+    const double q = chance(token);
+    return q > 0.0 && coin * fmin(q, 1.0) * mass_ < weight(token);
+  }
+
   __device__ double weight(int token) const {
     for (int i = 0; i < left_.rejectedCount; ++i)
       if (left_.rejected[i] == token) return 0.0;
@@ -42,7 +51,7 @@ class RecursiveRejection {
     return fmax(0.0, p - static_cast<double>(left_.take) * rows_.draftProbability(token));
   }
 
-  __device__ void reject(int token, double q) {
+  __device__ void reject(int token) {
     if (rows_.p().only >= 0) return;
     if (!rows_.q()) mass_ = fmax(mass_ - weight(token), 0.0);
     __syncthreads();
@@ -51,7 +60,7 @@ class RecursiveRejection {
     __syncthreads();
     if (!rows_.q()) return;
     left_.take += static_cast<float>(mass_ / undrawn_);
-    if (distinct_) undrawn_ = fmax(undrawn_ - q * undrawn_, 1e-12);
+    if (distinct_) undrawn_ = fmax(undrawn_ - rows_.draftProbability(token), 1e-12);
     stale_ = true;
   }
 

@@ -12,6 +12,8 @@ export interface Pass {
   verifyTime: number;
   /** The step was the first one of its shape, whose time says nothing of the later ones. Default false. */
   isFirst?: boolean;
+  /** Tokens that the drafter had not followed, and had to catch up with. Default 0. */
+  missed?: number;
 }
 
 /** Share of the newest observation in a running mean. */
@@ -30,9 +32,11 @@ class Running {
     return this.#count;
   }
 
-  add(x: number): void {
-    this.#count++;
-    this.#mean = (this.#mean ?? x) + Math.max(freshness, 1 / this.#count) * (x - (this.#mean ?? x));
+  /** @param weight of so many observations */
+  add(x: number, weight = 1): void {
+    this.#count += weight;
+    const share = Math.max(1 - (1 - freshness) ** weight, weight / this.#count);
+    this.#mean = (this.#mean ?? x) + share * (x - (this.#mean ?? x));
   }
 }
 
@@ -83,13 +87,24 @@ const longestPause = 768;
 /** The least that passes may be worth, relative to plain steps: those with a draft, and all. */
 const leastWithDraft = 1.01;
 const least = 0.97;
+/** What attempts may lose in the long run, and what drafters may take to catch up, as shares of plain decoding. */
+const mostShare = 0.02;
+const mostToCatchUp = 0.03;
+/** How much quicker than tokens one by one drafters are expected to catch up with many, until it is known. */
+const catchUpSpeed = 5;
+/** Plain steps that a draft of which nothing is accepted may take. */
+const mostPerPass = 8;
 
 /**
  * Decides per generation whether to speculate and how far, by what it measures: the goodput, tokens per time, of speculative
  * passes against plain steps (SmartSpec; Liu et al., 2024), and for each further drafted token its chance of being accepted
  * against what drafting and verifying it costs (the stopping rule of SpecDec++; Huang et al., 2024, with the drafter's own
  * confidence for its trained head). When passes do not pay, plain decoding goes on, and new attempts come after longer and
- * longer pauses. Attempts begin with short drafts and end when they have cost a few plain steps, so that they cost little.
+ * longer pauses. Attempts begin with short drafts and end when they have cost a few plain steps.
+ *
+ * What attempts have cost, everything included, is a debt that plain steps pay off, a fiftieth of a step each, before the next
+ * attempt begins. So any stretch of text takes at most 1.02 times what plain decoding takes, and what one attempt can lose. A
+ * drafter that would be too long in catching up with what was decoded without it is not tried again.
  */
 export class SpeculationControl {
   /** Milliseconds of a plain step. */
@@ -103,9 +118,13 @@ export class SpeculationControl {
   #all = new Goodput();
   #withDraft = new Goodput();
   #enough = trial;
-  /** Milliseconds that passes with drafts have lost lately, and how many plain steps that may be. */
+  /** Milliseconds that usual passes have lost lately, and how many plain steps that may be. */
   #lost = 0;
   #mostLost = mostLost;
+  /** Milliseconds that all passes have lost and plain steps have not paid off yet; what was saved long ago is forgotten. */
+  #debt = 0;
+  /** The last pass whose drafter had to catch up: with how many tokens, and milliseconds beyond those of a plain step. */
+  #caughtUp = { tokens: 0, time: 0, depth: 0, drafted: 0 };
   #sinceMeasured = 0;
   #pause = shortestPause;
   #saved = 0;
@@ -136,19 +155,22 @@ export class SpeculationControl {
   /** Deepest chain that is worth it, from the rate at which levels are accepted: until the next one's chance is too small. */
   get depth(): number {
     if (this.#isTrying) return trialDepth;
+    const most = this.#affordable((this.#perRow.value ?? 0) + (this.#draftPerLevel.value ?? 0));
     const acceptance = Math.max(0.05, this.#acceptance.value ?? 0.5);
     const worth = Math.max(0.02, this.worth);
-    return acceptance > 0.98 ? 64 : Math.max(1, Math.floor(Math.log(worth) / Math.log(acceptance)));
+    const depth = acceptance > 0.98 ? 64 : Math.max(1, Math.floor(Math.log(worth) / Math.log(acceptance)));
+    return Math.min(depth, most);
   }
 
   /** Most nodes that are worth trying. A drafter that needs more drafts nothing at first. */
   get nodes(): number {
-    return this.#catchesUp ? trialNodes : 64;
+    return this.#catchesUp ? trialNodes : Math.min(64, this.#affordable(this.#perRow.value ?? 0));
   }
 
   /** Takes the milliseconds per token of a burst of plain steps. */
   plain(steps: number, perStep: number): void {
-    if (steps > 0) this.#plain.add(perStep);
+    if (steps > 0) this.#plain.add(perStep, steps / measuring);
+    this.#owe(-mostShare * steps * perStep);
     this.#resting = 0;
     this.#sinceMeasured = 0;
     if (steps > caughtUp) this.#catchesUp = true;
@@ -156,13 +178,17 @@ export class SpeculationControl {
 
   /** Steps have been taken whose time says nothing of plain steps: others were computed with them. */
   unmeasured(steps: number): void {
+    this.#owe(-mostShare * steps * (this.#plain.value ?? 0));
     if (steps > caughtUp) this.#catchesUp = true;
   }
 
-  pass({ drafted, depth, accepted, draftTime, verifyTime, isFirst = false }: Pass): void {
+  pass({ drafted, depth, accepted, draftTime, verifyTime, isFirst = false, missed = 0 }: Pass): void {
     const plain = this.#plain.value as number;
     const time = draftTime + verifyTime;
-    this.#saved += (accepted + 1) * plain - time;
+    const loss = time - (accepted + 1) * plain;
+    this.#saved -= loss;
+    this.#owe(loss);
+    if (missed > caughtUp && !isFirst) this.#caughtUp = { tokens: missed, time: time - plain, depth, drafted };
     for (let level = 0; level < Math.min(depth, accepted + 1); level++) this.#acceptance.add(level < accepted ? 1 : 0);
     const isUsual = !isFirst && !this.#catchesUp;
     this.#catchesUp = false;
@@ -172,9 +198,8 @@ export class SpeculationControl {
       this.#withDraft.add(time, accepted + 1);
       this.#draftPerLevel.add(draftTime / depth);
       this.#perRow.add(Math.max(0, verifyTime - plain) / drafted);
-      const most = this.#mostLost * plain;
-      this.#lost = Math.max(-most, this.#lost + time - (accepted + 1) * plain);
     }
+    this.#lost = Math.max(-this.#mostLost * plain, this.#lost + loss);
     this.#sinceMeasured++;
     if (this.#isLosing(plain)) {
       this.#giveUp(this.#withDraft.rate * plain < hopeless);
@@ -205,9 +230,30 @@ export class SpeculationControl {
     return passes >= shortestTrial && rate * plain < hopeless;
   }
 
+  #owe(milliseconds: number): void {
+    const forgotten = -mostLost * (this.#plain.value ?? 0);
+    this.#debt = Math.max(forgotten, this.#debt + milliseconds);
+  }
+
+  /** How many nodes of so many milliseconds a pass may have. */
+  #affordable(perNode: number): number {
+    const most = mostPerPass * (this.#plain.value ?? 0);
+    return perNode > 0 ? Math.max(1, Math.floor(most / perNode)) : 64;
+  }
+
+  /** Milliseconds per token that the drafter takes to catch up, as measured last or as expected. */
+  get #perMissed(): number {
+    const { tokens, time, depth, drafted } = this.#caughtUp;
+    const [perLevel, perRow] = [this.#draftPerLevel.value ?? 0, this.#perRow.value ?? 0];
+    return tokens > 0 ? (time - depth * perLevel - drafted * perRow) / tokens : perLevel / catchUpSpeed;
+  }
+
   #giveUp(hopeless: boolean): void {
-    this.#resting = Math.min(longestPause, (hopeless ? 4 : 1) * this.#pause);
-    this.#pause = Math.min(longestPause, 2 * this.#resting);
+    const pause = Math.min(longestPause, (hopeless ? 4 : 1) * this.#pause);
+    const plain = this.#plain.value as number;
+    const paidOff = Math.ceil(this.#debt / (mostShare * plain));
+    this.#resting = this.#perMissed > mostToCatchUp * plain ? Number.POSITIVE_INFINITY : Math.max(pause, paidOff);
+    this.#pause = Math.min(longestPause, 2 * pause);
     // The next attempt is judged on its own.
     this.#enough = retrial;
     this.#mostLost = mostLostAgain;

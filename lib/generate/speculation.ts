@@ -31,6 +31,8 @@ export class Speculation {
   #accepted = 0;
   #plainSteps = 0;
   #draftTime = 0;
+  /** Tokens that the drafter has been asked to follow. */
+  #followed = 0;
 
   /** @throws PagewarpError when the drafter cannot serve this generation */
   constructor(
@@ -89,12 +91,15 @@ export class Speculation {
   async pass(remaining: number): Promise<Drawn[]> {
     const started = performance.now();
     const { shapes } = this.#runner;
+    const { length } = this.#sequence.tokens;
+    const missed = length - this.#followed;
     const draft = this.#fitting(await this.#draft(remaining));
     const drafted = performance.now();
     const nodes = sizeOf(draft);
     const verified = nodes > 0 ? await this.#verify(draft).finally(() => release(draft)) : await this.#plain();
     const finished = performance.now();
     const accepted = verified.path.length;
+    this.#followed = length + verified.drawn.length;
     this.#draftTime += drafted - started;
     if (nodes > 0) this.#passes++;
     else this.#plainSteps++;
@@ -107,6 +112,7 @@ export class Speculation {
       draftTime: drafted - started,
       verifyTime: finished - drafted,
       isFirst: this.#runner.shapes > shapes,
+      missed,
     });
     return verified.drawn;
   }

@@ -16,6 +16,28 @@ import {
   treeOfPaths,
 } from '../../lib/index.js';
 
+/** Drafters for a real model of so many layers, and those that draft with `small`, of the same vocabulary. */
+export function draftersFor(layers: number, small?: LanguageModel): Record<string, () => Drafter> {
+  return {
+    'suffix lookup': () => suffixLookup({ minMatch: 1 }),
+    'token recycling': () => tokenRecycling(),
+    'adaptive n-grams': () => adaptiveNgrams(),
+    lookahead: () => lookahead(),
+    'prompt lookup': () => promptLookup(),
+    'skipped layers': () => selfSpeculation({ skipLayers: [layers >> 1] }),
+    'early exit': () => selfSpeculation({ exitLayer: Math.ceil(layers / 2) }),
+    'a window': () => selfSpeculation({ window: 16 }),
+    'a merged tree': () => merged(suffixLookup({ minMatch: 1 }), tokenRecycling()),
+    ...(small && {
+      'a draft model, chain': () => draftModel(small, { tree: 'chain' }),
+      'a draft model, growing tree': () => draftModel(small),
+      'a draft model, large tree': () => draftModel(small, { width: 8, maxDraft: 63 }),
+      'a draft model, optimal tree': () => draftModel(small, { tree: optimalTree([0.5, 0.2, 0.1], { nodes: 12 }) }),
+      'the first of several': () => firstOf(suffixLookup(), draftModel(small, { tree: 'chain' })),
+    }),
+  };
+}
+
 export interface DraftedModels {
   /** The target, of at least two layers. */
   model: LanguageModel;

@@ -3,7 +3,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
-  adaptiveNgrams,
   Device,
   type Drafter,
   draftModel,
@@ -11,17 +10,13 @@ import {
   type GenerateOptions,
   type LanguageModel,
   load,
-  lookahead,
-  merged,
   optimalTree,
-  promptLookup,
   selfSpeculation,
   suffixLookup,
   Tensor,
-  tokenRecycling,
   treeOfPaths,
 } from '../../lib/index.js';
-import { everyDrafter } from '../bodies/speculation.js';
+import { draftersFor, everyDrafter } from '../bodies/speculation.js';
 import { targetProbabilities } from '../oracle/sampling.js';
 import { temporaryFolder } from '../support/folder.js';
 import { ggufFromFolder } from '../support/hf-to-gguf.js';
@@ -321,28 +316,7 @@ describe('real models', () => {
       return result.tokens;
     };
     const plain = await generate('off');
-    const { layers } = real.config;
-    const makers: (() => Drafter)[] = [
-      () => suffixLookup({ minMatch: 1 }),
-      () => tokenRecycling(),
-      () => adaptiveNgrams(),
-      () => lookahead(),
-      () => promptLookup(),
-      () => selfSpeculation({ skipLayers: [layers >> 1] }),
-      () => selfSpeculation({ exitLayer: Math.ceil(layers / 2) }),
-      () => selfSpeculation({ window: 16 }),
-      () => merged(suffixLookup({ minMatch: 1 }), tokenRecycling()),
-      ...(small
-        ? [
-            () => draftModel(small, { tree: 'chain' }),
-            () => draftModel(small),
-            () => draftModel(small, { width: 8, maxDraft: 63 }),
-            () => draftModel(small, { tree: optimalTree([0.5, 0.2, 0.1], { nodes: 12 }) }),
-            () => firstOf(suffixLookup(), draftModel(small, { tree: 'chain' })),
-          ]
-        : []),
-    ];
-    for (const make of makers) {
+    for (const make of Object.values(draftersFor(real.config.layers, small))) {
       using drafter = make();
       expect(await generate(drafter)).toEqual(plain);
     }

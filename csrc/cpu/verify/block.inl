@@ -61,10 +61,13 @@ inline RowError verifyBlock(const pw_verify_args& a, const DraftTree& tree, cons
       if (!rows.shows(kRoot))
         if (const RowError error = rows.openBoth(0); error != RowError::kNone) return error;
     }
-    if (kept == 0 || !rows.q())
-      total = blockResidual(rows, static_cast<float>(reach), tree.tokens[kept], memory, &residual);
-    last =
-        rows.p().only >= 0 ? rows.p().only : drawResidual(residual, memory.residual, total, residualCoin(tree, kept));
+    if (rows.p().only >= 0) {
+      last = rows.p().only;
+    } else {
+      if (kept == 0 || !rows.q())
+        total = blockResidual(rows, static_cast<float>(reach), tree.tokens[kept], memory, &residual);
+      last = drawResidual(residual, memory.residual, total, residualCoin(tree, kept));
+    }
   }
   rows.emit(last);
   for (int64_t i = kept + 1; i <= tree.nodes; ++i) writeLogprob(a, tree, i, 0.0);

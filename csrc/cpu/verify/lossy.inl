@@ -28,7 +28,8 @@ class Criterion {
 /// Keeps the deepest node all of whose ancestors and itself meet the criterion.
 inline RowError verifyByCriterion(const pw_verify_args& a, const DraftTree& tree, const VerifyMemory& memory) {
   Rows rows(a, tree, memory);
-  int32_t* depths = memory.walk;  // of the nodes, -1 for the unacceptable ones
+  int32_t* depths = memory.walk;                                        // of the nodes, -1 for the unacceptable ones
+  auto* logprobs = reinterpret_cast<float*>(memory.walk + tree.nodes);  // of the acceptable ones
   for (int64_t node = 0; node < tree.nodes; ++node) depths[node] = -1;
   int64_t best = kRoot, deepest = 0;
   for (int64_t parent = kRoot; parent < tree.nodes; ++parent) {
@@ -43,6 +44,7 @@ inline RowError verifyByCriterion(const pw_verify_args& a, const DraftTree& tree
       }
       if (!criterion.judge(tree.tokens[child])) continue;
       depths[child] = depth + 1;
+      if (a.logprobs.data) logprobs[child] = static_cast<float>(rows.logprob(tree.tokens[child]));
       if (depth + 1 > deepest) {
         deepest = depth + 1;
         best = child;
@@ -51,13 +53,9 @@ inline RowError verifyByCriterion(const pw_verify_args& a, const DraftTree& tree
     }
   }
   pathTo(tree, best, memory.path);
-  for (int64_t depth = 0; a.logprobs.data && depth < deepest; ++depth) {
-    int64_t node = best;
-    for (int64_t up = deepest; up > depth; --up) node = parentOf(tree, node);
-    const RowError error = rows.openTarget(node, memory.path, depth);
-    if (error != RowError::kNone) return error;
-    rows.emit(memory.path[depth]);
-  }
+  if (a.logprobs.data)
+    for (int64_t node = best, depth = deepest; node != kRoot; node = parentOf(tree, node))
+      writeLogprob(a, tree, --depth, logprobs[node]);
   if (!rows.shows(best)) {
     const RowError error = rows.openTarget(best, memory.path, deepest);
     if (error != RowError::kNone) return error;

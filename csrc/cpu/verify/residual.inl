@@ -47,11 +47,15 @@ inline float residualOfBlock(const Residual& r, int64_t block, float* out) {
   return reduceAdd(sum);
 }
 
-/// Sum of the weights; by blocks in `sums`.
+/// Sum of the weights; by blocks in `sums`. Reads both rows, or where only tokens are taken away their blocks.
 inline double sumResidual(const Residual& r, double* sums) {
   float weights[kBlock];
   double total = 0;
-  for (int64_t b = 0; b < blockCount(r.p->size); ++b) total += sums[b] = residualOfBlock(r, b, weights);
+  const bool isWhole = r.q && r.take > 0.0f;
+  for (int64_t b = 0; b < blockCount(r.p->size); ++b) sums[b] = isWhole ? residualOfBlock(r, b, weights) : r.p->sums[b];
+  for (int64_t n = 0; !isWhole && n < r.rejectedCount; ++n)
+    sums[r.rejected[n] / kBlock] = residualOfBlock(r, r.rejected[n] / kBlock, weights);
+  for (int64_t b = 0; b < blockCount(r.p->size); ++b) total += sums[b];
   return total;
 }
 

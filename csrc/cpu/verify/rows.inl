@@ -77,11 +77,13 @@ class Rows {
 
   double draftProbability(int64_t token) const { return a_.draft_logits.data ? probability(q_, token) : 1.0; }
 
+  /// That of a token after the open row, when log-probabilities are wanted.
+  double logprob(int64_t token) const {
+    return readElement(rowPointer(a_.target_logits, row_), a_.target_logits.dtype, token) - denominator_;
+  }
   /// Reports the log-probability of the token emitted after the open row.
   void emit(int64_t token) const {
-    if (!a_.logprobs.data) return;
-    const double logit = readElement(rowPointer(a_.target_logits, row_), a_.target_logits.dtype, token);
-    writeLogprob(a_, tree_, depth_, logit - denominator_);
+    if (a_.logprobs.data) writeLogprob(a_, tree_, depth_, logprob(token));
   }
 
  private:

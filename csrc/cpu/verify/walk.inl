@@ -17,11 +17,11 @@ class RecursiveRejection {
 
   /// Whether `token` is accepted with this coin; if not, the target is what is left of it.
   bool judge(int32_t token, double coin) {
+    // What was left before the last rejection is more than what is: a reading saved where that decides already.
+    if (stale_ && accepts(token, coin)) return true;
     settle();
-    const double q = rows_.draftProbability(token) / undrawn_;
-    // A token that the draft cannot have drawn is no draw from q: rejected. The coin is below 1, so r = q accepts.
-    if (q > 0.0 && coin * fmin(q, 1.0) * mass_ < weight(token)) return true;
-    reject(token, q);
+    if (accepts(token, coin)) return true;
+    reject(token);
     return false;
   }
 
@@ -41,13 +41,19 @@ class RecursiveRejection {
     return fmax(0.0, p - static_cast<double>(left_.take) * rows_.draftProbability(token));
   }
 
-  void reject(int32_t token, double q) {
+  /// A token that the draft cannot have drawn is no draw from q: rejected. The coin is below 1, so r = q accepts.
+  bool accepts(int32_t token, double coin) const {
+    const double q = rows_.draftProbability(token) / undrawn_;
+    return q > 0.0 && coin * fmin(q, 1.0) * mass_ < weight(token);
+  }
+
+  void reject(int32_t token) {
     if (rows_.p().only >= 0) return;  // a single token stays what it is
     if (!rows_.q()) mass_ = fmax(mass_ - weight(token), 0.0);
     memory_.rejected[left_.rejectedCount++] = token;
     if (!rows_.q()) return;
     left_.take += static_cast<float>(mass_ / undrawn_);
-    if (distinct_) undrawn_ = fmax(undrawn_ - q * undrawn_, 1e-12);
+    if (distinct_) undrawn_ = fmax(undrawn_ - rows_.draftProbability(token), 1e-12);
     stale_ = true;
   }
 

@@ -37,9 +37,10 @@ typedef struct pw_gpu_sampling {
 /// Memory of one thread block for rows of one size: see pw_gpu_sample_workspace().
 typedef struct pw_gpu_sample_workspace {
   char* data;
-  int64_t bytes;     ///< per thread block
-  int64_t logitsAt;  ///< f32 [size], when rows can be penalised
-  int64_t countsAt;  ///< i32 [size], likewise
+  int64_t bytes;      ///< per thread block
+  int64_t logitsAt;   ///< f32 [size], when rows can be penalised
+  int64_t countsAt;   ///< i32 [size], likewise
+  int64_t changedAt;  ///< likewise a bit per token, of whole blocks
 } pw_gpu_sample_workspace;
 
 /// Thread blocks take rows in turns.
