@@ -36,12 +36,12 @@ describeCounters('verification', () => {
    */
   async function rowsRead(kernel: string, run: (vocabulary: number) => Promise<void>): Promise<number> {
     const loaded: number[] = [];
-    for (const vocabulary of [1 << 14, 1 << 15]) {
+    for (const vocabulary of [1 << 13, 1 << 14]) {
       await run(vocabulary);
       await stream.synchronize();
       loaded.push(32 * profileOf(kernel).globalLoadSectors);
     }
-    const rows = ((loaded[1] as number) - (loaded[0] as number)) / (4 * (1 << 14));
+    const rows = ((loaded[1] as number) - (loaded[0] as number)) / (4 * (1 << 13));
     expect(rows / Math.round(rows)).toBeGreaterThan(0.999);
     expect(rows / Math.round(rows)).toBeLessThan(1.1);
     return Math.round(rows);
@@ -177,7 +177,7 @@ describeCounters('verification', () => {
         [1, vocabulary],
         'f32',
       );
-    expect(await sampled({ topP: 0.9 }, ramp)).toBeLessThanOrEqual(5);
+    expect(await sampled({ topP: 0.9 }, ramp)).toBeLessThanOrEqual(7);
     expect(await sampled({ minP: 0.1 }, ramp)).toBe(2);
     expect(await sampled({ topK: 2000 }, ramp)).toBeLessThanOrEqual(7);
   });
