@@ -21,7 +21,8 @@ __device__ void writeNothing(const pw_gpu_sample_params& p, int row) {
 }
 
 /// The most probable tokens in order; ids -1 where the row has fewer finite logits.
-__device__ void writeTop(const pw_gpu_sample_params& p, int row, int listed, double logSumExp, const Shared& shared) {
+__device__ __noinline__ void writeTop(const pw_gpu_sample_params& p, int row, int listed, double logSumExp,
+                                      const Shared& shared) {
   for (int i = static_cast<int>(threadIdx.x); i < p.topCount; i += static_cast<int>(blockDim.x)) {
     const bool exists = i < listed;
     const uint64_t rank = exists ? shared.ranks[i] : 0;
@@ -30,6 +31,15 @@ __device__ void writeTop(const pw_gpu_sample_params& p, int row, int listed, dou
         exists ? static_cast<float>(logitOfRank(rank) - logSumExp) : -CUDART_INF_F;
   }
   __syncthreads();
+}
+
+/// The most probable tokens as they are before penalties, by a reading of their own.
+/// @returns the log-sum-exp of the row
+__device__ __noinline__ double writeTopAsGiven(const pw_gpu_sample_params& p, int row, float* sums, Shared& shared) {
+  double logSumExp = 0;
+  const RowRange range = scanRow(rowOf(p.logits, row), {0.0f, p.topCount, false}, sums, &logSumExp, shared);
+  if (range.valid) writeTop(p, row, range.listed, logSumExp, shared);
+  return logSumExp;
 }
 
 __device__ void sampleRow(const pw_gpu_sample_params& p, int row, Shared& shared) {
@@ -48,12 +58,8 @@ __device__ void sampleRow(const pw_gpu_sample_params& p, int row, Shared& shared
       return writeNothing(p, row);
     }
   }
-  const bool apart = p.topIds && logits.changed;  // the most probable ones are those before penalties: another reading
-  double logSumExp = 0;
-  if (apart) {
-    const RowRange before = scanRow(rowOf(p.logits, row), {0.0f, p.topCount, false}, sums, &logSumExp, shared);
-    if (before.valid) writeTop(p, row, before.listed, logSumExp, shared);
-  }
+  const bool apart = p.topIds && logits.changed;
+  double logSumExp = apart ? writeTopAsGiven(p, row, sums, shared) : 0.0;
   const Wanted wanted{request.scale(), max(request.listed(), p.topIds && !apart ? p.topCount : 0), false};
   const bool reports = !apart && (p.logprobs || p.topIds);
   const RowRange range = scanRow(logits, wanted, sums, reports ? &logSumExp : nullptr, shared);
