@@ -254,7 +254,7 @@ export interface Native {
     levels: Float32Array | null,
     order: Int32Array | null,
   ): NativeMatrix;
-  packInt4(stream: NativeStream, sources: readonly NativeInt4[], symmetric: boolean, dropPages: boolean): NativeMatrix;
+  packInt4(stream: NativeStream, sources: readonly NativeInt4[], blockType: number, dropPages: boolean): NativeMatrix;
   int4IsSymmetric(source: NativeInt4): boolean;
   gram(stream: NativeStream, x: NativeTensor, sums: NativeTensor): void;
   quantizeWeights(

@@ -30,7 +30,7 @@ pw_matrix_format GpuDevice::matrixFormat(uint32_t blockType) const {
   throw Error(
       PW_UNSUPPORTED,
       "CUDA kernels have no format for these weights: formats are f32, f16, bf16, q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, "
-      "q6_k, q8_0, iq4_nl, mxfp4, int4_zp, lut4, nvfp4");
+      "q6_k, q8_0, iq4_nl, mxfp4, int4_zp, int4_g16, lut4, nvfp4");
 }
 
 int64_t GpuDevice::matrixBytes(pw_matrix_format format, int64_t n, int64_t k) const {

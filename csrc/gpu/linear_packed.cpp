@@ -24,6 +24,8 @@ const char* familyOf(const pw_matrix& weight) {
       return "w4z";
     case PW_MATRIX_W4K:
       return "w4k";
+    case PW_MATRIX_W4S:
+      return "w4s";
     case PW_MATRIX_W4T:
       return hasRowTables(weight) ? "w4r" : "w4t";
     case PW_MATRIX_W4X:

@@ -163,13 +163,13 @@ Napi::Value int4IsSymmetric(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), allZerosAreEight(readInt4(info[0].As<Napi::Object>(), &files)));
 }
 
-/// packInt4(stream, 4-bit matrices of one width and order, symmetric, drop pages) -> matrix
+/// packInt4(stream, 4-bit matrices of one width and order, block type, drop pages) -> matrix
 Napi::Value packInt4(const Napi::CallbackInfo& info) {
   Call call(info);
   const auto list = info[1].As<Napi::Array>();
-  const bool symmetric = call.flag(2);
+  const auto type = static_cast<BlockId>(call.integer(2));
   PackMatrix pack;
-  pack.type = symmetric ? kGgmlQ4_0 : kBlockInt4Zp;
+  pack.type = type;
   std::vector<FilePart> files;
   int64_t n = 0, k = 0;
   for (uint32_t i = 0; i < list.Length(); ++i) {
@@ -179,7 +179,7 @@ Napi::Value packInt4(const Napi::CallbackInfo& info) {
     k = parts.k;
     pack.order = parts.order;
     const int64_t rows = parts.n;
-    pack.sources.push_back({nullptr, rows, std::make_shared<Int4Rows>(std::move(parts), symmetric)});
+    pack.sources.push_back({nullptr, rows, std::make_shared<Int4Rows>(std::move(parts), type)});
     for (const FilePart& part : own) call.hold(part.file);
     files.insert(files.end(), own.begin(), own.end());
   }

@@ -329,8 +329,8 @@ class ByteCodes {
 template <int kFormat>
 class Scales {
  public:
-  /// Sets of scales per block: Q6_K and NVFP4 have one per slice.
-  static constexpr int kSets = kFormat == PW_MATRIX_W6K || kFormat == PW_MATRIX_W4N ? 2 : 1;
+  /// Sets of scales per block: Q6_K, NVFP4 and groups of 16 have one per slice.
+  static constexpr int kSets = kFormat == PW_MATRIX_W6K || kFormat == PW_MATRIX_W4N || kFormat == PW_MATRIX_W4S ? 2 : 1;
   static constexpr bool kSixBits = kFormat == PW_MATRIX_W4K || kFormat == PW_MATRIX_W5K;  // as in Q4_K
   static constexpr bool kHalfMinimum = kFormat == PW_MATRIX_W4M || kFormat == PW_MATRIX_W5M;
   static constexpr bool kMinimum = kSixBits || kHalfMinimum || kFormat == PW_MATRIX_W4Z;
@@ -349,7 +349,8 @@ class Scales {
     if constexpr (kHalfMinimum) loadHalves(halves + kHeaderMin, halves_[1]);
     if constexpr (kBytes) loadBytes(bytes + (kFormat == PW_MATRIX_W4Z ? kHeaderZero : kHeaderScale), bytes_[0]);
     if constexpr (kSixBits) loadBytes(bytes + kHeaderMinK, bytes_[1]);
-    if constexpr (kSets == 2) loadBytes(bytes + headerScaleSlice(1), bytes_[1]);
+    if constexpr (kFormat == PW_MATRIX_W4S) loadHalves(halves + headerHalfSlice(1), halves_[1]);
+    if constexpr (kBytes && kSets == 2) loadBytes(bytes + headerScaleSlice(1), bytes_[1]);
   }
 
   /// Of both rows of tile `tile`.
@@ -366,7 +367,7 @@ class Scales {
       halvesToFloats(__byte_perm(bytes_[set][tile / 2], 0, tile % 2 ? 0x3424 : 0x1404) >> 1, x[0], x[1]);
       x[0] *= 0x1p8f, x[1] *= 0x1p8f;
     } else {
-      halvesToFloats(halves_[0][tile], x[0], x[1]);
+      halvesToFloats(halves_[kFormat == PW_MATRIX_W4S ? set : 0][tile], x[0], x[1]);
       if constexpr (kSixBits) multiply<0>(bytes_[0], tile, x);
       if constexpr (kFormat == PW_MATRIX_W6K) multiply<kScaleBias>(bytes_[set], tile, x);
     }

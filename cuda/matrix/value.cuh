@@ -36,6 +36,8 @@ __device__ inline float packedValue(pw_matrix_format format, const uint8_t* matr
     }
     case PW_MATRIX_W4T:
       return half(header + kHeaderScale) * levels[code];
+    case PW_MATRIX_W4S:
+      return half(header + headerHalfSlice(c / kSliceColumns)) * x;
     case PW_MATRIX_W4X:
       return exponentScale(header[kHeaderScale + r]) * fp4Value(code);
     case PW_MATRIX_W4N:

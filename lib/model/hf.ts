@@ -235,8 +235,11 @@ export class HfSource implements ModelSource {
       }
       const int4 = int4Matrix(this.#scheme, module, [rows, columns], file, has);
       // Zero points that are all 8 need not be kept.
-      if (int4.zeros && native().int4IsSymmetric(int4)) this.#int4.set(name, { ...int4, zeros: null });
-      else this.#int4.set(name, int4);
+      const symmetric = !int4.zeros || native().int4IsSymmetric(int4);
+      if (!symmetric && int4.groupSize % 32 !== 0) {
+        throw unsupported(`${module}: zero points of groups of ${int4.groupSize} columns`, 'multiples of 32 columns');
+      }
+      this.#int4.set(name, symmetric ? { ...int4, zeros: null } : int4);
       return;
     }
     const { shape } = this.#tensor(name);

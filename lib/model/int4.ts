@@ -110,7 +110,7 @@ const scaleTypes = ['F32', 'F16', 'BF16'];
 /**
  * Describes a quantised matrix [rows, columns].
  * @param file the shard of a tensor
- * @throws PagewarpError ERR_INVALID_MODEL for shapes that do not fit, ERR_UNSUPPORTED for groups of less than 32 columns
+ * @throws PagewarpError ERR_INVALID_MODEL for shapes that do not fit, ERR_UNSUPPORTED for groups of less than 16 columns
  */
 export function int4Matrix(
   scheme: Int4Scheme,
@@ -134,7 +134,7 @@ export function int4Matrix(
     fail(`scales of shape [${shapeOf(scales).join(', ')}] for [${rows}, ${columns}] weights`);
   }
   const groupSize = columns / groups;
-  if (groupSize % 32 !== 0) throw unsupported(`${module}: groups of ${groupSize} columns`, 'multiples of 32 columns');
+  if (groupSize % 16 !== 0) throw unsupported(`${module}: groups of ${groupSize} columns`, 'multiples of 16 columns');
   if (columns % 8 !== 0 || (!compressed && rows % 8 !== 0)) fail(`a shape of [${rows}, ${columns}] has no whole words`);
   const wanted = {
     gptq: [columns / 8, rows],

@@ -12,6 +12,7 @@ import { unsupported } from '../errors.js';
  *
  * And what GPTQ, AWQ, bitsandbytes and the like keep in several tensors, as blocks of 32 columns of ours:
  * - `int4_zp`: scale x (code - zero): f16 scale, u8 zero point, 16 bytes of codes (byte i: columns i and 16 + i)
+ * - `int4_g16`: scale x (code - 8): two f16 scales, of columns 0 to 15 and 16 to 31, 16 bytes of codes
  * - `lut4`: scale x levels[code], with 16 levels of the matrix or of each row (nf4, fp4, any4): f16 scale, 16 bytes
  * - `nvfp4`: factor x scale x 4-bit float (e2m1): two 8-bit scales (e4m3), of columns 0 to 15 and 16 to 31, 16 bytes of codes
  */
@@ -30,6 +31,7 @@ export type MatrixFormat =
   | 'iq4_nl'
   | 'mxfp4'
   | 'int4_zp'
+  | 'int4_g16'
   | 'lut4'
   | 'nvfp4';
 
@@ -61,6 +63,7 @@ const table: Record<MatrixFormat, FormatInfo> = {
   iq4_nl: { code: 20, blockColumns: 32, blockBytes: 18 },
   mxfp4: { code: 39, blockColumns: 32, blockBytes: 17 },
   int4_zp: { code: 0x10000, blockColumns: 32, blockBytes: 19 },
+  int4_g16: { code: 0x10003, blockColumns: 32, blockBytes: 20 },
   lut4: { code: 0x10001, blockColumns: 32, blockBytes: 18 },
   nvfp4: { code: 0x10002, blockColumns: 32, blockBytes: 18 },
 };

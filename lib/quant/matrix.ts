@@ -157,16 +157,18 @@ export class PackedMatrix extends Resource<NativeMatrix> {
 
   /**
    * Packs 4-bit matrices of a checkpoint (GPTQ, AWQ, compressed-tensors), several below one another: of one width and order
-   * of columns, all with zero points or all without. Their values stay what they are; scales are rounded to f16.
+   * of columns, all with zero points, in groups of multiples of 32 columns, or all without, of 16. Their values stay what they
+   * are; scales are rounded to f16.
    * @internal For loaders, which have checked shapes and types
    */
   static fromInt4(stream: Stream, sources: readonly NativeInt4[], options: PackOptions = {}): PackedMatrix {
     const [first] = sources;
     if (!first) throw invalidArgument('sources', [], 'at least one source');
-    const symmetric = first.zeros === null;
-    const handle = native().packInt4(stream.native, sources, symmetric, options.dropPages ?? true);
+    const short = sources.some(({ groupSize }) => groupSize % 32 !== 0);
+    const format = first.zeros ? 'int4_zp' : short ? 'int4_g16' : 'q4_0';
+    const handle = native().packInt4(stream.native, sources, formatInfo(format).code, options.dropPages ?? true);
     const rows = sources.reduce((sum, source) => sum + source.rows, 0);
-    return new PackedMatrix(stream.device, symmetric ? 'q4_0' : 'int4_zp', rows, first.columns, handle);
+    return new PackedMatrix(stream.device, format, rows, first.columns, handle);
   }
 
   /**

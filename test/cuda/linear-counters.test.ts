@@ -39,6 +39,7 @@ const integers: Record<(typeof gpuFormats)[number], number> = {
   iq4_nl: 0.65,
   q4_1: 0.77,
   int4_zp: 0.86,
+  int4_g16: 0.78,
   q4_k: 1,
   q5_1: 1,
   q6_k: 1.31,

@@ -101,6 +101,8 @@ const schemes: Int4Options[] = [
   { method: 'compressed', groupSize: 32, symmetric: false },
   { method: 'compressed', groupSize: 0, symmetric: true },
   { method: 'compressed', groupSize: 32, symmetric: false, ...actOrder },
+  { method: 'gptq', groupSize: 16, symmetric: true, ...actOrder },
+  { method: 'compressed', groupSize: 16, symmetric: true },
 ];
 
 describe('a 4-bit folder', () => {
@@ -119,7 +121,8 @@ describe('a 4-bit folder', () => {
           ['blk.1.ffn_down.weight'],
         ]) {
           using matrix = source.pack(device.defaultStream, names);
-          expect(matrix.format).toBe(options.symmetric ? 'q4_0' : 'int4_zp');
+          const symmetric = options.groupSize === 16 ? 'int4_g16' : 'q4_0';
+          expect(matrix.format).toBe(options.symmetric ? symmetric : 'int4_zp');
           const expected = names.flatMap((name) => [...(values.get(hfName(name)) as Float32Array)]);
           const unpacked = await matrix.unpack(device.defaultStream).readNumbers();
           expect(unpacked.every((value, i) => value === expected[i])).toBe(true);
@@ -141,6 +144,14 @@ describe('a 4-bit folder', () => {
       expect(nmse(actual.at(-1) as Float32Array, expected.at(-1) as Float32Array)).toBeLessThan(1e-3);
     },
   );
+
+  it('refuses zero points of groups of 16 columns', () => {
+    const options: Int4Options = { method: 'awq', groupSize: 16, symmetric: false };
+    const folder = writeFolder(join(temporary, 'int4-short-zeros'), base, quantised(options).tensors, {
+      quantization_config: quantizationConfig(options),
+    });
+    expect(() => new HfSource(folder)).toThrow(expect.objectContaining({ code: 'ERR_UNSUPPORTED' }));
+  });
 
   it('names what it does not support', async () => {
     const { tensors } = quantised({ method: 'gptq', groupSize: 32, symmetric: true });

@@ -50,7 +50,8 @@ std::vector<uint8_t> randomBlocks(uint32_t type, int64_t rows, int64_t k, std::m
       continue;
     }
     scale(type == kGgmlQ6_K ? at + 208 : at);
-    if (type == kGgmlQ4_1 || type == kGgmlQ5_1 || type == kGgmlQ4_K || type == kGgmlQ5_K) scale(at + 2);
+    if (type == kGgmlQ4_1 || type == kGgmlQ5_1 || type == kGgmlQ4_K || type == kGgmlQ5_K || type == kBlockInt4G16)
+      scale(at + 2);
     if (type == kBlockInt4Zp) bytes[at + 2] = static_cast<uint8_t>(bytes[at + 2] % 17);
   }
   return bytes;
@@ -288,7 +289,7 @@ int main() {
   std::mt19937 random(7);
   cpu::Context one(1, cpu::detectIsa()), two(2, cpu::detectIsa());
   for (uint32_t type : {kGgmlQ4_0, kGgmlQ4_1, kGgmlQ5_0, kGgmlQ5_1, kGgmlQ8_0, kGgmlQ4_K, kGgmlQ5_K, kGgmlQ6_K,
-                        kGgmlIQ4_NL, kGgmlMXFP4, kBlockInt4Zp, kBlockLut4}) {
+                        kGgmlIQ4_NL, kGgmlMXFP4, kBlockInt4Zp, kBlockInt4G16, kBlockLut4}) {
     testMatrix(type, 37, 256, one, two, random);
     testMatrix(type, 48, 512, one, two, random);
     if (columnMultiple(formatOf(type)) == kGroup) testMatrix(type, 24, 96, one, two, random);

@@ -16,9 +16,10 @@ namespace {
 
 constexpr pw_matrix_format kFormats[] = {PW_MATRIX_W4,  PW_MATRIX_W4M, PW_MATRIX_W4Z, PW_MATRIX_W4X,
                                          PW_MATRIX_W4T, PW_MATRIX_W4N, PW_MATRIX_W4K, PW_MATRIX_W5K,
-                                         PW_MATRIX_W5M, PW_MATRIX_W6K, PW_MATRIX_W8};
-constexpr uint32_t kTypes[] = {kGgmlQ4_0,   kGgmlQ4_1,  kGgmlQ4_K,  kGgmlQ5_0,    kGgmlQ5_K,   kGgmlQ6_K, kGgmlQ8_0,
-                               kGgmlIQ4_NL, kGgmlMXFP4, kBlockLut4, kBlockInt4Zp, kBlockNvfp4, kGgmlQ5_1};
+                                         PW_MATRIX_W5M, PW_MATRIX_W6K, PW_MATRIX_W8,  PW_MATRIX_W4S};
+constexpr uint32_t kTypes[] = {kGgmlQ4_0,    kGgmlQ4_1,   kGgmlQ4_K,   kGgmlQ5_0,    kGgmlQ5_K,
+                               kGgmlQ6_K,    kGgmlQ8_0,   kGgmlIQ4_NL, kGgmlMXFP4,   kBlockLut4,
+                               kBlockInt4Zp, kBlockNvfp4, kGgmlQ5_1,   kBlockInt4G16};
 
 }  // namespace
 

@@ -131,6 +131,12 @@ const types: Partial<Record<MatrixFormat, BlockType>> = {
     scales: [0],
     element: (b, at, i) => half(b, at) * (nibble(b.getUint8(at + 3 + (i % 16)), i >= 16) - b.getUint8(at + 2)),
   },
+  int4_g16: {
+    columns: 32,
+    bytes: 20,
+    scales: [0, 2],
+    element: (b, at, i) => half(b, at + 2 * (i >> 4)) * (nibble(b.getUint8(at + 4 + (i % 16)), i >= 16) - 8),
+  },
   lut4: {
     columns: 32,
     bytes: 18,

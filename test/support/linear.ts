@@ -18,6 +18,7 @@ export const gpuFormats = [
   'iq4_nl',
   'mxfp4',
   'int4_zp',
+  'int4_g16',
   'lut4',
   'nvfp4',
 ] as const satisfies readonly MatrixFormat[];

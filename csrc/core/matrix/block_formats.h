@@ -26,6 +26,7 @@
 /// NVFP4 (32, 18): e4m3 s0 for columns 0 to 15; e4m3 s1 for the others; codes as Q4_0. Value factor * s * e2m1(code),
 /// with
 ///   the matrix's or the row's own factor.
+/// INT4_G16 (32, 20): f16 d0 for columns 0 to 15; f16 d1 for the others; codes as Q4_0. Value d * (code - 8).
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -83,6 +84,9 @@ inline bool matrixFormat(uint32_t type, pw_matrix_format* format) {
       return true;
     case kBlockNvfp4:
       *format = PW_MATRIX_W4N;
+      return true;
+    case kBlockInt4G16:
+      *format = PW_MATRIX_W4S;
       return true;
     case kGgmlIQ4_NL:
     case kBlockLut4:

@@ -79,12 +79,14 @@ bool allZerosAreEight(const Int4Parts& p) {
 
 void Int4Rows::read(int64_t row, uint8_t* blocks) const {
   for (int64_t first = 0; first < parts_.k; first += kGroup) {
-    const int64_t group = first / parts_.groupSize;
-    Half scale;
-    fromFloat(scaleAt(parts_, row, group), &scale);
-    std::memcpy(blocks, &scale, sizeof scale);
-    blocks += sizeof scale;
-    if (!symmetric_) *blocks++ = static_cast<uint8_t>(zeroAt(parts_, row, group));
+    const int64_t step = type_ == kBlockInt4G16 ? kGroup / 2 : kGroup;
+    for (int64_t i = first; i < first + kGroup; i += step) {
+      Half scale;
+      fromFloat(scaleAt(parts_, row, i / parts_.groupSize), &scale);
+      std::memcpy(blocks, &scale, sizeof scale);
+      blocks += sizeof scale;
+    }
+    if (type_ == kBlockInt4Zp) *blocks++ = static_cast<uint8_t>(zeroAt(parts_, row, first / parts_.groupSize));
     const auto code = [&](int64_t i) {
       return codeAt(parts_, row, parts_.order.empty() ? i : parts_.order[static_cast<size_t>(i)]);
     };

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/matrix/pack.h"
+#include "pagewarp/block_types.h"
 
 namespace pw {
 
@@ -27,7 +28,7 @@ enum class ScaleType { kF32, kF16, kBF16 };
 struct Int4Parts {
   Int4Packing packing;
   int64_t n, k;
-  int64_t groupSize;  ///< k where a whole column shares a scale; a multiple of 32
+  int64_t groupSize;  ///< k where a whole column shares a scale; a multiple of 16, with zero points of 32
   const uint8_t* codes;
   const uint8_t* scales;
   ScaleType scaleType;
@@ -45,15 +46,16 @@ Int4Sizes int4Sizes(const Int4Parts& parts);
 /// Are all zero points 8, so that Q4_0's blocks can hold the matrix?
 bool allZerosAreEight(const Int4Parts& parts);
 
-/// Rows of an Int4Parts as blocks: Q4_0's where `symmetric`, else INT4_ZP.
+/// Rows of an Int4Parts as blocks of `type`: Q4_0 or, for groups that end within 32 columns, INT4_G16 where all zero
+/// points are 8, else INT4_ZP.
 class Int4Rows final : public RowReader {
  public:
-  Int4Rows(Int4Parts parts, bool symmetric) : parts_(std::move(parts)), symmetric_(symmetric) {}
+  Int4Rows(Int4Parts parts, BlockId type) : parts_(std::move(parts)), type_(type) {}
   void read(int64_t row, uint8_t* blocks) const override;
 
  private:
   const Int4Parts parts_;
-  const bool symmetric_;
+  const BlockId type_;
 };
 
 }  // namespace pw

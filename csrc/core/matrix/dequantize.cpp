@@ -70,6 +70,8 @@ Affine affineOf(pw_matrix_format format, const uint8_t* block, int group, int ha
       return {exponentScale(block[headerExponent(group) + row]), kNoMinimum};
     case PW_MATRIX_W4N:
       return {fromE4m3(block[headerScaleN(2 * group + half) + row]), kNoMinimum};
+    case PW_MATRIX_W4S:
+      return {halfAt(block + headerScaleS(2 * group + half), row), kNoMinimum};
     default:
       return {halfAt(block + headerScale(group), row), kNoMinimum};
   }

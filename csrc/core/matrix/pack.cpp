@@ -99,6 +99,17 @@ void packNvfp4(const uint8_t* source, int64_t groups, int row, uint8_t* strip) {
   }
 }
 
+void packInt4G16(const uint8_t* source, int64_t groups, int row, uint8_t* strip) {
+  constexpr PackedLayout kLayout = packedLayout(PW_MATRIX_W4S);
+  for (int64_t g = 0; g < groups; ++g, source += 20) {
+    uint8_t* block = strip + g / 2 * kLayout.blockBytes();
+    const int inBlock = static_cast<int>(g % 2);
+    for (int half = 0; half < 2; ++half)
+      storeHalf(block + headerScaleS(2 * inBlock + half), row, loadHalf(source + 2 * half));
+    storeNibbles(block + groupOffset(kLayout, inBlock), row, source + 4);
+  }
+}
+
 /// Q4_K and Q5_K.
 template <pw_matrix_format kFormat>
 void packDeep(const uint8_t* source, int64_t groups, int row, uint8_t* strip) {
@@ -182,6 +193,8 @@ void packRow(uint32_t type, const uint8_t* from, int64_t groups, int row, uint8_
       return packInt4Zp(from, groups, row, strip);
     case kBlockNvfp4:
       return packNvfp4(from, groups, row, strip);
+    case kBlockInt4G16:
+      return packInt4G16(from, groups, row, strip);
     case kGgmlQ8_0:
       return packQ8_0(from, groups, row, strip);
     case kGgmlQ4_K:
@@ -255,6 +268,7 @@ void packLevels(const std::vector<float>& levels, const pw_matrix& out) {
 
 int64_t sourceRowBytes(uint32_t type, int64_t k) {
   if (type == kBlockInt4Zp) return k / kGroup * 19;
+  if (type == kBlockInt4G16) return k / kGroup * 20;
   if (type == kBlockLut4 || type == kBlockNvfp4) return k / kGroup * 18;
   const GgmlType* ggml = ggmlType(type);
   return k / ggml->blockElements * ggml->blockBytes;

@@ -105,6 +105,14 @@ struct Deep : Base {
 using W4K = Deep<NibbleFormat, PW_MATRIX_W4K>;
 using W5K = Deep<FiveBitFormat, PW_MATRIX_W5K>;
 
+/// One f16 scale per 16 columns.
+struct W4S : NibbleFormat {
+  static constexpr PackedLayout kLayout = packedLayout(PW_MATRIX_W4S);
+  static constexpr int kOffset = kLayout.offset;
+  static constexpr bool kHalfGroups = true;
+  static Vec scale(const uint8_t* block, int half, int row) { return loadHalves(block + headerScaleS(half) + 2 * row); }
+};
+
 /// Codes that a table of bytes gives for the nibbles.
 template <class Tables>
 inline void lookUpNibbles(const uint8_t* group, int row, const Tables& tables, Codes* codes) {

@@ -92,6 +92,8 @@ void linearPacked(const pw_linear_args& a, Context& context) {
       return linearOver<W4X>(a, context);
     case PW_MATRIX_W4N:
       return linearOver<W4N>(a, context);
+    case PW_MATRIX_W4S:
+      return linearOver<W4S>(a, context);
     default:
       return linearOver<W4>(a, context);
   }

@@ -22,6 +22,7 @@ enum BlockId : uint32_t {
   kBlockInt4Zp = 0x10000,
   kBlockLut4 = 0x10001,
   kBlockNvfp4 = 0x10002,
+  kBlockInt4G16 = 0x10003,
 };
 
 }  // namespace pw

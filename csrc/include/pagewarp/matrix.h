@@ -21,6 +21,7 @@ typedef enum pw_matrix_format {
   PW_MATRIX_W4T = 12,  ///< scale * levels[q], q < 16, one f16 scale per 32 (GGUF IQ4_NL; nf4, fp4, any4)
   PW_MATRIX_W4X = 13,  ///< 2^(e - 127) * fp4[q], q < 16, one 8-bit exponent e per 32 (MXFP4)
   PW_MATRIX_W4N = 14,  ///< factor * e4m3(s) * fp4[q], q < 16, one 8-bit float s per 16 (NVFP4)
+  PW_MATRIX_W4S = 15,  ///< scale * (q - 8), q < 16, one f16 scale per 16 (4-bit integers in short groups)
 } pw_matrix_format;
 
 /// A view; it owns nothing.

@@ -19,6 +19,7 @@
 ///              W4Z:              f16 scale[group][row], then u8 zero[group][row]
 ///              W4X:              u8 exponent[group][row]
 ///              W4N:              per half group u8 s[row]
+///              W4S:              per half group f16 scale[row]
 ///
 /// The tables of a W4T matrix lie together, outside the strips: f32 levels[table][16] as they were given, then f32
 /// unit[table] and u8 code[table][16] for integer arithmetic: level ~ unit * (code - 128), exactly where the levels are
@@ -77,6 +78,8 @@ static constexpr PackedLayout packedLayout(pw_matrix_format format) {
       return {4, 0, 4, 64};
     case PW_MATRIX_W4N:
       return {4, 0, 2, 64};
+    case PW_MATRIX_W4S:
+      return {4, 8, 2, 128};
     default:
       return {0, 0, 0, 0};
   }
@@ -152,6 +155,7 @@ static constexpr int headerScale6(int half) { return 64 + half * kStripRows; }  
 static constexpr int headerZero(int group) { return 128 + group * kStripRows; }  // W4Z: u8
 static constexpr int headerExponent(int group) { return group * kStripRows; }    // W4X: u8
 static constexpr int headerScaleN(int half) { return half * kStripRows; }        // W4N: u8, half groups of 16 columns
+static constexpr int headerScaleS(int half) { return half * kStripRows * 2; }    // W4S: f16, half groups
 
 static_assert(
     packedLayout(PW_MATRIX_W4).blockBytes() == 9 * 64 && packedLayout(PW_MATRIX_W4M).blockBytes() == 10 * 64 &&
@@ -159,7 +163,8 @@ static_assert(
         packedLayout(PW_MATRIX_W6K).blockBytes() == 53 * 64 && packedLayout(PW_MATRIX_W5).blockBytes() == 11 * 64 &&
         packedLayout(PW_MATRIX_W5M).blockBytes() == 12 * 64 && packedLayout(PW_MATRIX_W5K).blockBytes() == 45 * 64 &&
         packedLayout(PW_MATRIX_W4Z).blockBytes() == 19 * 64 && packedLayout(PW_MATRIX_W4T).blockBytes() == 9 * 64 &&
-        packedLayout(PW_MATRIX_W4X).blockBytes() == 17 * 64 && packedLayout(PW_MATRIX_W4N).blockBytes() == 9 * 64,
+        packedLayout(PW_MATRIX_W4X).blockBytes() == 17 * 64 && packedLayout(PW_MATRIX_W4N).blockBytes() == 9 * 64 &&
+        packedLayout(PW_MATRIX_W4S).blockBytes() == 10 * 64,
     "blocks are whole cache lines");
 
 constexpr int kLevels = 16;

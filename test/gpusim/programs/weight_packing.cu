@@ -13,9 +13,9 @@ using namespace pw::gpu;
 
 namespace {
 
-constexpr uint32_t kTypes[] = {pw::kGgmlQ4_0,  pw::kGgmlQ4_1,    pw::kGgmlQ4_K,  pw::kGgmlQ5_0,   pw::kGgmlQ5_1,
-                               pw::kGgmlQ5_K,  pw::kGgmlQ6_K,    pw::kGgmlQ8_0,  pw::kGgmlIQ4_NL, pw::kGgmlMXFP4,
-                               pw::kBlockLut4, pw::kBlockInt4Zp, pw::kBlockNvfp4};
+constexpr uint32_t kTypes[] = {pw::kGgmlQ4_0,  pw::kGgmlQ4_1,    pw::kGgmlQ4_K,   pw::kGgmlQ5_0,    pw::kGgmlQ5_1,
+                               pw::kGgmlQ5_K,  pw::kGgmlQ6_K,    pw::kGgmlQ8_0,   pw::kGgmlIQ4_NL,  pw::kGgmlMXFP4,
+                               pw::kBlockLut4, pw::kBlockInt4Zp, pw::kBlockNvfp4, pw::kBlockInt4G16};
 constexpr uint8_t kPoison = 0xcd;
 
 /// The matrix whose strips from number `firstStrip` on are packed from `source`, on the host; `out` has them all.

@@ -12,6 +12,7 @@
 ///              W4Z:     f16 scale[row], u8 zero[row]
 ///              W4X:     u8 e[row]
 ///              W4N:     u8 s[row] for each half of 16 columns
+///              W4S:     f16 scale[row] for each half of 16 columns
 ///              W4K, W5K: u8 s[row], u8 m[row];                 super header: f16 d[row], f16 dmin[row]
 ///              W6K:     u8 s[row] for each half of 16 columns;  super header: f16 d[row]
 ///
@@ -95,6 +96,8 @@ PW_HOST_DEVICE constexpr PackedLayout packedLayout(pw_matrix_format format) {
       return {4, 0, 128, 0, CodeOrder::Floats};
     case PW_MATRIX_W4T:
       return {4, 0, 128, 0, CodeOrder::Pairs};
+    case PW_MATRIX_W4S:
+      return {4, 8, 256, 0};
     case PW_MATRIX_W8:
       return {8, 128, 128, 0};
     case PW_MATRIX_W6K:
@@ -217,6 +220,7 @@ constexpr int kHeaderMinK = kStripRows;      // W4K, W5K: u8
 constexpr int kSuperD = 0;                   // W4K, W5K, W6K: f16
 constexpr int kSuperDMin = kStripRows * 2;   // W4K, W5K: f16
 PW_HOST_DEVICE constexpr int headerScaleSlice(int slice) { return slice * kStripRows; }     // W6K, W4N: u8
+PW_HOST_DEVICE constexpr int headerHalfSlice(int slice) { return slice * kStripRows * 2; }  // W4S: f16
 
 /// W6K's scales are signed: this much is added.
 constexpr int kScaleBias = 128;

@@ -28,6 +28,7 @@ PW_HOST_DEVICE constexpr SourceBlock sourceBlock(uint32_t type) {
     case kBlockNvfp4:
       return {18, 32, 2};
     case kGgmlQ4_1:
+    case kBlockInt4G16:
       return {20, 32, 4};
     case kGgmlQ5_0:
       return {22, 32, 6};
@@ -78,6 +79,9 @@ PW_HOST_DEVICE inline bool packedFormat(uint32_t type, pw_matrix_format* format)
       return true;
     case kBlockNvfp4:
       *format = PW_MATRIX_W4N;
+      return true;
+    case kBlockInt4G16:
+      *format = PW_MATRIX_W4S;
       return true;
     case kBlockLut4:
       *format = PW_MATRIX_W4T;
@@ -187,6 +191,9 @@ PW_HOST_DEVICE inline void packHeader(uint32_t type, const StripSource& source, 
         header[headerScaleSlice(slice) + r] = magnitude == 0x7f ? uint8_t{0xff} : magnitude;
       }
       return;
+    case kBlockInt4G16:
+      for (int slice = 0; slice < 2; ++slice) copyHalf(header + headerHalfSlice(slice) + 2 * r, 2 * slice);
+      return;
     default:
       copyHalf(header + kHeaderScale + 2 * r, 0);
       if (type == kGgmlQ4_1 || type == kGgmlQ5_1) copyHalf(header + kHeaderMin + 2 * r, 2);
@@ -201,11 +208,10 @@ PW_HOST_DEVICE inline void packCodes(uint32_t type, const StripSource& source, i
   packedFormat(type, &format);
   const PackedLayout layout = packedLayout(format);
   uint32_t words[kLaneRows * kBlockColumns / 4 / 4] = {};  // of 8-bit codes; others have fewer
-  for (int row = 0; row < kLaneRows; ++row) {
-    const int inStrip = lane / 4 * kLaneRows + row;
-    if (inStrip >= source.rows) break;
+  const int first = lane / 4 * kLaneRows, rows = source.rows - first < kLaneRows ? source.rows - first : kLaneRows;
+  for (int row = 0; row < rows; ++row) {
     for (int slice = 0; slice < kBlockColumns / kSliceColumns; ++slice) {
-      const uint32_t four = sourceCodes(type, source.row(inStrip), block, slice, lane % 4);
+      const uint32_t four = sourceCodes(type, source.row(first + row), block, slice, lane % 4);
       for (int e = 0; e < 4; ++e) {
         uint32_t code = four >> (8 * e) & 0xff;
         const CodePosition at = laneCode(layout, {lane, row / 2, slice, e / 2 * 2 + row % 2, e % 2});
