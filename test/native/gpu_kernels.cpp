@@ -66,6 +66,18 @@ const char kGood[] = R"(
   st.global.u64 [%d0+8], %d1;
   ret;
 }
+
+.visible .entry pw_test_wait(.param .align 8 .b8 params[8]) {
+  .reg .pred %p;
+  .reg .b32 %r<1>;
+  .reg .b64 %d<1>;
+  ld.param.u64 %d0, [params];
+again:
+  ld.volatile.global.u32 %r0, [%d0];
+  setp.eq.u32 %p, %r0, 0;
+  @%p bra again;
+  ret;
+}
 )";
 
 const char kFaulty[] = R"(

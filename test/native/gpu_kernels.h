@@ -18,6 +18,8 @@ struct DoubleParams {
   uint32_t* out;
 };
 
+/// pw_test_wait, by one thread: returns when the word at its parameter, an address, is not 0.
+
 /// pw_test_report: reports as a kernel would with pw_gpu_report, by one thread.
 struct ReportParams {
   pw_gpu_error* error;

@@ -88,6 +88,10 @@ void store(gpu::Context& context, void* out, uint32_t value, uint32_t count) {
   context.launch(context.kernel("test/good", "pw_test_store"), {(count + 31) / 32}, {32}, 0, params);
 }
 
+void fault(gpu::Context& context) {
+  context.launch(context.kernel("test/faulty", "pw_test_fault"), {1}, {1}, 0, uint64_t{0x10});
+}
+
 /// out[i] = 2 * items[i], written as a launcher over a plan should be.
 void doubleItems(gpu::Context& context, const Items& items, void* out) {
   const auto count = static_cast<uint32_t>(items.values.size());
@@ -288,9 +292,7 @@ TEST(a_fault_is_blamed_on_what_its_streams_were_at) {
   for (int i = 0; i < 3; ++i) gpu.submit(storing("embedding", other), second);
   CHECK(gpu.synchronize(second).empty());
   for (int i = 0; i < 70; ++i) gpu.submit(storing("rmsNorm", out));
-  gpu.submit(Gpu::command("attention", [](gpu::Context& context) {
-    context.launch(context.kernel("test/faulty", "pw_test_fault"), {1}, {1}, 0, uint64_t{0x10});
-  }));
+  gpu.submit(Gpu::command("attention", [](gpu::Context& context) { fault(context); }));
   for (int i = 0; i < 70; ++i) gpu.submit(storing("linear", out));
   const std::string problem = gpu.synchronize();
   CHECK(problem.find("ERR_DEVICE_LOST") == 0 && problem.find("during attention (CUDA_ERROR") != std::string::npos);
@@ -301,15 +303,55 @@ TEST(a_fault_is_blamed_on_what_its_streams_were_at) {
   CHECK(gpu.synchronize(second).find("during attention") != std::string::npos);
 }
 
+TEST(a_fault_names_what_each_of_several_busy_streams_was_at) {
+  if (!hasGpu()) return;
+  Gpu gpu;
+  Ref<Storage> flag = gpu.words(1), out = gpu.words(32);
+  const Ref<Stream> busy[] = {makeRef<Stream>(), makeRef<Stream>()}, idle = makeRef<Stream>();
+  const auto storing = [out](const char* name) {
+    return Gpu::command(name, [out](gpu::Context& context) { store(context, out->data(), 1, 32); });
+  };
+  gpu.submit(storing("embedding"), idle);
+  CHECK(gpu.synchronize(idle).empty());
+  gpu.run("fill", [flag](gpu::Context& context) { context.zero(flag->data(), 4); });
+  CHECK(gpu.synchronize().empty());
+  // One stream faults, but not before the work of the others, which comes after it, has been enqueued.
+  gpu.run("attention", [flag](gpu::Context& context) {
+    context.launch(context.kernel("test/good", "pw_test_wait"), {1}, {1}, 0, reinterpret_cast<uint64_t>(flag->data()));
+    fault(context);
+  });
+  const Ref<Event> event = makeRef<Event>();
+  const Engine* engine = &gpu.device().engine();
+  const Ref<Recording> recording = makeRef<Recording>(event, engine);
+  gpu.submit({"recordEvent",
+              {recording},
+              [=](Executor& executor) { executor.recordEvent(event, recording->number()); },
+              false});
+  for (int i = 0; i < 2; ++i) {
+    gpu.submit({"waitEvent",
+                {recording},
+                [=](Executor& executor) { executor.waitEvent(event, recording->number(), true, engine->cancelled()); },
+                false},
+               busy[i]);
+    gpu.submit(storing(i == 0 ? "linear" : "sample"), busy[i]);
+    gpu.submit(storing("argmax"), busy[i]);
+  }
+  gpu.submit(Gpu::command("open", [flag](gpu::Context& context) { store(context, flag->data(), 1, 1); }), idle);
+  const std::string problem = gpu.synchronize();
+  CHECK(problem.find("ERR_DEVICE_LOST") == 0 && problem.find("during one of ") != std::string::npos);
+  for (const char* suspect : {"attention", "linear", "sample", "(PAGEWARP_CUDA_SYNC=1 finds out which)"})
+    CHECK(problem.find(suspect) != std::string::npos);
+  for (const char* innocent : {"embedding", "fill", "recordEvent", "waitEvent", "argmax"})
+    CHECK(problem.find(innocent) == std::string::npos);
+}
+
 TEST(a_fault_in_a_graph_names_its_ops) {
   if (!hasGpu()) return;
   Gpu gpu;
   Ref<Storage> out = gpu.words(32);
   Ref<CommandList> list = makeRef<CommandList>();
   list->commands.push_back(Gpu::command("rope", [out](gpu::Context& context) { store(context, out->data(), 1, 32); }));
-  list->commands.push_back(Gpu::command("attention", [](gpu::Context& context) {
-    context.launch(context.kernel("test/faulty", "pw_test_fault"), {1}, {1}, 0, uint64_t{0x10});
-  }));
+  list->commands.push_back(Gpu::command("attention", [](gpu::Context& context) { fault(context); }));
   gpu.run("embedding", [out](gpu::Context& context) { store(context, out->data(), 2, 32); });
   gpu.submit({"replay", {list}, [list](Executor& executor) { executor.replay(*list, {}); }, false});
   const std::string problem = gpu.synchronize();
@@ -322,9 +364,7 @@ TEST(a_fault_breaks_the_device_loudly_and_a_new_one_works) {
     Gpu gpu;
     Ref<Storage> out = gpu.words(1);
     CHECK(gpu.read(out).size() == 1);
-    gpu.run("attention", [](gpu::Context& context) {
-      context.launch(context.kernel("test/faulty", "pw_test_fault"), {1}, {1}, 0, uint64_t{0x10});
-    });
+    gpu.run("attention", [](gpu::Context& context) { fault(context); });
     const std::string problem = gpu.synchronize();
     CHECK(problem.find("ERR_DEVICE_LOST") == 0 && problem.find("attention") != std::string::npos);
     gpu.run("rmsNorm", [out](gpu::Context& context) { store(context, out->data(), 1, 1); });
