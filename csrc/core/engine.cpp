@@ -193,7 +193,8 @@ void Executor::waitEvent(const Ref<Event>& event, uint64_t recording, bool recor
 
 void Executor::replay(CommandList& list, Substitutions substitutions) {
   const Substituted scope(*this, std::move(substitutions));
-  // As if they were enqueued one by one: an error, such as that of one row's data, does not keep the later ones from running.
+  // As if they were enqueued one by one: an error, such as that of one row's data, does not keep the later ones from
+  // running.
   std::optional<Error> first;
   for (const Command& command : list.commands) {
     try {

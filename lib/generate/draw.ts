@@ -21,6 +21,11 @@ export interface Draws {
   error?: PagewarpError;
 }
 
+interface ReadTokens {
+  tokens: Int32Array;
+  error?: PagewarpError;
+}
+
 /** Log-probabilities of the rows from `begin` on. */
 interface Logprobs {
   begin: number;
@@ -44,17 +49,39 @@ export function draw(
 ): Promise<Draws> {
   const items = rows.map(({ sampler, position }) => ({ slot: sampler.slot, sampler, position }));
   const runs = runsOf(items, (a, b) => a.sampler.mayShare(b.sampler));
-  const results = runs.map((run) => drawRun(stream, logits, rows, run));
+  const one = runs.length === 1 ? drawRun : drawPart;
+  const results = runs.map((run) => one(stream, logits, rows, run));
   const read = readTokens(stream, rows.length, runs, isShared);
   const logprobs = runs.flatMap((run, i) => readLogprobs(stream, run, rows, results[i]));
-  return Promise.all([read, ...logprobs.map(({ read: values }) => values)]).then(async ([{ tokens, error }]) => {
-    const drawn = Array.from(tokens, (token): Drawn | undefined => (token < 0 ? undefined : { token }));
-    for (const part of logprobs) addLogprobs(drawn, part, await part.read);
-    return { drawn, ...(error ? { error } : {}) };
-  });
+  return logprobs.length === 0 ? read.then(drawsOf) : withLogprobs(read, logprobs);
 }
 
-/** @returns what there is beside the tokens */
+function drawsOf({ tokens, error }: ReadTokens): Draws {
+  const drawn = Array.from(tokens, (token): Drawn | undefined => (token < 0 ? undefined : { token }));
+  return error ? { drawn, error } : { drawn };
+}
+
+async function withLogprobs(read: Promise<ReadTokens>, logprobs: readonly Logprobs[]): Promise<Draws> {
+  const [tokens] = await Promise.all([read, ...logprobs.map(({ read: values }) => values)]);
+  const draws = drawsOf(tokens);
+  for (const part of logprobs) addLogprobs(draws.drawn, part, await part.read);
+  return draws;
+}
+
+function drawPart(
+  stream: Stream,
+  logits: Tensor<'f32'>,
+  rows: readonly DrawnRow[],
+  run: Run,
+): SampleResult | undefined {
+  using part = logits.slice(0, run.begin, run.end);
+  return drawRun(stream, part, rows, run);
+}
+
+/**
+ * @param logits of the run alone
+ * @returns what there is beside the tokens
+ */
 function drawRun(
   stream: Stream,
   logits: Tensor<'f32'>,
@@ -64,16 +91,14 @@ function drawRun(
   const count = end - begin;
   const own = rows.slice(begin, end);
   const { sampler } = own[0] as DrawnRow;
-  using part = count === logits.shape[0] ? undefined : logits.slice(0, begin, end);
-  const from = part ?? logits;
   const out = slot.bank.last(slot.index, slot.index + count);
   if (own.every((row) => row.sampler.isArgmax)) {
-    argmax(stream, { logits: from, out });
+    argmax(stream, { logits, out });
     return undefined;
   }
   const { history, logprobs } = sampler;
   const result = sample(stream, {
-    logits: from,
+    logits,
     out,
     parameters: slot.bank.parameters(slot.index, slot.index + count),
     seed: slot.bank.seeds(slot.index, slot.index + count),
@@ -85,19 +110,21 @@ function drawRun(
   return result;
 }
 
-/** The tokens of all runs. An error of some row's data leaves the others as they are, so it does not keep them. */
-async function readTokens(
-  stream: Stream,
-  rows: number,
-  runs: readonly Run[],
-  isShared: boolean,
-): Promise<{ tokens: Int32Array; error?: PagewarpError }> {
+function readTokens(stream: Stream, rows: number, runs: readonly Run[], isShared: boolean): Promise<ReadTokens> {
   const [{ slot }] = runs as [Run];
-  if (!isShared) return { tokens: await slot.bank.last(slot.index, slot.index + 1).read(stream) };
+  if (isShared) return readShared(stream, rows, runs);
+  return slot.bank
+    .last(slot.index, slot.index + 1)
+    .read(stream)
+    .then((tokens) => ({ tokens }));
+}
+
+/** The tokens of all runs. An error of some row's data leaves the others as they are, so it does not keep them. */
+async function readShared(stream: Stream, rows: number, runs: readonly Run[]): Promise<ReadTokens> {
   using tokens = Tensor.empty(stream.device, [rows], 'i32');
-  for (const { begin, end, slot: first } of runs) {
+  for (const { begin, end, slot } of runs) {
     using part = tokens.slice(0, begin, end);
-    part.copyFrom(first.bank.last(first.index, first.index + end - begin), stream);
+    part.copyFrom(slot.bank.last(slot.index, slot.index + end - begin), stream);
   }
   try {
     return { tokens: await tokens.read(stream) };

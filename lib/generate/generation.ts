@@ -14,7 +14,7 @@ import type { Scheduler } from './scheduler.js';
 import { Speculation } from './speculation.js';
 import { StopMatcher } from './stop.js';
 
-/** What a generation needs of its model. */
+/** What a generation needs of its model. @internal */
 export interface GenerationContext {
   runner: LlamaRunner;
   scheduler: Scheduler;

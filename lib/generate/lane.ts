@@ -7,7 +7,7 @@ import type { Drawn, Sampler } from './sampler.js';
 /** Free pages below which steps ahead take none. */
 const sparePages = 16;
 
-/** What a scheduler does for its lanes. */
+/** What a scheduler does for its lanes. @internal */
 export interface LaneOwner {
   /** A lane may want a step now. */
   wake(): void;
@@ -24,6 +24,7 @@ export interface LaneOwner {
  * One generation in the scheduler of its model: the prompt tokens that are still to be computed, and then a token after another, as
  * far as its consumer has asked for them. Steps are enqueued before a step's token is known to the host (it is where the device
  * needs it), so that the device does not wait for JavaScript; what has not been asked for does not become a row of any step.
+ * @internal
  */
 export class Lane implements Disposable {
   readonly kv: KvSequence;

@@ -37,6 +37,7 @@ export interface BatchStatistics {
  * A step is formed when the ones under way leave nobody behind that it could take: it is enqueued ahead if all of their lanes are
  * in it, too, and otherwise waits for them, so that lanes come together and stay together. A lane whose consumer does not pull is
  * simply not there.
+ * @internal
  */
 export class Scheduler implements LaneOwner, Disposable {
   readonly slots: Slots;
@@ -81,8 +82,7 @@ export class Scheduler implements LaneOwner, Disposable {
 
   /** At once when everybody is here; else when those that have just been given their tokens had the time to ask for more. */
   wake(): void {
-    const everybodyIsHere = [...this.#lanes].every((lane) => lane.isReady);
-    if (everybodyIsHere) this.#turn();
+    if (this.#ready().length === this.#lanes.size) this.#turn();
     else this.#defer();
   }
 
@@ -125,7 +125,7 @@ export class Scheduler implements LaneOwner, Disposable {
   }
 
   #defer(): void {
-    if (this.#isDeferred || this.#lanes.size === 0) return;
+    if (this.#isDeferred || this.#ready().length === 0) return;
     this.#isDeferred = true;
     setImmediate(() => {
       this.#isDeferred = false;
@@ -136,44 +136,55 @@ export class Scheduler implements LaneOwner, Disposable {
   /** Forms as many steps as may be under way. */
   #turn(): void {
     for (;;) {
-      const ready = [...this.#lanes].filter((lane) => lane.isReady);
-      if (ready.length === 0 || !this.#mayEnqueue(new Set(ready))) return;
-      ready.sort((a, b) => a.lastTurn - b.lastTurn);
+      const ready = this.#ready();
+      if (ready.length === 0 || !this.#mayEnqueue(ready)) return;
+      if (ready.length > 1) ready.sort((a, b) => a.lastTurn - b.lastTurn);
       this.#enqueue(this.#compose(ready.slice(0, this.#maxBatch)));
     }
   }
 
-  #mayEnqueue(ready: ReadonlySet<Lane>): boolean {
-    if (this.#flying.length === 0) return true;
+  #ready(): Lane[] {
+    const ready: Lane[] = [];
+    for (const lane of this.#lanes) if (lane.isReady) ready.push(lane);
+    return ready;
+  }
+
+  #mayEnqueue(ready: readonly Lane[]): boolean {
+    if (this.#flying.length === 0 || ready.length === this.#lanes.size) return true;
     for (const lane of this.#lanes) if (lane.isStarved) return false;
-    if (ready.size >= this.#maxBatch && this.#flying.length < fullAhead) return true;
-    return this.#flying.every((entries) => entries.every(({ lane }) => lane.hasEnded || ready.has(lane)));
+    if (ready.length >= this.#maxBatch && this.#flying.length < fullAhead) return true;
+    const here = new Set(ready);
+    return this.#flying.every((entries) => entries.every(({ lane }) => lane.hasEnded || here.has(lane)));
   }
 
   /** Finds room in the cache for what the next step takes. A lane that gets none is not in it. */
   #compose(ready: readonly Lane[]): Entry[] {
-    const { stream, chunk, maxRows } = this.#runner;
-    const wishes = ready.map((lane) => {
-      const isPrompt = lane.promptLeft > 0;
-      return {
-        rows: isPrompt ? lane.promptLeft : 1,
-        isPrompt,
-        cut: isPrompt ? cutOf(this.#runner, lane.promptRows) : 1,
-      };
-    });
-    const promptRows = this.#isDecoding ? Math.min(chunk, promptRowsBeside[stream.device.kind]) : chunk;
-    const taken = compose(wishes, { rows: maxRows, promptRows });
-    return ready.flatMap((lane, i): Entry[] => {
-      const rows = taken[i] as number;
-      if (rows === 0) return [];
+    const { stream } = this.#runner;
+    const taken = ready.some((lane) => lane.promptLeft > 0) ? this.#shareOut(ready) : undefined;
+    const entries: Entry[] = [];
+    for (const [i, lane] of ready.entries()) {
+      const rows = taken ? (taken[i] as number) : 1;
+      if (rows === 0) continue;
       try {
         lane.kv.reserve(rows, stream);
+        entries.push({ lane, rows, isPrompt: lane.promptLeft > 0, draws: rows >= lane.promptLeft });
       } catch (error) {
         this.#refuse(lane, error);
-        return [];
       }
-      return [{ lane, rows, isPrompt: wishes[i]?.isPrompt as boolean, draws: rows >= lane.promptLeft }];
-    });
+    }
+    return entries;
+  }
+
+  /** The rows of each lane in a step that prompts are a part of. */
+  #shareOut(ready: readonly Lane[]): number[] {
+    const { stream, chunk, maxRows } = this.#runner;
+    const wishes = ready.map(({ promptLeft, promptRows }) => ({
+      rows: Math.max(1, promptLeft),
+      isPrompt: promptLeft > 0,
+      cut: promptLeft > 0 ? cutOf(this.#runner, promptRows) : 1,
+    }));
+    const promptRows = this.#isDecoding ? Math.min(chunk, promptRowsBeside[stream.device.kind]) : chunk;
+    return compose(wishes, { rows: maxRows, promptRows });
   }
 
   /** Does some generation that is present draw token after token? */
@@ -234,17 +245,18 @@ export class Scheduler implements LaneOwner, Disposable {
       else if (draws && !token) lane.fail(error ?? invalidLogits());
       else lane.arrive(token);
     }
+    this.#defer();
   }
 
   #fail(entries: readonly Entry[], error: unknown): void {
     this.#land();
     for (const { lane } of entries) lane.fail(error);
+    this.#defer();
   }
 
   #land(): void {
     this.#flying.shift();
     this.#retryStarved();
-    this.#defer();
   }
 
   #count(entries: readonly Entry[]): void {

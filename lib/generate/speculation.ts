@@ -16,7 +16,7 @@ import type { Drawn, Sampler, Verified } from './sampler.js';
 /** Rows of one tree mask: a draft's nodes and the last token. */
 const mostTreeRows = 64;
 
-/** The speculative passes of one generation: draft, verify in one pass, keep what was accepted (Leviathan et al., 2023). */
+/** The speculative passes of one generation: draft, verify in one pass, keep what was accepted (Leviathan et al., 2023). @internal */
 export class Speculation {
   readonly #runner: LlamaRunner;
   readonly #sequence: TokenSequence;

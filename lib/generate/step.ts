@@ -7,7 +7,7 @@ import type { Lane } from './lane.js';
 import type { Drawn } from './sampler.js';
 import { runsOf, type Slots } from './slots.js';
 
-/** A lane's part in a step. Its sequence has room for the rows already. */
+/** A lane's part in a step. Its sequence has room for the rows already. @internal */
 export interface Entry {
   readonly lane: Lane;
   readonly rows: number;
@@ -17,7 +17,7 @@ export interface Entry {
   readonly draws: boolean;
 }
 
-/** What came of a step. */
+/** What came of a step. @internal */
 export interface StepOutcome {
   /** The tokens of those that drew one. */
   drawn: ReadonlyMap<Lane, Drawn>;
@@ -28,24 +28,21 @@ export interface StepOutcome {
 /**
  * Enqueues one step of the model for all entries, and the drawing of their tokens.
  * @throws PagewarpError whatever kept it from being enqueued; the sequences are as they were before
+ * @internal
  */
 export function enqueueStep(runner: LlamaRunner, slots: Slots, entries: Entry[]): Promise<StepOutcome> {
   const { stream } = runner;
   // Those that draw come last, and tokens that the device knows in the order in which they lie there.
   const rank = ({ lane, isPrompt, draws }: Entry): number =>
     isPrompt ? (draws ? -1 : -2) : slots.order(lane.sampler.slot);
-  entries.sort((a, b) => rank(a) - rank(b));
+  if (entries.length > 1) entries.sort((a, b) => rank(a) - rank(b));
   try {
     const logits = enqueueForward(runner, entries);
     const drawing = entries.filter(({ draws }) => draws);
     if (!logits) return stream.synchronize().then(() => ({ drawn: new Map() }));
     const rows = drawing.map(({ lane: { sampler, kv } }) => ({ sampler, position: kv.length - 1 }));
     const draws = draw(stream, logits, rows, entries.length > 1);
-    for (const [row, { lane }] of drawing.entries()) {
-      if (!lane.onLogits) continue;
-      using own = logits.slice(0, row, row + 1);
-      show(lane, () => lane.onLogits?.(own));
-    }
+    for (const [row, { lane }] of drawing.entries()) if (lane.onLogits) showLogits(lane, logits, row);
     return draws.then(({ drawn, error }) => {
       const tokens = new Map<Lane, Drawn>();
       for (const [i, { lane }] of drawing.entries()) {
@@ -125,6 +122,11 @@ function showFeatures(runner: LlamaRunner, entries: readonly Entry[], rows: numb
     }
     begin = end;
   }
+}
+
+function showLogits(lane: Lane, logits: Tensor<'f32'>, row: number): void {
+  using own = logits.slice(0, row, row + 1);
+  show(lane, () => lane.onLogits?.(own));
 }
 
 /** What goes wrong in a generation's own drafter concerns no other. */
