@@ -14,6 +14,9 @@ function fromBits(bits: number): number {
   return floats[0] as number;
 }
 
+/** By exponent field: what a fraction of 1024ths and the leading one are worth. */
+const scales = Float64Array.from({ length: 31 }, (_, exponent) => 2 ** (exponent - 15));
+
 /** The value of a binary16 bit pattern. */
 export function f16ToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
@@ -21,7 +24,7 @@ export function f16ToNumber(bits: number): number {
   const fraction = bits & 0x3ff;
   if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  return sign * (1 + fraction / 1024) * (scales[exponent] as number);
 }
 
 /** The binary16 bit pattern nearest to `Math.fround(value)`. */

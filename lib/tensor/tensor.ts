@@ -279,17 +279,17 @@ function encode(data: readonly number[], dtype: DType): AnyTypedArray {
   if (wrong >= 0) throw invalidArgument(`data[${wrong}]`, data[wrong], dtype === 'i64' ? 'a safe integer' : 'a number');
   switch (dtype) {
     case 'f32':
-      return Float32Array.from(data);
+      return new Float32Array(data);
     case 'f16':
-      return Uint16Array.from(data, numberToF16);
+      return halves(data, numberToF16);
     case 'bf16':
-      return Uint16Array.from(data, numberToBf16);
+      return halves(data, numberToBf16);
     case 'i8':
-      return Int8Array.from(data);
+      return new Int8Array(data);
     case 'u8':
-      return Uint8Array.from(data);
+      return new Uint8Array(data);
     case 'i32':
-      return Int32Array.from(data);
+      return new Int32Array(data);
     case 'i64':
       return BigInt64Array.from(data, BigInt);
     default:
@@ -298,7 +298,21 @@ function encode(data: readonly number[], dtype: DType): AnyTypedArray {
 }
 
 function decode(data: AnyTypedArray, dtype: DType): number[] {
-  if (dtype === 'f16') return Array.from(data as Uint16Array, f16ToNumber);
-  if (dtype === 'bf16') return Array.from(data as Uint16Array, bf16ToNumber);
-  return Array.from(data as ArrayLike<number | bigint>, Number);
+  if (dtype === 'f16') return numbers(data, f16ToNumber);
+  if (dtype === 'bf16') return numbers(data, bf16ToNumber);
+  return numbers(data, Number);
+}
+
+// Loops: `from` with a function takes ten times as long, through iterators.
+
+function halves(data: readonly number[], convert: (value: number) => number): Uint16Array {
+  const out = new Uint16Array(data.length);
+  for (let i = 0; i < out.length; i++) out[i] = convert(data[i] as number);
+  return out;
+}
+
+function numbers(data: AnyTypedArray, convert: (value: number) => number): number[] {
+  const out: number[] = [];
+  for (let i = 0; i < data.length; i++) out.push(convert(data[i] as number));
+  return out;
 }

@@ -87,10 +87,21 @@ export function uploadWeights(device: Device, c: LinearCase, { blocks, order }: 
 /** [rows, width] with `gap` columns of NaN behind each row. */
 function spread(values: Float32Array, rows: number, gap: number): number[] {
   const width = values.length / rows;
-  return Array.from({ length: rows }, (_, row) => [
-    ...values.subarray(row * width, (row + 1) * width),
-    ...new Array<number>(gap).fill(Number.NaN),
-  ]).flat();
+  const out: number[] = [];
+  for (let row = 0; row < rows; row++) {
+    for (let i = 0; i < width; i++) out.push(values[row * width + i] as number);
+    for (let i = 0; i < gap; i++) out.push(Number.NaN);
+  }
+  return out;
+}
+
+/** The columns `[begin, end)` of rows of `width`. */
+function columns(values: readonly number[], width: number, begin: number, end: number): number[] {
+  const out: number[] = [];
+  for (let at = 0; at < values.length; at += width) {
+    for (let i = begin; i < end; i++) out.push(values[at + i] as number);
+  }
+  return out;
 }
 
 /** Runs a case into a poisoned `out`: out [m, n], what lies between its rows, and x as its dtype rounds it. */
@@ -119,8 +130,8 @@ export async function runLinear(
   options.residual?.dispose();
   const width = n + gap;
   return {
-    out: all.filter((_, i) => i % width < n),
-    gaps: all.filter((_, i) => i % width >= n),
+    out: columns(all, width, 0, n),
+    gaps: columns(all, width, n, width),
     x: await x.readNumbers(),
   };
 }

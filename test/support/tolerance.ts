@@ -34,8 +34,10 @@ export function nmse(actual: Values, expected: Values): number {
   let error = 0;
   let signal = 0;
   for (let i = 0; i < expected.length; i++) {
-    error += distance(actual[i] as number, expected[i] as number) ** 2;
-    signal += (expected[i] as number) ** 2;
+    const e = expected[i] as number;
+    const difference = distance(actual[i] as number, e);
+    error += difference * difference;
+    signal += e * e;
   }
   return error === 0 ? 0 : error / signal;
 }
