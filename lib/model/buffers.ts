@@ -19,10 +19,12 @@ export interface StepBuffers {
   /** [rows, dim]: the residual stream. */
   readonly x: Tensor<'f32'>;
   /** [rows, dim]: normalised. */
-  readonly h: Tensor<'f32'>;
+  readonly h: Tensor<FloatDType>;
   /** [rows, dim]: normalised and rounded to 8 bits; where linear layers take that. */
   readonly rounded: QuantizedRows | undefined;
-  /** [rows, dim]: what the output layer reads, of all rows; before that, the features that a draft head is given. */
+  /**
+   * [rows, dim]: what the output layer reads, of all rows; before that, the features that a draft head is given. Else it is free.
+   */
   readonly features: Tensor<'f32'>;
   /** [rows, (heads + 2 kvHeads) headDim], and views of its parts by head. */
   readonly qkv: Tensor<FloatDType>;
@@ -30,12 +32,22 @@ export interface StepBuffers {
   readonly k: Tensor<FloatDType>;
   readonly v: Tensor<FloatDType>;
   /** [rows, heads, headDim], and the same with the heads side by side. */
-  readonly attended: Tensor<'f32'>;
-  readonly attendedFlat: Tensor<'f32'>;
+  readonly attended: Tensor<FloatDType>;
+  readonly attendedFlat: Tensor<FloatDType>;
   /** [rows, 2 ffnDim] */
-  readonly gateUp: Tensor<'f32'>;
+  readonly gateUp: Tensor<FloatDType>;
   /** [rows, ffnDim] */
-  readonly gated: Tensor<'f32'>;
+  readonly gated: Tensor<FloatDType>;
+}
+
+/** What a model computes with. The residual stream, from which all else is made anew in each layer, and logits are f32. */
+export interface ActivationTypes {
+  /** Queries, keys and values. */
+  attended: FloatDType;
+  /** What linear layers read, and the gate and its factor. */
+  hidden: FloatDType;
+  /** Inputs of linear layers may be rounded to 8 bits. */
+  rounds: boolean;
 }
 
 /** The memory that the steps of a model share. Steps of one stream run one after the other, so one set is enough. */
@@ -44,45 +56,40 @@ export class Activations implements Disposable {
   readonly capacity: number;
   readonly #config: LlamaConfig;
   readonly #memory: Record<'places' | 'ids' | 'picks', Tensor<'i32'>> &
-    Record<'table' | 'x' | 'h' | 'features' | 'attended' | 'gateUp' | 'gated' | 'logits', Tensor<'f32'>> & {
-      qkv: Tensor<FloatDType>;
-    };
+    Record<'table' | 'x' | 'features' | 'logits', Tensor<'f32'>> &
+    Record<'h' | 'qkv' | 'attended' | 'gateUp' | 'gated', Tensor<FloatDType>>;
   readonly #rounded: QuantizedRows | undefined;
   readonly #views = new Map<number, StepBuffers>();
   readonly #outputs = new Map<number, Tensor<'f32'>>();
   readonly #picks = new Map<number, Tensor<'i32'>>();
   readonly #mostOutputs: number;
 
-  /**
-   * @param outputs rows that a step may have logits of
-   * @param attended type of queries, keys and values
-   * @param rounds inputs of linear layers may be rounded to 8 bits
-   */
+  /** @param outputs rows that a step may have logits of */
   constructor(
     device: Device,
     config: LlamaConfig,
     capacity: number,
     outputs: number,
-    attended: FloatDType = 'f32',
-    rounds = false,
+    { attended, hidden, rounds }: ActivationTypes,
   ) {
     this.capacity = capacity;
     this.#config = config;
     this.#mostOutputs = outputs;
     const { dim, heads, kvHeads, headDim, ffnDim, rope, vocabulary } = config;
     const f32 = (width: number, rows = capacity): Tensor<'f32'> => Tensor.empty(device, [rows * width], 'f32');
+    const between = (width: number): Tensor<FloatDType> => Tensor.empty(device, [capacity * width], hidden);
     this.#memory = {
       ids: Tensor.empty(device, [capacity], 'i32'),
       places: Tensor.empty(device, [2 * capacity], 'i32'),
       picks: Tensor.empty(device, [outputs], 'i32'),
       table: f32(rope.rotaryDim),
       x: f32(dim),
-      h: f32(dim),
+      h: between(dim),
       features: f32(dim),
       qkv: Tensor.empty(device, [capacity * (heads + 2 * kvHeads) * headDim], attended),
-      attended: f32(heads * headDim),
-      gateUp: f32(2 * ffnDim),
-      gated: f32(ffnDim),
+      attended: between(heads * headDim),
+      gateUp: between(2 * ffnDim),
+      gated: between(ffnDim),
       logits: f32(vocabulary, outputs),
     };
     this.#rounded = rounds ? QuantizedRows.empty(device, [capacity, dim]) : undefined;

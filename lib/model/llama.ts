@@ -75,13 +75,15 @@ export interface StepLimits {
 export interface Numerics {
   /** Linear layers whose weights have kernels for it may round their inputs to 8 bits on a GPU, too. */
   precision?: 'int8' | undefined;
+  /** Of activations between layers; default f32. */
+  activationDType?: FloatDType | undefined;
 }
 
 /** Which linear layers of a layer share an input: queries, keys, values; the attention's output; gate and up; down. */
 export type LinearSite = 'qkv' | 'attentionOutput' | 'gateUp' | 'down';
 
 /** Sees the inputs [rows, features] of linear layers as they are enqueued; it may enqueue what reads them. */
-export type LinearObserver = (layer: number, site: LinearSite, x: Tensor<'f32'>) => void;
+export type LinearObserver = (layer: number, site: LinearSite, x: Tensor<FloatDType>) => void;
 
 /** A step as it is computed: its rows, empty ones included, and those that the output layer reads. */
 interface Step {
@@ -99,8 +101,8 @@ interface Recorded {
 
 /**
  * The forward pass of a Llama-family model (Touvron et al., 2023; with the biases of Qwen2 and the head norms of Qwen3): it
- * enqueues ops on one stream and returns at once. Activations are f32; what meets a cache of 16 bits or fewer on a GPU is f16 or
- * bf16.
+ * enqueues ops on one stream and returns at once. Activations are f32 unless asked for otherwise; what meets a cache of 16 bits or
+ * fewer on a GPU is f16 or bf16.
  */
 export class LlamaRunner implements Disposable {
   readonly config: LlamaConfig;
@@ -125,7 +127,7 @@ export class LlamaRunner implements Disposable {
     weights: LlamaWeights,
     cache: PagedKvCache,
     limits: StepLimits,
-    { precision }: Numerics = {},
+    { precision, activationDType: hidden = 'f32' }: Numerics = {},
   ) {
     this.config = config;
     this.stream = stream;
@@ -142,7 +144,7 @@ export class LlamaRunner implements Disposable {
     const { rows, outputs } = limits;
     const attended = attendedType(stream.device, cache.dtype);
     const rounds = this.#rounds && config.dim % 32 === 0;
-    this.#activations = new Activations(stream.device, config, rows, outputs, attended, rounds);
+    this.#activations = new Activations(stream.device, config, rows, outputs, { attended, hidden, rounds });
     // Empty rows of a step read what nobody has written.
     const filled = this.#sizes.findLast((size) => size <= rows);
     if (filled) this.#activations.at(filled).features.fill(0, stream);
@@ -318,7 +320,8 @@ export class LlamaRunner implements Disposable {
       else features.copyFrom(x, stream);
     }
     if (step.outputs === 0) return;
-    using rows = this.#outputRows(wantsFeatures ? features : x, step);
+    // The residual stream is not needed any more, or else the features are not.
+    using rows = wantsFeatures ? this.#outputRows(features, x, step) : this.#outputRows(x, features, step);
     using wide = h.slice(0, 0, step.outputs);
     using narrow = rounded?.first(step.outputs);
     const out = this.#normed({ h: wide, rounded: narrow }, [{ weight: output }]);
@@ -326,10 +329,10 @@ export class LlamaRunner implements Disposable {
     this.#linear({ x: read, weight: output, out: this.#activations.logits(step.outputs) });
   }
 
-  /** The rows that the output layer reads; picked ones come together in `h`. */
-  #outputRows(x: Tensor<'f32'>, { buffers: { h, rows }, outputs, picks }: Step): Tensor<'f32'> {
+  /** The rows of x that the output layer reads; picked ones come together in `to`. */
+  #outputRows(x: Tensor<'f32'>, to: Tensor<'f32'>, { buffers: { rows }, outputs, picks }: Step): Tensor<'f32'> {
     if (!picks) return x.slice(0, rows - outputs, rows);
-    return gatherRows(this.stream, { x, indices: picks, out: h.slice(0, 0, outputs) });
+    return gatherRows(this.stream, { x, indices: picks, out: to.slice(0, 0, outputs) });
   }
 
   #attentionBlock(
@@ -345,7 +348,7 @@ export class LlamaRunner implements Disposable {
     const { attentionNorm } = weights;
     const out = observe ? buffers.h : this.#normed(buffers, weights.qkv);
     const normed = attentionNorm ? rmsNorm(stream, { x, weight: attentionNorm, eps, out }) : x;
-    observe?.(layer, 'qkv', normed as Tensor<'f32'>);
+    observe?.(layer, 'qkv', normed as Tensor<FloatDType>);
     this.#project(normed, weights.qkv, qkv);
     if (weights.queryNorm) rmsNorm(stream, { x: q, weight: weights.queryNorm, eps, out: q });
     if (weights.keyNorm) rmsNorm(stream, { x: k, weight: weights.keyNorm, eps, out: k });
@@ -360,7 +363,7 @@ export class LlamaRunner implements Disposable {
     const { x, gateUp, gated } = buffers;
     const out = observe ? buffers.h : this.#normed(buffers, weights.gateUp);
     const normed = rmsNorm(stream, { x, weight: weights.ffnNorm, eps: this.config.eps, out });
-    observe?.(layer, 'gateUp', normed as Tensor<'f32'>);
+    observe?.(layer, 'gateUp', normed as Tensor<FloatDType>);
     const [part, ...others] = weights.gateUp;
     if (part && others.length === 0 && gatesInOneKernel(part.weight)) {
       const { weight, bias } = part;
@@ -377,7 +380,7 @@ export class LlamaRunner implements Disposable {
   #normed(
     { h, rounded }: Pick<StepBuffers, 'h' | 'rounded'>,
     readers: readonly Pick<ProjectionPart, 'weight'>[],
-  ): Tensor<'f32'> | QuantizedRows {
+  ): Tensor<FloatDType> | QuantizedRows {
     return rounded && readers.every(({ weight }) => this.#isRounding(weight) && !weight.isOrdered) ? rounded : h;
   }
 

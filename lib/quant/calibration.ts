@@ -2,6 +2,7 @@
 import type { LinearSite } from '../model/llama.js';
 import type { LanguageModel } from '../model/model.js';
 import { native } from '../native.js';
+import type { FloatDType } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';
 import { textWindows } from './perplexity.js';
 
@@ -48,7 +49,7 @@ export class Calibration implements Disposable {
     for (const gram of this.#grams.values()) gram.dispose();
   }
 
-  #add(model: LanguageModel, layer: number, site: LinearSite, x: Tensor<'f32'>): void {
+  #add(model: LanguageModel, layer: number, site: LinearSite, x: Tensor<FloatDType>): void {
     const { stream } = model.parts().runner;
     const width = x.shape[1] as number;
     if (width % 32 !== 0) return;
@@ -59,6 +60,7 @@ export class Calibration implements Disposable {
       gram.fill(0, stream);
       this.#grams.set(key, gram);
     }
-    native().gram(stream.native, x.native, gram.native);
+    using exact = x.dtype === 'f32' ? undefined : x.to('f32', stream);
+    native().gram(stream.native, (exact ?? x).native, gram.native);
   }
 }

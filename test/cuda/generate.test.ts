@@ -121,6 +121,27 @@ describeOnGpu('generating on the GPU', () => {
     await expect(wrong).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
   });
 
+  it('writes the same with 16 bits between layers', async () => {
+    const model = demo('draft');
+    const first = model?.cases[0];
+    if (!model || !first) return;
+    const logits: Float32Array[] = [];
+    for (const activationDType of ['f32', 'f16', 'bf16'] as const) {
+      await using onGpu = await load(model.path, { device, activationDType, contextLength: 160 });
+      logits.push((await onGpu.logits(first.ids)).at(-1) as Float32Array);
+      if (activationDType === 'f16') {
+        const tokens = affordable(8, first.greedy);
+        expect(await streamed(onGpu, first.prompt, tokens)).toEqual(first.greedy.slice(0, tokens));
+      }
+    }
+    const [exact, f16, bf16] = logits as [Float32Array, Float32Array, Float32Array];
+    expect(nmse(f16, exact)).toBeLessThan(1e-5);
+    expect(nmse(bf16, exact)).toBeLessThan(1e-3);
+    for (const rounded of [f16, bf16]) expect(rounded).not.toEqual(exact);
+    const wrong = load(model.path, { device, activationDType: 'i8' as 'f16' });
+    await expect(wrong).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+  });
+
   it('gives the memory back when a model does not fit', async () => {
     const path = modelPath('demo', 'draft-Q4_0.gguf');
     if (!path) return;
