@@ -6,9 +6,11 @@
 namespace pw::cpu::PW_ISA {
 namespace {
 
-/// Codes of 8 bits that are integers are cheap to read where they are used; others become f32 once.
+/// Where elements are cheap to read they are read where they are used; others become f32 once.
 template <class Cache>
-constexpr bool kReadInPlace = true;
+constexpr bool kReadInPlace = Vec::kWidens;
+template <>
+constexpr bool kReadInPlace<CacheOf<float>> = true;
 template <>
 constexpr bool kReadInPlace<CacheOf<E4M3>> = false;
 template <>

@@ -6,6 +6,8 @@ namespace pw::cpu::avx2 {
 
 struct Vec {
   static constexpr int kLanes = 8;
+  /// Elements of 16 and 8 bits become f32 in an instruction or two.
+  static constexpr bool kWidens = true;
   __m256 v;
   Vec() = default;
   Vec(__m256 x) : v(x) {}

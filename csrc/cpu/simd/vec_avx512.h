@@ -6,6 +6,8 @@ namespace pw::cpu::avx512 {
 
 struct Vec {
   static constexpr int kLanes = 16;
+  /// Elements of 16 and 8 bits become f32 in an instruction or two.
+  static constexpr bool kWidens = true;
   __m512 v;
   Vec() = default;
   Vec(__m512 x) : v(x) {}

@@ -9,6 +9,8 @@ namespace pw::cpu::portable {
 /// Eight lanes in an array: compilers turn the loops into whatever the baseline offers (SSE2, NEON).
 struct Vec {
   static constexpr int kLanes = 8;
+  /// Elements of 16 and 8 bits become f32 one by one.
+  static constexpr bool kWidens = false;
   float lane[kLanes];
   Vec() = default;
   explicit Vec(float x) {
