@@ -98,6 +98,8 @@ class SelfSpeculation implements Drafter {
     let chance = 1;
     try {
       for (let last = context[context.length - 1] as number; tokens.length < Math.min(maxTokens, maxDraft); ) {
+        // Other sequences may have taken pages meanwhile.
+        if (kv.length % kv.cache.pageSize === 0 && kv.cache.freeTokens === 0) break;
         const logits = this.#step(target, Int32Array.of(last));
         const filters = temperature > 0 ? { temperature, topK, topP, minP } : {};
         const drawn = drawCandidates(stream, { logits, count: 1, kind: 'top', ...filters });

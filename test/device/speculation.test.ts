@@ -230,6 +230,30 @@ it('verifies no more than there is room for when another sequence has taken page
   expect(others.cachedLength).toBe(47);
 });
 
+it('drafts with a part of the model as far as there are pages', async () => {
+  await using tight = await load(join(folder, 'target.gguf'), { device, cacheDType: 'f32', cacheTokens: 128 });
+  using others = tight.createSequence();
+  using inner = selfSpeculation({ exitLayer: 1, maxDraft: 24, confidence: 1e-30 });
+  const drafter: Drafter = {
+    async draft(context, maxTokens, worth) {
+      const draft = inner.draft(context, maxTokens, worth);
+      others.kv.reserve(others.kv.cache.freeTokens);
+      const made = await draft;
+      others.kv.truncate(0);
+      return made;
+    },
+    observe: (outcome) => inner.observe(outcome),
+    reset: (target) => inner.reset(target),
+    dispose() {},
+    [Symbol.dispose]() {},
+  };
+  const more = { maxTokens: 70, ignoreEnd: true, adaptive: false } satisfies GenerateOptions;
+  const { tokens } = await model.generate([5, 6, 7], { ...more, speculate: 'off' }).complete();
+  const result = await tight.generate([5, 6, 7], { ...more, speculate: drafter }).complete();
+  expect(result.tokens).toEqual(tokens);
+  expect(result.speculation?.drafted).toBeGreaterThan(20);
+});
+
 it('passes on a lossy rule, and refuses one that does not fit', async () => {
   using drafter = draftModel(other, { tree: 'chain' });
   const all = { kind: 'threshold', probability: 0 } as const;
