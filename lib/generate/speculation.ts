@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { LlamaRunner, StepOptions } from '../model/llama.js';
+import type { LlamaRunner } from '../model/llama.js';
 import type { TokenSequence } from '../model/sequence.js';
+import type { StepOptions } from '../model/step.js';
 import { depthsOf, treeMask } from '../ops/treemask.js';
 import type { VerifyRule } from '../ops/verify.js';
 import { type Draft, type Drafter, type EnqueuedDraft, noDraft, sizeOf, truncated } from '../speculate/drafter.js';

@@ -13,7 +13,6 @@ import { rmsNorm } from '../ops/norm.js';
 import { ropeTable } from '../ops/rope.js';
 import { type RopeFrequencies, ropeFrequencies, ropeFrequencyTensor } from '../ops/ropefrequencies.js';
 import { supports } from '../ops/supports.js';
-import type { CustomMask, TreeMask } from '../ops/treemask.js';
 import type { PackedMatrix } from '../quant/matrix.js';
 import type { QuantizedRows } from '../quant/rows.js';
 import type { Device } from '../tensor/device.js';
@@ -23,6 +22,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { Activations, type StepBuffers } from './buffers.js';
 import type { LlamaConfig } from './config.js';
 import { type OutputRows, outputRows, splitOf } from './rows.js';
+import type { LinearObserver, Numerics, StepLimits, StepOptions } from './step.js';
 import type { LayerWeights, LlamaWeights, Projection, ProjectionPart } from './weights.js';
 
 /**
@@ -37,53 +37,6 @@ const largestCaptured = 32;
  * time, and a graph takes memory and time to be made. On a CPU each row costs, and a command list nothing.
  */
 const graphSizes = [1, 2, 4, 8, 16, 24, 32, 48, 64];
-
-/** A step that is not simply the next tokens of its sequences through the whole model. */
-export interface StepOptions {
-  /** Positions of the rows where they are not consecutive, as in a draft tree: the depth counts. */
-  positions?: Int32Array;
-  /** Who sees whom among the tokens of a draft tree. */
-  mask?: TreeMask | CustomMask;
-  /** Layers to run, in order. Default: all. */
-  layers?: readonly number[];
-  /** Attend to the last so many keys only, and to the first `sinkTokens`. */
-  window?: number;
-  sinkTokens?: number;
-  /** What the output layer reads is wanted of all rows, and left where {@link LlamaRunner.features} is. */
-  features?: boolean;
-  /** [rows, dim]: for a draft head, the target's features before each token. */
-  inputs?: Tensor<'f32'>;
-  /** Called for the inputs of all linear layers, in order. */
-  observe?: LinearObserver;
-  /**
-   * Of each sequence of the batch: are its rows a part of a long prompt, whose attention is computed many rows at a time? The
-   * others' is computed row by row, as that of decoding is. Default: all of a step of more than 65 rows, else none.
-   */
-  packed?: readonly boolean[];
-}
-
-/** How large steps may be. */
-export interface StepLimits {
-  rows: number;
-  /** Rows whose logits are wanted. */
-  outputs: number;
-  /** Rows of a step of prefill; at most `rows`. */
-  chunk: number;
-}
-
-/** What a model computes with. */
-export interface Numerics {
-  /** Linear layers whose weights have kernels for it may round their inputs to 8 bits on a GPU, too. */
-  precision?: 'int8' | undefined;
-  /** Of activations between layers; default f32. */
-  activationDType?: FloatDType | undefined;
-}
-
-/** Which linear layers of a layer share an input: queries, keys, values; the attention's output; gate and up; down. */
-export type LinearSite = 'qkv' | 'attentionOutput' | 'gateUp' | 'down';
-
-/** Sees the inputs [rows, features] of linear layers as they are enqueued; it may enqueue what reads them. */
-export type LinearObserver = (layer: number, site: LinearSite, x: Tensor<FloatDType>) => void;
 
 /** A step as it is computed: its rows, empty ones included, and those that the output layer reads. */
 interface Step {
@@ -325,7 +278,13 @@ export class LlamaRunner implements Disposable {
     using wide = h.slice(0, 0, step.outputs);
     using narrow = rounded?.first(step.outputs);
     const out = this.#normed({ h: wide, rounded: narrow }, [{ weight: output }]);
-    const read = wantsFeatures || !weight ? rows : rmsNorm(stream, { x: rows, weight, eps, out });
+    let read: Tensor<FloatDType> | QuantizedRows = rows;
+    if (weight && !wantsFeatures) {
+      read = rmsNorm(stream, { x: rows, weight, eps, out });
+    } else if (weight && out === wide && wide.dtype !== rows.dtype) {
+      wide.copyFrom(rows, stream); // in the type that it has where nobody wants features
+      read = wide;
+    }
     this.#linear({ x: read, weight: output, out: this.#activations.logits(step.outputs) });
   }
 

@@ -11,10 +11,11 @@ import type { LlamaConfig } from './config.js';
 import { chooseDevice, type DeviceOption, type ModelNeeds } from './device.js';
 import { GgufFile } from './gguf.js';
 import { HfSource } from './hf.js';
-import { LlamaRunner, type StepLimits } from './llama.js';
+import { LlamaRunner } from './llama.js';
 import { type MemoryEstimate, memoryOf } from './memory.js';
 import { LanguageModel } from './model.js';
 import { GgufSource, type ModelSource } from './source.js';
+import type { StepLimits } from './step.js';
 import { type LoadProgress, loadWeights } from './weights.js';
 
 export interface MemoryOptions {
@@ -194,7 +195,8 @@ function resolveShape(
   const cacheTokens = options.cacheTokens ?? 2 * contextLength;
   checkCount('cacheTokens', cacheTokens, 2 ** 31 - 1 - pageSize);
   checkCount('chunk', chunk, 65536);
-  const limits = { rows: Math.max(mostOutputs, Math.min(chunk, contextLength)), outputs: mostOutputs, chunk };
+  const rows = Math.max(mostOutputs, Math.min(chunk, contextLength));
+  const limits = { rows, outputs: mostOutputs, chunk: Math.min(chunk, rows) };
   return { contextLength, cacheTokens, cacheDType, limits };
 }
 

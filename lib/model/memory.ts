@@ -2,8 +2,8 @@
 import { cacheRowBytes, type StoredCacheDType } from '../kv/layer.js';
 import { Activations } from './buffers.js';
 import type { LlamaConfig } from './config.js';
-import type { StepLimits } from './llama.js';
 import type { ModelSource } from './source.js';
+import type { StepLimits } from './step.js';
 
 /** Memory that a loaded model takes, in bytes. */
 export interface MemoryEstimate {

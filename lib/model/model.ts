@@ -13,9 +13,10 @@ import type { DetokenizerOptions } from '../tokenizer/detokenizer.js';
 import { type ChatMessage, renderChat } from '../tokenizer/template.js';
 import type { EncodeOptions, Tokenizer } from '../tokenizer/tokenizer.js';
 import type { LlamaConfig } from './config.js';
-import type { LinearObserver, LlamaRunner } from './llama.js';
+import type { LlamaRunner } from './llama.js';
 import type { MemoryEstimate } from './memory.js';
 import { TokenSequence } from './sequence.js';
+import type { LinearObserver } from './step.js';
 
 /** Rows of a step whose logits are all read. */
 const scoredRows = 64;

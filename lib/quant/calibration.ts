@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { LinearSite } from '../model/llama.js';
 import type { LanguageModel } from '../model/model.js';
+import type { LinearSite } from '../model/step.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import { Tensor } from '../tensor/tensor.js';

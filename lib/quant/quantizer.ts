@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { LinearSite } from '../model/llama.js';
+
 import type { LanguageModel } from '../model/model.js';
 import type { ModelSource } from '../model/source.js';
+import type { LinearSite } from '../model/step.js';
 import { gatherRows } from '../ops/embedding.js';
 import type { Device } from '../tensor/device.js';
 import type { Stream } from '../tensor/stream.js';

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { disposed, invalidArgument } from '../errors.js';
 import type { KvSequence } from '../kv/sequence.js';
-import type { LlamaRunner, StepOptions } from '../model/llama.js';
+import type { LlamaRunner } from '../model/llama.js';
+import type { StepOptions } from '../model/step.js';
 import { drawCandidates } from '../ops/candidates.js';
 import { gatherRows } from '../ops/embedding.js';
 import { argmax, sample } from '../ops/sample.js';
