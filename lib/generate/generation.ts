@@ -107,12 +107,15 @@ async function* run(
     if (sequence && !sequence.isDisposed) rollBack(sequence, lengthBefore);
     throw error;
   } finally {
-    for (const resource of resources.reverse()) resource[Symbol.dispose]();
-    sequence?.release();
-    if (!given) sequence?.dispose();
-    if (options.ownsDrafter) options.drafter?.dispose();
-    else options.drafter?.reset(); // what it holds of this sequence
-    settle.resolve(recorder.result(options.seed));
+    try {
+      for (const resource of resources.reverse()) resource[Symbol.dispose]();
+      if (options.ownsDrafter) options.drafter?.dispose();
+    } finally {
+      // Also when a drafter fails to forget.
+      sequence?.release();
+      if (!given) sequence?.dispose();
+      settle.resolve(recorder.result(options.seed));
+    }
   }
 }
 
@@ -132,9 +135,12 @@ class Decoder implements Disposable {
   readonly #stops: StopMatcher;
   #sampler!: Sampler;
   #lane!: Lane;
+  #speculation: Speculation | undefined;
   #detokenizer!: Detokenizer;
   /** Tokens that may still be generated. */
   #remaining = 0;
+  /** Tokens before the one drawn last: so many were computed to draw it. */
+  #computed = Number.POSITIVE_INFINITY;
   #finished = false;
 
   constructor(
@@ -174,6 +180,9 @@ class Decoder implements Disposable {
   dispose(): void {
     this.#lane?.dispose();
     this.#sampler?.dispose();
+    // Whether a step ahead has computed one more depends on the company, on which what comes after must not depend.
+    this.#sequence.settle(this.#computed);
+    this.#speculation?.dispose();
   }
 
   [Symbol.dispose](): void {
@@ -223,6 +232,7 @@ class Decoder implements Disposable {
       this.#interrupt,
     );
     this.#recorder.speculation = speculation;
+    this.#speculation = speculation;
     return speculation;
   }
 
@@ -237,6 +247,8 @@ class Decoder implements Disposable {
   ): AsyncGenerator<GenerateChunk, void, void> {
     for (let left = Math.min(most, this.#remaining); left > 0; left--) {
       const isLast = !goesOn();
+      // No step of what was allowed may begin when a draft has rows in the sequence.
+      if (isLast) this.#lane.rest();
       if (isLast && this.#lane.outstanding === 0) return;
       const token = await this.#interrupt.wait(this.#lane.next(isLast ? 0 : Math.min(left, 1 + pace.ahead)));
       pace.tick();
@@ -252,6 +264,7 @@ class Decoder implements Disposable {
     const chunk: GenerateChunk = { text: '', tokens: [] };
     if (this.#options.logprobs !== undefined) chunk.logprobs = [];
     for (const { token, logprob } of drawn) {
+      this.#computed = this.#sequence.length;
       if (this.#options.stopTokens.has(token)) {
         chunk.text += this.#finish('stop', token);
         break;
@@ -271,6 +284,7 @@ class Decoder implements Disposable {
       }
       if (this.#finished) break;
     }
+    if (this.#finished) this.#lane.rest();
     recorder.tokens.push(...chunk.tokens);
     recorder.text += chunk.text;
     return chunk;

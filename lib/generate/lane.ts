@@ -108,6 +108,11 @@ export class Lane implements Disposable {
     return next;
   }
 
+  /** Wants no step beyond those under way until the next token is asked for. */
+  rest(): void {
+    this.#allowance = 0;
+  }
+
   /** Its generation verifies a draft, in a pass of its own, until the result is disposed. */
   pass(): Disposable {
     return this.#owner.pass(this);

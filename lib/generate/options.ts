@@ -39,7 +39,7 @@ export interface GenerateOptions extends TokenSampling {
    * Guesses the next tokens, to be verified several at once: the output's distribution stays what it is, and greedy output the
    * same. `auto`, the default: drafts from the text itself, and with the draft model of `load`'s `draft` where there is one,
    * as far as that pays; tokens are those of plain sampling with the same seed. A drafter of one's own serves this generation
-   * alone meanwhile. With `logprobs` above 0, `auto` is `off`.
+   * alone meanwhile: another one that is given it ends with ERR_INVALID_ARGUMENT. With `logprobs` above 0, `auto` is `off`.
    *
    * While other generations of the model are active, an adaptive one rests: a row of another generation in the same step costs as
    * much as a drafted token, and is never in vain (the more requests there are, the less speculation pays; SmartSpec, Liu et al.,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { invalidArgument } from '../errors.js';
 import type { LlamaRunner } from '../model/llama.js';
 import type { TokenSequence } from '../model/sequence.js';
 import type { StepOptions } from '../model/step.js';
@@ -17,8 +18,11 @@ import type { Drawn, Sampler, Verified } from './sampler.js';
 /** Rows of one tree mask: a draft's nodes and the last token. */
 const mostTreeRows = 64;
 
+/** Drafters that generations under way speculate with. */
+const serving = new WeakSet<Drafter>();
+
 /** The speculative passes of one generation: draft, verify in one pass, keep what was accepted (Leviathan et al., 2023). @internal */
-export class Speculation {
+export class Speculation implements Disposable {
   readonly #runner: LlamaRunner;
   readonly #sequence: TokenSequence;
   readonly #options: ResolvedOptions;
@@ -53,8 +57,17 @@ export class Speculation {
     this.#lane = lane;
     this.#interrupt = interrupt;
     this.#control = options.adaptive ? new SpeculationControl() : undefined;
-    const { sampling, seed } = options;
-    drafter.reset({ vocabulary: runner.config.vocabulary, sampling, seed, runner, kv: sequence.kv });
+    if (serving.has(drafter)) {
+      throw invalidArgument('speculate', 'a drafter that serves another generation', 'one that serves this one alone');
+    }
+    serving.add(drafter);
+    try {
+      const { sampling, seed } = options;
+      drafter.reset({ vocabulary: runner.config.vocabulary, sampling, seed, runner, kv: sequence.kv });
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
   /** Plain steps to be taken before the next pass. */
@@ -116,6 +129,16 @@ export class Speculation {
       missed,
     });
     return verified.drawn;
+  }
+
+  /** The drafter forgets the sequence, and may serve another generation. */
+  dispose(): void {
+    serving.delete(this.#drafter);
+    this.#drafter.reset();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   async #draft(remaining: number): Promise<Draft | EnqueuedDraft> {

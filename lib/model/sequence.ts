@@ -71,11 +71,14 @@ export class TokenSequence implements Disposable {
     for (const token of tokens) this.#tokens.push(token);
   }
 
-  /** Drops keys and values of tokens that are no longer, or never became, part of the text. @internal */
-  settle(): void {
-    if (!this.kv.isDisposed && !this.kv.cache.isDisposed && this.kv.length > this.#tokens.length) {
-      this.kv.truncate(this.#tokens.length);
-    }
+  /**
+   * Drops keys and values of tokens that are no longer, or never became, part of the text.
+   * @param computed and of those from this position on
+   * @internal
+   */
+  settle(computed: number = this.#tokens.length): void {
+    const length = Math.min(computed, this.#tokens.length);
+    if (!this.kv.isDisposed && !this.kv.cache.isDisposed && this.kv.length > length) this.kv.truncate(length);
   }
 
   /** Claims the sequence for one generation at a time. @internal */

@@ -27,7 +27,7 @@ export function everyRequest(
   tokens: number,
 ): Request[] {
   const lengths = [3, 40, 1, 90, 12, 150, 7, 66];
-  const sampling: GenerateOptions[] = [
+  const sampling = (): GenerateOptions[] => [
     {},
     { temperature: 0.9, topP: 0.9 },
     { temperature: 1.2, topK: 20, logprobs: 2 },
@@ -43,7 +43,7 @@ export function everyRequest(
       speculate: i % 2 === 0 ? 'off' : 'auto',
       seed: i,
       maxTokens: tokens + ((i * 5) % 11),
-      ...sampling[i % sampling.length],
+      ...sampling().at(i % 7),
     },
   }));
 }

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  type Drafter,
   type DrawnLogprob,
   type GenerateOptions,
   type LanguageModel,
@@ -97,6 +98,75 @@ describe('concurrent generations', () => {
     expect(speculation?.plainSteps).toBeGreaterThan(40);
     expect(tokens).toEqual((await model.generate(text, { ...plain, maxTokens: 120 }).complete()).tokens);
   });
+});
+
+/** Drafts what is known to come. */
+function knowing(text: readonly number[]): Drafter {
+  return {
+    draft: ({ length }, most) => ({ tokens: text.slice(length, length + Math.min(3, most)) }),
+    observe() {},
+    reset() {},
+    dispose() {},
+    [Symbol.dispose]() {},
+  };
+}
+
+describe('a generation whose company goes', () => {
+  it('verifies drafts again, and takes no step of which it has asked for nothing', async () => {
+    const prompt = ids(9);
+    const options = { ignoreEnd: true, maxTokens: 300 };
+    const { tokens } = await model.generate(prompt, { ...options, speculate: 'off' }).complete();
+    const generation = model.generate(prompt, { ...options, speculate: knowing([...prompt, ...tokens]) });
+    let other: Promise<void> | undefined;
+    let times = 0;
+    for await (const chunk of generation) {
+      if (!other && chunk.tokens.length > 1) {
+        const short = model.generate('xyz', { ...plain, maxTokens: 4 }).complete();
+        other = short.then(() => {
+          other = undefined;
+          times++;
+        });
+      }
+      // Asks again when the other one may have just ended, before the scheduler looks who is there.
+      for (let i = 0; i < 50; i++) await undefined;
+    }
+    expect((await generation.result).tokens).toEqual(tokens);
+    expect(times).toBeGreaterThan(0);
+  });
+
+  it('leaves a sequence that goes on as it does alone', async () => {
+    const { text } = await model.generate(ids(20), { ...plain, maxTokens: 40 }).complete();
+    const stop = text.slice(10, 13);
+    const twoTurns = async () => {
+      using sequence = model.createSequence();
+      const { tokens } = await model.generate(ids(20), { ...plain, maxTokens: 40, stop, sequence }).complete();
+      const next = model.generate(ids(100, 5), { ...plain, maxTokens: 3, logprobs: 2, sequence });
+      const logprobs: DrawnLogprob[] = [];
+      for await (const chunk of next) logprobs.push(...(chunk.logprobs ?? []));
+      return { tokens, usage: (await next.result).usage, logprobs };
+    };
+    const alone = await twoTurns();
+    for (let length = 1; length < 12; length++) {
+      const company = model.generate('abc', { ...plain, maxTokens: length }).complete();
+      expect(await twoTurns()).toEqual(alone);
+      await company;
+    }
+  });
+});
+
+it.each(['f16', 'bf16'] as const)('logits do not depend on who wants features, also in %s', async (activationDType) => {
+  await using other = await open({ activationDType });
+  const logprobs = async (): Promise<DrawnLogprob[]> => {
+    const all: DrawnLogprob[] = [];
+    for await (const chunk of other.generate(ids(7), { ...plain, maxTokens: 20, logprobs: 1 }))
+      all.push(...(chunk.logprobs ?? []));
+    return all;
+  };
+  const alone = await logprobs();
+  const curious: Drafter = { ...knowing([]), features: { take() {} } };
+  const company = other.generate(ids(5), { ignoreEnd: true, maxTokens: 30, adaptive: false, speculate: curious });
+  const [together] = await Promise.all([logprobs(), company.complete()]);
+  expect(together).toEqual(alone);
 });
 
 describe('what one does', () => {

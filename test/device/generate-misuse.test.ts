@@ -9,6 +9,7 @@ import {
   type LoadOptions,
   load,
   PagewarpError,
+  selfSpeculation,
 } from '../../lib/index.js';
 import { temporaryFolder } from '../support/folder.js';
 import { tinyModel, tinyVocabulary } from '../support/tiny-model.js';
@@ -30,7 +31,7 @@ describe('options of the wrong type', () => {
   it('give typed errors from generate()', async () => {
     await using model = await load(path, { device: { threads: 1 } });
     const names: (keyof GenerateOptions)[] = ['maxTokens', 'temperature', 'seed', 'stop', 'logprobs', 'speculate'];
-    for (const name of [...names, 'maxDraft', 'sequence', 'signal'] as const) {
+    for (const name of [...names, 'maxDraft', 'adaptive', 'verification', 'minP', 'sequence', 'signal'] as const) {
       for (const value of nonsense) {
         await typed(name, async () => model.generate('ab', { maxTokens: 2, [name]: value } as never).complete());
       }
@@ -44,7 +45,7 @@ describe('options of the wrong type', () => {
 
   it('give typed errors from load(), before anything is loaded', async () => {
     const names: (keyof LoadOptions)[] = ['contextLength', 'cacheTokens', 'cacheDType', 'chunk', 'device', 'signal'];
-    for (const name of [...names, 'maxBatch', 'onProgress'] as const) {
+    for (const name of [...names, 'maxBatch', 'onProgress', 'precision', 'activationDType', 'draft'] as const) {
       for (const value of nonsense) {
         await typed(name, async () => (await load(path, { [name]: value } as never)).dispose());
       }
@@ -112,6 +113,36 @@ describe('a generation', () => {
       expect((await next).done).toBe(true);
     }
     expect((await generation.result).finishReason).toBe('cancelled');
+    expect(model.cacheStatistics.used).toBe(0);
+  });
+
+  it('whose drafter fails to forget it settles its result', async () => {
+    await using model = await load(path, { device: { threads: 1 } });
+    const stubborn: Drafter = {
+      draft: () => ({ tokens: [] }),
+      observe() {},
+      reset(target) {
+        if (!target) throw new Error('drafter broke');
+      },
+      dispose() {},
+      [Symbol.dispose]() {},
+    };
+    const generation = model.generate('ab', { maxTokens: 3, ignoreEnd: true, speculate: stubborn, adaptive: false });
+    await expect(generation.complete()).rejects.toThrow('drafter broke');
+    expect((await generation.result).tokens).toHaveLength(3);
+    expect(model.cacheStatistics.used).toBe(0);
+  });
+
+  it('that is given the drafter of another one ends, and the other does not notice', async () => {
+    await using model = await load(path, { device: { threads: 1 }, cacheDType: 'f32' });
+    using drafter = selfSpeculation({ exitLayer: 1 });
+    const options = { maxTokens: 40, ignoreEnd: true, adaptive: false };
+    const { tokens } = await model.generate('ab', { ...options, speculate: 'off' }).complete();
+    const start = (prompt: string) => model.generate(prompt, { ...options, speculate: drafter }).complete();
+    const [first, second] = await Promise.allSettled([start('ab'), start('cd')]);
+    expect(first).toMatchObject({ status: 'fulfilled', value: { tokens } });
+    expect(second).toMatchObject({ status: 'rejected', reason: { code: 'ERR_INVALID_ARGUMENT' } });
+    expect((await start('ab')).tokens).toEqual(tokens);
     expect(model.cacheStatistics.used).toBe(0);
   });
 
