@@ -118,6 +118,7 @@ export function attentionReplayTests(devices: readonly NamedDevice[]): void {
       expect(codeOf(() => attention(stream, { q, cache, layer: 0, plan: captured, out }))).toBe('ERR_STALE_PLAN');
       using list = stream.capture(() => attention(stream, { q, cache, layer: 0, plan: captured, out }));
       const captures = (): number => (device.kind === 'cuda' ? device.cudaStatistics.launches.graphCaptures : 0);
+      await stream.synchronize(); // lists of other tests may still be captured
       const before = captures();
       for (const rows of [1, 5, 6, 2]) {
         using newer = plan(rows);
