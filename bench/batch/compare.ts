@@ -7,12 +7,12 @@
  *     npm run bench:batch -- --shape tinyllama-1.1b --threads 1,2 --sequences 1,2,4,8,16 --repeats 5
  *     npm run bench:batch -- --model some.gguf
  */
-import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { modelFile, prompt } from '../model/inputs.js';
 import { Child } from '../support/child.js';
+import { hasPeer, peers } from '../support/peers.js';
 import { probe } from '../support/probe.js';
 import { median, spread } from '../support/statistics.js';
 
@@ -34,9 +34,7 @@ const count = Number(options.generate);
 const counts = options.sequences.split(',').map(Number);
 const most = Math.max(...counts);
 const context = Number(options.prompt) + count + 64;
-const peers = join(root, 'bench', 'peers');
-const hasPeer = existsSync(join(peers, 'node_modules', 'node-llama-cpp'));
-if (!hasPeer) console.log('node-llama-cpp is not installed (npm run bench:peers:install): this library alone');
+const isBeside = hasPeer('node-llama-cpp');
 
 interface Answer {
   /** From the first request to the last token. */
@@ -60,7 +58,7 @@ for (const threads of options.threads.split(',').map(Number)) {
   const own = (maxBatch: number) =>
     new Child([process.execPath, join(here, 'pagewarp.mjs'), ...argv, String(maxBatch)], root);
   const runners = [own(Math.min(64, most)), own(1)];
-  if (hasPeer) runners.push(new Child([process.execPath, 'node-llama-cpp-batch.mjs', ...argv], peers));
+  if (isBeside) runners.push(new Child([process.execPath, 'node-llama-cpp-batch.mjs', ...argv], peers));
   const names: string[] = [];
   for (const runner of runners) names.push((await runner.ask<{ name: string }>({ op: 'info' })).name);
   const alone: number[] = [];

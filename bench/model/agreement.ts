@@ -9,6 +9,7 @@
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GgufFile } from '../../lib/index.js';
+import { peers } from '../support/peers.js';
 import { Runner } from './protocol.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -22,7 +23,7 @@ for (const path of files.map((file) => resolve(file))) {
   const begin = Number(new Map(file.metadata()).get('tokenizer.ggml.bos_token_id') ?? 1);
   const argv = [path, '1', '256'];
   const ours = new Runner([process.execPath, join(here, 'pagewarp.mjs'), ...argv], root);
-  const theirs = new Runner([process.execPath, 'node-llama-cpp.mjs', ...argv], join(root, 'bench', 'peers'));
+  const theirs = new Runner([process.execPath, 'node-llama-cpp.mjs', ...argv], peers);
   const [a, b] = await Promise.all([ours.greedy([begin], count), theirs.greedy([begin], count)]);
   const first = a.tokens.findIndex((token, i) => token !== b.tokens[i]);
   console.log(`${path}: ${first < 0 ? `${count} tokens agree` : `tokens differ from token ${first} on`}`);

@@ -7,11 +7,12 @@
  *     npm run bench:model -- --shape tinyllama-1.1b --threads 1,2 --repeats 7
  *     npm run bench:model -- --model some.gguf
  */
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { GgufFile } from '../../lib/index.js';
+import { hasPeer, peers } from '../support/peers.js';
 import { probe } from '../support/probe.js';
 import { median, spread } from '../support/statistics.js';
 import { modelFile, prompt } from './inputs.js';
@@ -68,9 +69,7 @@ async function measure(runner: Runner, series: Series | undefined): Promise<numb
 const path = modelFile(options.model, options.shape);
 const size = statSync(path).size;
 const { bytes, weights } = work(path);
-const peers = join(root, 'bench', 'peers');
-const hasPeer = existsSync(join(peers, 'node_modules', 'node-llama-cpp'));
-if (!hasPeer) console.log('node-llama-cpp is not installed (npm run bench:peers:install): this library alone');
+const isBeside = hasPeer('node-llama-cpp');
 
 for (const threads of options.threads.split(',').map(Number)) {
   const machine = probe(threads);
@@ -82,7 +81,7 @@ for (const threads of options.threads.split(',').map(Number)) {
   );
   const argv = [path, String(threads), String(context)];
   const runners = [new Runner([process.execPath, join(here, 'pagewarp.mjs'), ...argv], root)];
-  if (hasPeer) runners.push(new Runner([process.execPath, 'node-llama-cpp.mjs', ...argv], peers));
+  if (isBeside) runners.push(new Runner([process.execPath, 'node-llama-cpp.mjs', ...argv], peers));
   const all = runners.map((): Series => ({ decode: [], prefill: [] }));
   const loaded: RunnerInfo[] = [];
   for (const runner of runners) loaded.push(await runner.info());

@@ -29,6 +29,7 @@ import {
   tokenRecycling,
 } from '../../lib/index.js';
 import { Runner } from '../model/protocol.js';
+import { hasPeer, peers } from '../support/peers.js';
 import { probe } from '../support/probe.js';
 import { median, spread } from '../support/statistics.js';
 import { inflate, tinyLlamaBody } from './inflate.js';
@@ -115,9 +116,8 @@ const methods: Record<string, Method> = {
   'draft tree and suffix, merged': ours(() => merged(suffixLookup({ minMatch: 3 }), draftModel(draft))),
 };
 
-const peers = join(root, 'bench', 'peers');
 let peer: Runner | undefined;
-if (existsSync(join(peers, 'node_modules', 'node-llama-cpp'))) {
+if (hasPeer('node-llama-cpp')) {
   const script = 'node-llama-cpp-speculative.mjs';
   const argv = [targetPath, String(threads), String(context), resolve(options.draft)];
   peer = new Runner([process.execPath, script, ...argv], peers);
@@ -129,8 +129,6 @@ if (existsSync(join(peers, 'node_modules', 'node-llama-cpp'))) {
   methods['node-llama-cpp, draft of 3'] = theirs('draft', 3);
   methods['node-llama-cpp, draft of 7'] = theirs('draft', 7);
   methods['node-llama-cpp, input lookup'] = theirs('lookup', 4);
-} else {
-  console.log('node-llama-cpp is not installed (npm run bench:peers:install): this library alone');
 }
 
 const wanted = options.only.split(';').filter(Boolean);

@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /** One operator measured beside onnxruntime-node's, in turns. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Stream } from '../../lib/index.js';
 import { Child } from './child.js';
+import { hasPeer, peers } from './peers.js';
 import { median, spread } from './statistics.js';
-
-const peers = fileURLToPath(new URL('../peers', import.meta.url));
 
 /** The peer's process; undefined, and a line that says so, when it is not installed. */
 export function startOnnxRuntime(threads: number): Child | undefined {
-  if (existsSync(join(peers, 'node_modules', 'onnxruntime-node'))) {
-    return new Child([process.execPath, 'onnxruntime.mjs', String(threads)], peers);
-  }
-  console.log('onnxruntime-node is not installed (npm run bench:peers:install): this library alone');
-  return undefined;
+  if (!hasPeer('onnxruntime-node')) return undefined;
+  return new Child([process.execPath, 'onnxruntime.mjs', String(threads)], peers);
 }
 
 /** Milliseconds per run of commands that `enqueue` puts on the stream, from JavaScript and back. */

@@ -104,8 +104,3 @@ export function expectAgreement(results: readonly Values[], tolerance: Tolerance
     expectClose(results[i] as Values, results[i - 1] as Values, tolerance, `${what} of the backends`);
   }
 }
-
-/** The rule for quantised operations: NMSE against exact arithmetic over the dequantised operands. */
-export function expectNmse(actual: Values, expected: Values, limit = 5e-4, what = 'kernel'): void {
-  expect(nmse(actual, expected), `NMSE of ${what}`).toBeLessThanOrEqual(limit);
-}
