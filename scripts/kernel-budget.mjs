@@ -2,14 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Holds each kernel of the last build, on every architecture, to its budget of registers, spilled bytes and static shared
 // memory, from what ptxas said when it was compiled (cmake/DeviceCode.cmake keeps it). cuda/budgets.json has
-// [{ "kernel": <regular expression on the entry's name>, "registers", "spillBytes", "sharedBytes" }], the first match
-// counts; other kernels must not spill. `--list` prints the whole table. `--folder DIR` reads another build's fatbin folder.
+// [{ "kernel": <regular expression on the entry's name>, "registers", "spillBytes", "sharedBytes" }]; the first match counts,
+// and every kernel must have one. `--list` prints the whole table. `--folder DIR` reads another build's fatbin folder.
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 const root = path.resolve(import.meta.dirname, '..');
-const defaults = { registers: 255, spillBytes: 0, sharedBytes: 48 * 1024 };
+const limits = ['registers', 'spillBytes', 'sharedBytes'];
+/** Where there is no table, as in an installed package. */
+const unlisted = { kernel: '', registers: 255, spillBytes: 0, sharedBytes: 48 * 1024 };
 const deviceCode = readFileSync(path.join(root, 'cmake', 'DeviceCode.cmake'), 'utf8');
 const released = /PAGEWARP_CUDA_RELEASE_ARCHS ([\d ]+)\)/.exec(deviceCode)[1].split(' ').join(';');
 
@@ -27,8 +29,13 @@ const manifest = JSON.parse(readFileSync(path.join(folder, 'manifest.json'), 'ut
 if (manifest.reason) skip(`the build has no device code (${manifest.reason})`);
 
 const budgetFile = path.join(root, 'cuda', 'budgets.json');
-const budgets = existsSync(budgetFile) ? JSON.parse(readFileSync(budgetFile, 'utf8')) : [];
-const budgetOf = (kernel) => ({ ...defaults, ...budgets.find((row) => new RegExp(row.kernel).test(kernel)) });
+const budgets = existsSync(budgetFile) ? JSON.parse(readFileSync(budgetFile, 'utf8')) : [unlisted];
+const used = new Set();
+function budgetOf(kernel) {
+  const budget = budgets.find((row) => new RegExp(row.kernel).test(kernel));
+  used.add(budget);
+  return budget;
+}
 
 /** Rows of { kernel, architecture, registers, spillBytes, sharedBytes } from what `ptxas -v` prints. */
 function parse(output) {
@@ -69,10 +76,14 @@ for (const module of manifest.modules) {
     const where = `${module} ${row.kernel} sm_${row.architecture}`;
     const figures = `${row.registers} registers, ${row.spillBytes} B spilled, ${row.sharedBytes} B shared`;
     if (options.list) console.log(`${where}: ${figures}`);
-    for (const name of Object.keys(defaults).filter((one) => row[one] > budget[one])) {
+    if (!budget) problems.push(`${where}: cuda/budgets.json has no row for it (${figures})`);
+    for (const name of limits.filter((one) => row[one] > budget?.[one])) {
       problems.push(`${where}: ${name} ${row[name]}, budget ${budget[name]}`);
     }
   }
+}
+for (const { kernel } of budgets.filter((row) => !used.has(row))) {
+  problems.push(`cuda/budgets.json: no kernel matches ${kernel}, or rows before it match them all`);
 }
 for (const problem of problems) console.log(problem);
 const compiled = manifest.architectures.join(';');
