@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Device, Tensor } from '../../lib/index.js';
 import { median } from '../support/statistics.js';
-import type { KernelCase, Prepared } from './cases.js';
+import type { KernelCase, Prepared } from './kernel.js';
 import { copiesFor, largestDifference } from './report.js';
 
 /**

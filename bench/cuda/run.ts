@@ -16,7 +16,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Device } from '../../lib/index.js';
 import type { LaunchProfile } from '../../test/support/counters.js';
-import { type KernelCase, kernelCases } from './cases.js';
+import { kernelCases } from './cases.js';
+import type { KernelCase } from './kernel.js';
 import { checkCase, measureCopies, measureMatrixRate, timeCase } from './measure.js';
 import { addUp, countedHeader, countedRow, tableHead, tableLine, timedHeader, timedRow } from './report.js';
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   type AttentionPlan,
   attention,
+  type FloatDType,
   type KvSequence,
   PagedKvCache,
   planAttention,
@@ -18,56 +19,58 @@ export function attentionReplayTests(devices: readonly NamedDevice[]): void {
   describe.each(devices)('a captured attention: $name', ({ device }) => {
     const stream = device.defaultStream;
 
-    it.each<'auto' | number>(['auto', 64])(
-      'is replayed with newer plans of other lengths (split %s)',
-      async (split) => {
-        const longest = 600;
-        using cache = new PagedKvCache(device, { ...shape, pages: 100 });
-        const sequences = [cache.sequence(), cache.sequence()];
-        const planFor = (lengths: readonly number[]): AttentionPlan => {
-          for (const [i, length] of lengths.entries()) {
-            const sequence = sequences[i] as KvSequence;
-            sequence.truncate(0);
-            grow(sequence, length, 100 + i);
-          }
-          const batch = cache.batch(lengths.map((_, i) => ({ sequence: sequences[i] as KvSequence, queryLength: 1 })));
-          return planAttention({ batch, heads, split });
-        };
-        using q = randomTensor(device, [2, heads, shape.headDim], 'f32', { seed: 1 });
-        using out = Tensor.empty(device, [2, heads, shape.headDim], 'f32');
-        using lse = Tensor.empty(device, [2, heads], 'f32');
-        using captured = planFor([300, 200]);
-        using list = stream.capture(() => attention(stream, { q, cache, layer: 0, plan: captured, out, lse }));
-        for (const lengths of [
-          [1, 1],
-          [150, 100],
-          [300, 200],
-          [longest, 3],
-          [longest, longest],
-        ]) {
-          using plan = planFor(lengths);
-          out.fill(Number.NaN);
-          lse.fill(Number.NaN);
-          stream.replay(list, { plans: [[captured, plan]] });
-          const replayed = { out: await out.read(), lse: await lse.read() };
-          const eager = attention(stream, { q, cache, layer: 0, plan });
-          expect(replayed.out).toEqual(await eager.out.read());
-          expect(replayed.lse).toEqual(await eager.lse?.read());
-          eager.out.dispose();
-          eager.lse?.dispose();
+    it.each<['auto' | number, FloatDType]>([
+      ['auto', 'f32'],
+      [64, 'f32'],
+      // Other kernels on a GPU.
+      ...(device.kind === 'cuda' ? ([['auto', 'f16']] as ['auto', FloatDType][]) : []),
+    ])('is replayed with newer plans of other lengths (split %s, %s)', async (split, dtype) => {
+      const longest = 600;
+      using cache = new PagedKvCache(device, { ...shape, pages: 100, dtype });
+      const sequences = [cache.sequence(), cache.sequence()];
+      const planFor = (lengths: readonly number[]): AttentionPlan => {
+        for (const [i, length] of lengths.entries()) {
+          const sequence = sequences[i] as KvSequence;
+          sequence.truncate(0);
+          grow(sequence, length, 100 + i);
         }
-        // A smaller batch: the rows that are left over are empty, not stale.
-        using single = planFor([40]);
+        const batch = cache.batch(lengths.map((_, i) => ({ sequence: sequences[i] as KvSequence, queryLength: 1 })));
+        return planAttention({ batch, heads, split });
+      };
+      using q = randomTensor(device, [2, heads, shape.headDim], dtype, { seed: 1 });
+      using out = Tensor.empty(device, [2, heads, shape.headDim], dtype);
+      using lse = Tensor.empty(device, [2, heads], 'f32');
+      using captured = planFor([300, 200]);
+      using list = stream.capture(() => attention(stream, { q, cache, layer: 0, plan: captured, out, lse }));
+      for (const lengths of [
+        [1, 1],
+        [150, 100],
+        [300, 200],
+        [longest, 3],
+        [longest, longest],
+      ]) {
+        using plan = planFor(lengths);
         out.fill(Number.NaN);
-        stream.replay(list, { plans: [[captured, single]] });
-        const rowLength = heads * shape.headDim;
-        const values = await out.read();
-        expect(values.slice(0, rowLength).every((x) => Number.isFinite(x) && x !== 0)).toBe(true);
-        expect(values.slice(rowLength).every((x) => x === 0)).toBe(true);
-        expect((await lse.read()).slice(heads).every((x) => x === Number.NEGATIVE_INFINITY)).toBe(true);
-        for (const sequence of sequences) sequence.dispose();
-      },
-    );
+        lse.fill(Number.NaN);
+        stream.replay(list, { plans: [[captured, plan]] });
+        const replayed = { out: await out.read(), lse: await lse.read() };
+        const eager = attention(stream, { q, cache, layer: 0, plan });
+        expect(replayed.out).toEqual(await eager.out.read());
+        expect(replayed.lse).toEqual(await eager.lse?.read());
+        eager.out.dispose();
+        eager.lse?.dispose();
+      }
+      // A smaller batch: the rows that are left over are empty, not stale.
+      using single = planFor([40]);
+      out.fill(Number.NaN);
+      stream.replay(list, { plans: [[captured, single]] });
+      const rowLength = heads * shape.headDim;
+      const values = await out.readNumbers();
+      expect(values.slice(0, rowLength).every((x) => Number.isFinite(x) && x !== 0)).toBe(true);
+      expect(values.slice(rowLength).every((x) => x === 0)).toBe(true);
+      expect((await lse.read()).slice(heads).every((x) => x === Number.NEGATIVE_INFINITY)).toBe(true);
+      for (const sequence of sequences) sequence.dispose();
+    });
 
     it('refuses plans that cannot stand in', () => {
       using cache = new PagedKvCache(device, shape);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Group H: plans that read a shared prefix once. */
 import { describe, expect, it } from 'vitest';
-import { attention, type Device, type KvLayer, type PageTable, planAttention, Tensor } from '../../lib/index.js';
+import { attention, type Device, type KvLayer, planAttention, Tensor } from '../../lib/index.js';
 import type { NamedDevice } from '../support/devices.js';
 import {
   type Combination,
   describeCombination,
   type GridRecord,
-  generator,
   readCases,
   selectCombinations,
 } from '../support/grid.js';
+import { prefixPageTable } from '../support/prefix.js';
 import { randomTensor } from '../support/random.js';
 import { expectAgreement, expectClose } from '../support/tolerance.js';
 
@@ -31,40 +31,9 @@ interface CascadeCase {
 
 const tolerances = { f32: { absolute: 1e-5 }, f16: { absolute: 1e-3 } };
 
-/** Prefix pages first, the same for all; then pages of each sequence's own. A prefix may end within a page. */
-function pageTableOf(c: CascadeCase, seed: number): PageTable {
-  const random = generator(seed);
-  const prefixPages = Math.ceil(c.shared / c.pageSize);
-  const length = prefixPages * c.pageSize + c.unique;
-  const ownPages = Math.ceil(c.unique / c.pageSize);
-  const pages = prefixPages + c.batch * ownPages;
-  const order = Int32Array.from({ length: pages }, (_, i) => i);
-  for (let i = pages - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    [order[i], order[j]] = [order[j] as number, order[i] as number];
-  }
-  const indices: number[] = [];
-  const indptr = [0];
-  for (let s = 0; s < c.batch; s++) {
-    const begin = prefixPages + s * ownPages;
-    indices.push(...order.slice(0, prefixPages), ...order.slice(begin, begin + ownPages));
-    indptr.push(indices.length);
-  }
-  const { pageSize, kvHeads, headDim } = c;
-  return {
-    lengths: new Int32Array(c.batch).fill(length),
-    indptr: Int32Array.from(indptr),
-    indices: Int32Array.from(indices),
-    pageSize,
-    pages,
-    kvHeads,
-    headDim,
-  };
-}
-
 /** Compares a plan that knows of the prefix with one that does not. @returns what the former gives */
 async function compare(device: Device, c: CascadeCase, seed: number): Promise<number[]> {
-  const pageTable = pageTableOf(c, seed);
+  const pageTable = prefixPageTable({ ...c, readers: c.batch }, seed);
   const { batch, heads, kvHeads, headDim, pageSize, dtype, window, sinkTokens, split } = c;
   const rows = c.stage === 'decode' ? 1 : c.unique;
   using q = randomTensor(device, [batch * rows, heads, headDim], dtype, { seed, stream: 1 });

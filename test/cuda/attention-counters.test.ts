@@ -5,13 +5,14 @@
  */
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { load, type StoredCacheDType } from '../../lib/index.js';
+import { attention, load, planAttention, type StoredCacheDType, Tensor } from '../../lib/index.js';
 import { cacheRowBytes } from '../../lib/kv/layer.js';
 import { AttentionBench, makeInputs } from '../support/attention.js';
 import { isCodeType } from '../support/cache-codes.js';
 import { countLaunches, describeCounters, type LaunchProfile } from '../support/counters.js';
 import { cudaDevice } from '../support/cuda.js';
 import { temporaryFolder } from '../support/folder.js';
+import { prefixPageTable } from '../support/prefix.js';
 import { tinyModel } from '../support/tiny-model.js';
 import { nmse } from '../support/tolerance.js';
 
@@ -89,8 +90,8 @@ describeCounters('attention', () => {
     expect((grown('globalLoadBytes') - 4 * (pages + scales)) / wide).toBe(512);
     // Whole sectors. Scales of a head are 4 bytes a token; those of the other heads lie in between.
     // A chunk's page numbers, of 16 keys each, are one sector.
-    const sectors = grown('globalLoadSectors') - pages / chunk;
-    if (!isCodeType(cache)) expect((32 * sectors) / bytes).toBeLessThanOrEqual(1.02);
+    const sectors = grown('globalLoadSectors') - pages / chunk - (scales * 4 * kvHeads) / 32;
+    expect((32 * sectors) / (bytes - 4 * scales)).toBeLessThanOrEqual(1.02);
 
     const arithmetic = 2 * 2 * rowTile * headDim * keys;
     expect(grown('matrixOperations') / arithmetic).toBeGreaterThanOrEqual(1);
@@ -102,6 +103,34 @@ describeCounters('attention', () => {
       /(fragments|codes|ring|logits|async_copy|ldmatrix)\.cuh/.test(source),
     );
     expect(mainLoop).toEqual([]);
+  });
+
+  it.each([
+    ['once for all of its readers', true],
+    ['by each of them where the plan does not know that it is shared', false],
+  ] as const)('a prefix is read %s', async (_, isKnown) => {
+    const [readers, heads, headDim, pageSize] = [4, 4 * kvHeads, 64, 16];
+    async function bytesLoaded(shared: number): Promise<number> {
+      const pageTable = prefixPageTable({ readers, shared, unique: pageSize, pageSize, kvHeads, headDim }, 1);
+      const pool = [pageTable.pages, pageSize, kvHeads, headDim];
+      using k = Tensor.full(device, pool, 'f16', 1);
+      using v = Tensor.full(device, pool, 'f16', 1);
+      using q = Tensor.full(device, [readers, heads, headDim], 'f16', 1);
+      const queryLengths = new Array<number>(readers).fill(1);
+      const options = { queryLengths, pageTable, heads, device, split: 'none' } as const;
+      using plan = planAttention({ ...options, ...(isKnown ? { sharedPrefix: shared } : {}) });
+      const { out, lse } = attention(device.defaultStream, { q, kv: { k, v }, plan });
+      out.dispose();
+      lse?.dispose();
+      await device.defaultStream.synchronize();
+      return profileOf('pw_attention_f16').globalLoadBytes;
+    }
+    const grown = (await bytesLoaded(lengths[1])) - (await bytesLoaded(lengths[0]));
+    // Keys and values, and the page number of each key.
+    const once = (lengths[1] - lengths[0]) * kvHeads * (2 * 2 * headDim + 4);
+    const times = isKnown ? 1 : readers;
+    expect(grown / (times * once)).toBeGreaterThanOrEqual(1);
+    expect(grown / (times * once)).toBeLessThanOrEqual(1.02);
   });
 
   it.each([

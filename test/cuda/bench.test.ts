@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The parts of bench/cuda that need a GPU: its cases are right, and its clock runs. No speed is judged. */
 import { expect, it } from 'vitest';
-import { kernelCases, type Prepared } from '../../bench/cuda/cases.js';
+import { kernelCases } from '../../bench/cuda/cases.js';
+import type { Prepared } from '../../bench/cuda/kernel.js';
 import { checkCase, measureCopies } from '../../bench/cuda/measure.js';
 import type { Device } from '../../lib/index.js';
 import { cudaDevices, describeOnGpu, inTurn } from '../support/cuda.js';

@@ -3,12 +3,22 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { type DeviceInfo, supports } from '../../lib/index.js';
+import {
+  type CacheDType,
+  type DeviceInfo,
+  GgufFile,
+  linear,
+  PackedMatrix,
+  PagedKvCache,
+  supports,
+  Tensor,
+} from '../../lib/index.js';
 import { matrixFormats } from '../../lib/quant/format.js';
 import { AttentionBench, makeInputs } from '../support/attention.js';
 import { cudaDevice, describeOnGpu, isSimulated } from '../support/cuda.js';
 import { codeOf } from '../support/errors.js';
 import { temporaryFolder } from '../support/folder.js';
+import { GgufWriter } from '../support/gguf-writer.js';
 import { type LinearCase, makeLinearInputs, uploadWeights } from '../support/linear.js';
 import { runProgram } from '../support/program.js';
 import { announceSkip } from '../support/skip.js';
@@ -24,13 +34,13 @@ async function listUnder(env: Record<string, string>): Promise<Listed> {
   return JSON.parse(stdout.trim().split('\n').at(-1) as string) as Listed;
 }
 
+const folder = temporaryFolder();
+
 const simulates = (): boolean => isSimulated || !announceSkip('GPUs that cannot be used: only the simulator has them');
 
 describeOnGpu(
   'a GPU that cannot be used',
   () => {
-    const folder = temporaryFolder();
-
     it('is listed with the reason when it is too old', async () => {
       const model = readFileSync(new URL('../gpusim/devices/small.txt', import.meta.url), 'utf8');
       const path = join(folder, 'turing.txt');
@@ -85,4 +95,41 @@ describeOnGpu('supports()', () => {
     if (supports(device, 'attention', { headDim })) await attend();
     else await expect(attend()).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' });
   });
+
+  it.each<CacheDType>(['f32', 'f16', 'bf16', 'i8', 'fp8e4m3', 'fp8e5m2', 'i4'])(
+    'tells whether caches of %s are stored',
+    (dtype) => {
+      const shape = { layers: 1, kvHeads: 1, headDim: 16, pageSize: 1, pages: 1 };
+      const code = codeOf(() => new PagedKvCache(device, { ...shape, dtype }).dispose());
+      expect(code).toBe(supports(device, 'kvCache', { dtype }) ? 'no error' : 'ERR_UNSUPPORTED');
+    },
+  );
+
+  it('tells whether matrices are used where they lie in a file', () => {
+    const path = join(folder, 'plain.gguf');
+    const writer = new GgufWriter();
+    writer.tensor('plain', [8, 32], new Float32Array(256));
+    writer.write(path);
+    using file = GgufFile.open(path);
+    const code = codeOf(() => PackedMatrix.viewGguf(device, file, 'plain').dispose());
+    expect(code).toBe(supports(device, 'viewMatrix', { format: 'f32' }) ? 'no error' : 'ERR_UNSUPPORTED');
+  });
+
+  it.each(matrixFormats.filter((format) => supports('cuda', 'packMatrix', { format })))(
+    'tells whether linear rounds activations to 8 bits over %s, and whether it gates in one kernel',
+    async (format) => {
+      const c: LinearCase = { m: 1, n: 128, k: 256, format };
+      using weight = uploadWeights(device, c, makeLinearInputs(c, 1));
+      using x = Tensor.full(device, [1, 256], 'f16', 1);
+      const rounds = supports(device, 'linearInt8', { format });
+      const code = codeOf(() => linear(device.defaultStream, { x, weight, precision: 'int8' }).dispose());
+      expect(code).toBe(rounds ? 'no error' : 'ERR_UNSUPPORTED');
+      await device.defaultStream.synchronize();
+      const before = device.cudaStatistics.launches.kernels;
+      linear(device.defaultStream, { x, weight, gate: 'silu' }).dispose();
+      await device.defaultStream.synchronize();
+      const launched = device.cudaStatistics.launches.kernels - before;
+      expect(launched === 1).toBe(supports(device, 'linearGate', { format, rows: 64 }));
+    },
+  );
 });

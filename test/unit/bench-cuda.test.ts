@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { kernelCases } from '../../bench/cuda/cases.js';
 import { addUp, copiesFor, countedRow, largestDifference, tableHead, timedRow } from '../../bench/cuda/report.js';
 import type { LaunchProfile } from '../support/counters.js';
+import { gpuFormats } from '../support/linear.js';
 
 const launch: LaunchProfile = {
   kernel: 'pw_test',
@@ -80,14 +81,24 @@ describe('the report of bench/cuda', () => {
 
   it('covers every kind of kernel, on devices and for the simulator', () => {
     for (const isSimulated of [true, false]) {
-      const names = new Set(kernelCases(isSimulated).map(({ name }) => name.replace(/,.*/, '')));
-      expect([...names].sort()).toEqual(
+      const cases = kernelCases(isSimulated);
+      expect([...new Set(cases.map(({ name }) => name.replace(/[ ,].*/, '')))].sort()).toEqual(
         [
-          ...['decode', 'draft trees', 'prefill'].map((kind) => `attention ${kind}`),
-          ...['linear f16', 'linear q4_0', 'rmsNorm f16', 'rope f16', 'appendKv f16', 'sample', 'verify'],
+          ...['attention', 'mergeStates', 'appendKv', 'ropeAppendKv', 'gatherKv', 'keyBounds'],
+          ...['linear', 'rmsNorm', 'rope', 'siluMul', 'embedding', 'copy'],
+          ...['sample', 'argmax', 'verify', 'drawCandidates'],
         ].sort(),
       );
-      for (const { bytes, operations } of kernelCases(isSimulated)) {
+      const names = cases.map(({ name }) => name).join('\n');
+      for (const kind of ['decode', 'draft trees', 'prefill', 'over a shared prefix']) {
+        expect(names).toContain(`attention ${kind}`);
+      }
+      for (const cache of ['f16', 'bf16', 'i8', 'fp8e4m3', 'i4']) expect(names).toContain(`decode over ${cache}`);
+      for (const format of isSimulated ? ['f16', 'q4_0'] : ['f16', 'bf16', ...gpuFormats]) {
+        expect(names).toContain(`linear ${format}, [`);
+      }
+      for (const option of ['int8', 'silu']) expect(names).toContain(`linear q4_0, ${option}, [`);
+      for (const { bytes, operations } of cases) {
         expect(bytes).toBeGreaterThan(0);
         expect(operations).toBeGreaterThanOrEqual(0);
       }
