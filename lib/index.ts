@@ -11,7 +11,7 @@ export type {
   Usage,
 } from './generate/result.js';
 export type { DrawnLogprob, TokenLogprob } from './generate/sampler.js';
-export type { BatchStatistics } from './generate/scheduler.js';
+export type { BatchStatistics } from './generate/steprecords.js';
 export { type BatchEntry, CacheBatch, type PageTable } from './kv/batch.js';
 export { type CacheStatistics, PagedKvCache, type PagedKvCacheOptions } from './kv/cache.js';
 export type { CacheDType, KvLayer, StoredCacheDType } from './kv/layer.js';

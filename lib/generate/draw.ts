@@ -3,6 +3,7 @@ import { PagewarpError } from '../errors.js';
 import { argmax, type SampleResult, sample } from '../ops/sample.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
+import { readDespite } from './despite.js';
 import type { Drawn, Sampler } from './sampler.js';
 import { type Run, runsOf } from './slots.js';
 
@@ -119,23 +120,15 @@ function readTokens(stream: Stream, rows: number, runs: readonly Run[], isShared
     .then((tokens) => ({ tokens }));
 }
 
-/** The tokens of all runs. An error of some row's data leaves the others as they are, so it does not keep them. */
+/** The tokens of all runs. */
 async function readShared(stream: Stream, rows: number, runs: readonly Run[]): Promise<ReadTokens> {
   using tokens = Tensor.empty(stream.device, [rows], 'i32');
   for (const { begin, end, slot } of runs) {
     using part = tokens.slice(0, begin, end);
     part.copyFrom(slot.bank.last(slot.index, slot.index + end - begin), stream);
   }
-  try {
-    return { tokens: await tokens.read(stream) };
-  } catch (error) {
-    if (!isDataError(error)) throw error;
-    return { tokens: await tokens.read(stream), error };
-  }
-}
-
-function isDataError(error: unknown): error is PagewarpError {
-  return error instanceof PagewarpError && (error.code === 'ERR_INVALID_LOGITS' || error.code === 'ERR_INVALID_TOKEN');
+  const { values, error } = await readDespite(tokens, stream);
+  return { tokens: values, ...(error ? { error } : {}) };
 }
 
 function readLogprobs(

@@ -166,13 +166,14 @@ class Decoder implements Disposable {
     const inCompany = () => this.#options.adaptive && this.#lane.hasCompany;
     while (!this.#finished) {
       const isShared = inCompany();
-      const rest = isShared ? Number.POSITIVE_INFINITY : speculation.rest;
+      const rest = isShared ? speculation.restInCompany(this.#remaining) : speculation.rest;
       if (rest === 0) {
-        yield this.#emit(await speculation.pass(this.#remaining));
+        yield this.#emit(await speculation.pass(this.#remaining, isShared));
         continue;
       }
       const pace = new Pace();
-      yield* this.#decode(rest, pace, () => inCompany() === isShared);
+      const isAsBefore = () => !isShared || speculation.restInCompany(this.#remaining) > 0;
+      yield* this.#decode(rest, pace, () => inCompany() === isShared && isAsBefore());
       speculation.rested(pace, !isShared && !inCompany());
     }
   }

@@ -1,40 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KvSequence } from '../kv/sequence.js';
-import type { Drafter, FeatureSink } from '../speculate/drafter.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { type Drafter, type FeatureSink, sizeOf } from '../speculate/drafter.js';
+import type { Proposal, Verified } from './proposal.js';
 import type { Drawn, Sampler } from './sampler.js';
 
 /** Free pages below which steps ahead take none. */
 const sparePages = 16;
 
+/** How far a generation in company may draft for its next step. @internal */
+export interface DraftBudget {
+  depth: number;
+  /** Of a tree. */
+  nodes: number;
+  worth: number;
+  /** Expected milliseconds of the step without any draft. */
+  plainTime: number;
+}
+
 /** What a scheduler does for its lanes. @internal */
 export interface LaneOwner {
   /** A lane may want a step now. */
   wake(): void;
+  /** A lane has its draft, or does without. */
+  drafted(lane: Lane): void;
   leave(lane: Lane): void;
-  /** Of a lane whose speculative pass begins. The result is disposed as it ends. */
-  pass(lane: Lane): Disposable;
-  /** Tokens that a speculative pass may take of the cache: those that no other lane needs for its next step. */
+  /** Tokens that a draft may take of the cache: those that no other lane needs for its next step. */
   roomFor(lane: Lane): number;
   /** Other lanes that have taken part in something lately. */
   company(lane: Lane): number;
+  /** How far a lane in company may draft now; undefined: not at all. */
+  budgetOf(lane: Lane): DraftBudget | undefined;
 }
 
 /**
  * One generation in the scheduler of its model: the prompt tokens that are still to be computed, and then a token after another, as
- * far as its consumer has asked for them. Steps are enqueued before a step's token is known to the host (it is where the device
- * needs it), so that the device does not wait for JavaScript; what has not been asked for does not become a row of any step.
+ * far as its consumer has asked for them, or drafts to be verified. Steps are enqueued before a step's token is known to the host (it
+ * is where the device needs it), so that the device does not wait for JavaScript; what has not been asked for does not become a row
+ * of any step.
  * @internal
  */
 export class Lane implements Disposable {
   readonly kv: KvSequence;
   readonly sampler: Sampler;
-  /** Sees the logits of the rows that are drawn from, as their step is enqueued. */
-  onLogits: ((logits: Tensor<'f32'>) => void) | undefined;
-  /** Number of the step or speculative pass that it last took part in. */
+  /** Number of the step that it last took part in. */
   lastTurn = 0;
+  /** Other lanes in that step. */
+  lastCompany = 0;
   /** There was no page for it; it waits for those that others hold for a moment. */
   isStarved = false;
+  /** What its drafts come to, and since which step: for who decides on those of several. undefined: nobody else decides. */
+  prospect: { acceptance: number; most: number; turn: number } | undefined;
   readonly #owner: LaneOwner;
   readonly #drafter: Pick<Drafter, 'features'> | undefined;
   #prompt: Int32Array = new Int32Array();
@@ -46,6 +61,11 @@ export class Lane implements Disposable {
   #underWay = 0;
   readonly #arrived: Drawn[] = [];
   #waiting: { resolve: (drawn: Drawn) => void; reject: (error: unknown) => void } | undefined;
+  #proposal: Proposal | undefined;
+  #verifying: { resolve: (verified: Verified) => void; reject: (error: unknown) => void } | undefined;
+  #draftingSince: number | undefined;
+  #draftedSince: number | undefined;
+  #usualNodes = 0;
   #failure: { error: unknown } | undefined;
   #isClosed = false;
 
@@ -90,8 +110,32 @@ export class Lane implements Disposable {
   get isReady(): boolean {
     if (this.hasEnded || this.isStarved) return false;
     if (this.promptLeft > 0) return this.#allowance > 0 && !this.#isPrefilling;
+    if (this.#proposal) return true;
     const isAwaited = this.outstanding === 0 && this.#waiting !== undefined;
     return this.outstanding < this.#allowance && (isAwaited || this.#mayRunAhead);
+  }
+
+  /** What it wants to have verified in its next step. */
+  get proposal(): Proposal | undefined {
+    return this.#proposal;
+  }
+
+  /** Nodes of what it wants to have verified, if nobody is to leave some out; and of what it wanted last. */
+  get wholeNodes(): number {
+    return this.#proposal && this.#proposal.acceptance === undefined ? sizeOf(this.#proposal.draft) : 0;
+  }
+
+  get usualNodes(): number {
+    return this.#usualNodes;
+  }
+
+  /** When it began to draft, as long as it does; and when it began with the draft that waits for its step. */
+  get draftingSince(): number | undefined {
+    return this.#draftingSince;
+  }
+
+  get draftedSince(): number | undefined {
+    return this.#draftedSince;
   }
 
   /**
@@ -113,12 +157,27 @@ export class Lane implements Disposable {
     this.#allowance = 0;
   }
 
-  /** Its generation verifies a draft, in a pass of its own, until the result is disposed. */
-  pass(): Disposable {
-    return this.#owner.pass(this);
+  /** Its next step waits for a draft that is being made. Nothing is outstanding. */
+  draft(): void {
+    this.#draftingSince = performance.now();
   }
 
-  /** Tokens that a draft may take of the cache for the time of its pass. */
+  /** The tokens of its next step, which verifies a draft, all of it or as much as the scheduler sees fit. Nothing is outstanding. */
+  verify(proposal: Proposal): Promise<Verified> {
+    const verified = new Promise<Verified>((resolve, reject) => {
+      this.#verifying = { resolve, reject };
+    });
+    this.#proposal = proposal;
+    this.#usualNodes = this.wholeNodes;
+    this.#owner.drafted(this);
+    this.#draftedSince = this.#draftingSince;
+    this.#draftingSince = undefined;
+    this.#settle();
+    if (this.isReady) this.#owner.wake();
+    return verified;
+  }
+
+  /** Tokens that a draft may take of the cache for the time of its step. */
   get room(): number {
     return this.#owner.roomFor(this);
   }
@@ -128,6 +187,11 @@ export class Lane implements Disposable {
     return this.#owner.company(this) > 0;
   }
 
+  /** How far it may draft in company; undefined: not at all. */
+  get budget(): DraftBudget | undefined {
+    return this.#owner.budgetOf(this);
+  }
+
   /** Takes the next rows of the prompt for a step. */
   takePrompt(rows: number): Int32Array {
     const part = this.#prompt.subarray(this.#taken, this.#taken + rows);
@@ -135,18 +199,26 @@ export class Lane implements Disposable {
     return part;
   }
 
-  /** A step has been enqueued that computes some of the prompt, or draws a token, or both. */
+  /** A step has been enqueued that computes some of the prompt, or draws a token or verifies its draft, or both. */
   enqueued(isPrompt: boolean, draws: boolean): void {
     this.#isPrefilling = isPrompt;
+    this.#proposal = undefined;
+    this.#draftedSince = undefined;
     if (draws) this.#underWay++;
   }
 
-  /** A step has run. @param drawn undefined when it drew nothing */
-  arrive(drawn: Drawn | undefined): void {
+  /** A step has run. @param verified undefined when it drew nothing */
+  arrive(verified: Verified | undefined): void {
     this.#isPrefilling = false;
-    if (!drawn || this.hasEnded) return;
+    if (!verified || this.hasEnded) return;
     this.#underWay--;
-    this.#arrived.push(drawn);
+    if (this.#verifying) {
+      const { resolve } = this.#verifying;
+      this.#verifying = undefined;
+      resolve(verified);
+      return;
+    }
+    this.#arrived.push(verified.drawn[0] as Drawn);
     this.#settle();
   }
 
@@ -176,6 +248,10 @@ export class Lane implements Disposable {
   }
 
   #settle(): void {
+    if (this.#verifying && this.#failure) {
+      this.#verifying.reject(this.#failure.error);
+      this.#verifying = undefined;
+    }
     if (!this.#waiting) return;
     const { resolve, reject } = this.#waiting;
     if (this.#arrived.length > 0) {

@@ -41,9 +41,10 @@ export interface GenerateOptions extends TokenSampling {
    * as far as that pays; tokens are those of plain sampling with the same seed. A drafter of one's own serves this generation
    * alone meanwhile: another one that is given it ends with ERR_INVALID_ARGUMENT. With `logprobs` above 0, `auto` is `off`.
    *
-   * While other generations of the model are active, an adaptive one rests: a row of another generation in the same step costs as
-   * much as a drafted token, and is never in vain (the more requests there are, the less speculation pays; SmartSpec, Liu et al.,
-   * 2024). One that is not adaptive drafts all the same, in passes of its own between the others' steps.
+   * Drafts of generations that run at the same time are verified in the same steps. What adaptive ones draft is decided for all of
+   * them together: rows go where they are expected to give most, and as many as give the most tokens per time, none where steps
+   * have so many rows already that each further one costs what it gives (SmartSpec; Liu et al., 2024). One that is not adaptive
+   * drafts what it would alone.
    */
   speculate?: Drafter | 'auto' | 'off';
   /** Most tokens drafted at once, 1 to 64; trees have at most 63. Default 64: what the drafter likes. */

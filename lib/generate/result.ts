@@ -35,6 +35,8 @@ export interface Timings {
 export interface SpeculationStatistics {
   /** Passes of the target model that verified a draft. */
   passes: number;
+  /** Those of them in steps that other generations had a part in. */
+  sharedPasses: number;
   /** Steps without a draft: there was none, or drafts did not pay. */
   plainSteps: number;
   /** Nodes. */

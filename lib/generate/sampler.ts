@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { drawCandidates } from '../ops/candidates.js';
 import { packSampling, type TokenHistory, tokenHistory } from '../ops/sampling.js';
-import { type VerifyRule, verify } from '../ops/verify.js';
-import { type Draft, type EnqueuedDraft, sizeOf } from '../speculate/drafter.js';
 import type { Stream } from '../tensor/stream.js';
-import { Tensor } from '../tensor/tensor.js';
-import { invalidLogits } from './draw.js';
+import type { Tensor } from '../tensor/tensor.js';
 import type { ResolvedOptions } from './options.js';
 import type { Slot, Slots } from './slots.js';
 
@@ -25,24 +22,17 @@ export interface Drawn {
   logprob?: DrawnLogprob;
 }
 
-/** What verification made of a draft. */
-export interface Verified {
-  /** The accepted tokens, and one more. */
-  drawn: Drawn[];
-  /** The drafted tokens, and those nodes of them that were accepted. */
-  nodes: readonly number[];
-  path: number[];
-}
-
 /** The temperature below which drawing is greedy: PW_GREEDY_TEMPERATURE. */
 const greedyTemperature = 1e-5;
 
 /**
  * How one generation samples, on the device, where the token drawn last stays as the next step's input. {@link draw} draws the
- * tokens of plain steps, for several generations at once.
+ * tokens of plain steps, and {@link verifyDrafts} judges drafts, for several generations at once.
  */
 export class Sampler implements Disposable {
   readonly slot: Slot;
+  readonly sampling: ResolvedOptions['sampling'];
+  readonly seed: bigint;
   /** Are tokens simply the most probable ones? */
   readonly isArgmax: boolean;
   readonly logprobs: number | undefined;
@@ -64,6 +54,8 @@ export class Sampler implements Disposable {
       sampling.repetitionPenalty !== 1 || sampling.presencePenalty !== 0 || sampling.frequencyPenalty !== 0;
     this.#stream = stream;
     this.#slots = slots;
+    this.sampling = sampling;
+    this.seed = seed;
     this.logprobs = logprobs;
     this.isArgmax = sampling.temperature < greedyTemperature && !penalised && logprobs === undefined;
     this.#historyLength = prompt.length;
@@ -76,7 +68,7 @@ export class Sampler implements Disposable {
     }
     this.slot = slots.acquire();
     this.#parameters.copyFrom(packed, stream);
-    this.#seed.write(BigInt64Array.of(seed), stream);
+    this.#seedPlace.write(BigInt64Array.of(seed), stream);
   }
 
   /** [1]: the token drawn last. */
@@ -98,58 +90,21 @@ export class Sampler implements Disposable {
     place.copyFrom(this.last, this.#stream);
   }
 
-  /**
-   * Verifies a draft and draws the token after what was accepted of it.
-   * @param logits [nodes + 1, vocabulary]
-   * @param position of the first row
-   */
-  async verify(
-    logits: Tensor<'f32'>,
-    draft: Draft | EnqueuedDraft,
-    rule: VerifyRule,
-    position: number,
-  ): Promise<Verified> {
-    const { source, parents } = draft;
-    const enqueued = 'enqueued' in draft ? draft.enqueued : undefined;
-    using uploaded = 'tokens' in draft ? this.#upload(draft.tokens) : undefined;
-    const result = verify(this.#stream, {
-      targetLogits: logits,
-      draftTokens: enqueued ?? (uploaded as Tensor<'i32'>),
-      draftLengths: [sizeOf(draft)],
-      ...(parents ? { parents: [parents] } : {}),
-      ...(source ? { draft: source } : {}),
-      rule,
-      ...this.#common(position),
-      logprobs: this.logprobs !== undefined,
-    });
-    this.last.copyFrom(result.lastTokens, this.#stream);
-    const reads = Promise.all([
-      this.#read(result.tokens),
-      result.path && this.#read(result.path),
-      result.logprobs?.read(this.#stream),
-      enqueued && this.#read(enqueued),
-    ]);
-    for (const tensor of Object.values(result)) (tensor as Tensor).dispose();
-    const [tokens, path, logprobs, nodes] = await reads;
-    const end = tokens.indexOf(-1);
-    const emitted = Array.from(end < 0 ? tokens : tokens.subarray(0, end));
-    if (emitted.length === 0) throw invalidLogits();
-    this.#commit(emitted);
-    const drawn = emitted.map((token, i) =>
-      logprobs ? { token, logprob: { token, logprob: logprobs[i] as number, top: [] } } : { token },
-    );
-    const accepted = emitted.length - 1;
-    return {
-      drawn,
-      nodes: 'tokens' in draft ? draft.tokens : Array.from(nodes ?? []),
-      path: path ? Array.from(path.subarray(0, accepted)) : Array.from({ length: accepted }, (_, i) => i),
-    };
+  /** Puts tokens that were drawn into the history: those of a verified draft, which the host knows. */
+  commit(tokens: readonly number[]): void {
+    const at = this.#historyLength;
+    this.#historyLength += tokens.length;
+    if (!this.history) return;
+    const end = Math.min(this.#historyLength, this.history.tokens.shape[0] as number);
+    if (at >= end) return;
+    using place = this.history.tokens.slice(0, at, end);
+    place.write(tokens.slice(0, end - at), this.#stream);
   }
 
   /** [rows, count]: the most probable tokens of each row, most probable first; the model's own, before any penalty. */
   mostProbable(logits: Tensor<'f32'>, count: number): Promise<Int32Array> {
     const { ids, logprobs } = drawCandidates(this.#stream, { logits, count, kind: 'top' });
-    const read = this.#read(ids);
+    const read = ids.read(this.#stream);
     ids.dispose();
     logprobs.dispose();
     return read;
@@ -173,37 +128,8 @@ export class Sampler implements Disposable {
     return bank.parameters(index, index + 1);
   }
 
-  get #seed(): Tensor<'i64'> {
+  get #seedPlace(): Tensor<'i64'> {
     const { bank, index } = this.slot;
     return bank.seeds(index, index + 1);
-  }
-
-  #common(position: number): {
-    parameters: Tensor<'f32'>;
-    seed: Tensor<'i64'>;
-    offset: number;
-    history?: TokenHistory;
-  } {
-    const history = this.history ? { history: this.history } : {};
-    return { parameters: this.#parameters, seed: this.#seed, offset: position, ...history };
-  }
-
-  #upload(tokens: readonly number[]): Tensor<'i32'> {
-    const tensor = Tensor.empty(this.#stream.device, [tokens.length], 'i32');
-    tensor.write(Int32Array.from(tokens), this.#stream);
-    return tensor;
-  }
-
-  #read(tensor: Tensor<'i32'>): Promise<Int32Array> {
-    return tensor.read(this.#stream);
-  }
-
-  #commit(tokens: readonly number[]): void {
-    const at = this.#historyLength;
-    this.#historyLength += tokens.length;
-    if (!this.history) return;
-    const end = Math.min(this.#historyLength, this.history.tokens.shape[0] as number);
-    using place = this.history.tokens.slice(0, at, end);
-    place.write(tokens.slice(0, end - at), this.#stream);
   }
 }

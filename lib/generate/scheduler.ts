@@ -3,13 +3,17 @@ import { PagewarpError } from '../errors.js';
 import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner } from '../model/llama.js';
 import { cutOf } from '../model/rows.js';
-import type { Drafter } from '../speculate/drafter.js';
+import { type Drafter, noDraft, sizeOf } from '../speculate/drafter.js';
+import { BatchControl } from './batchcontrol.js';
 import { compose } from './composition.js';
 import { invalidLogits } from './draw.js';
-import { Lane, type LaneOwner } from './lane.js';
+import { type DraftBudget, Lane, type LaneOwner } from './lane.js';
+import { Patience } from './patience.js';
+import { cutProposal, offerOf, type Proposal, type Verified } from './proposal.js';
 import type { Sampler } from './sampler.js';
 import { Slots } from './slots.js';
-import { type Entry, enqueueStep, type StepOutcome } from './step.js';
+import { type Entry, enqueueStep, hasDraft, type StepOutcome } from './step.js';
+import { type BatchStatistics, StepRecords } from './steprecords.js';
 
 /** Rows of prompts in a step that other generations wait for: what they cost is the time between two of their tokens. */
 const promptRowsBeside = { cpu: 32, cuda: 256 };
@@ -18,17 +22,6 @@ const absentAfter = 16;
 /** Steps under way when there are more lanes than a step has places. */
 const fullAhead = 2;
 
-/** What the steps of a model have been so far, without speculative passes. */
-export interface BatchStatistics {
-  steps: number;
-  /** Rows that they computed: tokens of prompts, and one for each token after the first. */
-  rows: number;
-  /** Tokens drawn, those included that nobody asked for in the end. */
-  tokens: number;
-  /** Most generations that shared a step. */
-  largest: number;
-}
-
 /**
  * Continuous batching (Orca; Yu et al., OSDI 2022): what the generations of a model want next becomes one step of the model, which
  * reads the weights once for all. They join and leave from step to step. Rows do not depend on each other, so that what a
@@ -36,7 +29,9 @@ export interface BatchStatistics {
  *
  * A step is formed when the ones under way leave nobody behind that it could take: it is enqueued ahead if all of their lanes are
  * in it, too, and otherwise waits for them, so that lanes come together and stay together. A lane whose consumer does not pull is
- * simply not there.
+ * simply not there; one that makes a draft is waited for a little.
+ *
+ * Drafts of several generations are verified in one step, each as far as {@link BatchControl} finds that it pays for all.
  * @internal
  */
 export class Scheduler implements LaneOwner, Disposable {
@@ -48,22 +43,25 @@ export class Scheduler implements LaneOwner, Disposable {
   readonly #flying: (readonly Entry[])[] = [];
   /** When the last of them has arrived. */
   #landed: Promise<void> = Promise.resolve();
-  /** Speculative passes under way, which hold pages for a moment. */
-  #passes = 0;
-  /** Steps and passes so far. */
+  /** Steps so far. */
   #turns = 0;
   #isDeferred = false;
-  readonly #statistics: BatchStatistics = { steps: 0, rows: 0, tokens: 0, largest: 0 };
+  readonly #control = new BatchControl();
+  readonly #records = new StepRecords(this.#control);
+  readonly #patience: Patience;
+  /** How far the lanes in company may draft, until a step changes it. */
+  #budgets: { lanes: number; of: ReadonlyMap<Lane, DraftBudget> } | undefined;
 
   /** @param maxBatch generations in a step, at most */
   constructor(runner: LlamaRunner, maxBatch: number) {
     this.#runner = runner;
     this.#maxBatch = maxBatch;
     this.slots = new Slots(runner.stream);
+    this.#patience = new Patience(() => this.#turn());
   }
 
   get statistics(): BatchStatistics {
-    return { ...this.#statistics };
+    return this.#records.statistics;
   }
 
   /** Lets a generation take part, until its lane is disposed. @param drafter whose sink is shown the features of its rows */
@@ -86,16 +84,9 @@ export class Scheduler implements LaneOwner, Disposable {
     else this.#defer();
   }
 
-  pass(lane: Lane): Disposable {
-    this.#passes++;
-    lane.lastTurn = ++this.#turns;
-    return {
-      [Symbol.dispose]: () => {
-        this.#passes--;
-        this.#retryStarved();
-        this.#defer();
-      },
-    };
+  drafted(lane: Lane): void {
+    this.#patience.drafted(lane);
+    this.#retryStarved(); // a draft may have held pages
   }
 
   roomFor(lane: Lane): number {
@@ -110,18 +101,48 @@ export class Scheduler implements LaneOwner, Disposable {
 
   company(lane: Lane): number {
     let count = 0;
-    for (const other of this.#lanes) {
-      if (other !== lane && !other.hasEnded && other.lastTurn + absentAfter > this.#turns) count++;
-    }
+    for (const other of this.#lanes) if (other !== lane && this.#isPresent(other)) count++;
     return count;
   }
 
+  budgetOf(lane: Lane): DraftBudget | undefined {
+    if (this.#budgets?.lanes !== this.#lanes.size) this.#budgets = { lanes: this.#lanes.size, of: this.#plan() };
+    return this.#budgets.of.get(lane);
+  }
+
   dispose(): void {
+    this.#patience.dispose();
     this.slots.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #isPresent(lane: Lane): boolean {
+    return !lane.hasEnded && lane.lastTurn + absentAfter > this.#turns;
+  }
+
+  /** Shares the rows of the next step out to the lanes that would draft. Beside prompts, whose rows cost more, none does. */
+  #plan(): Map<Lane, DraftBudget> {
+    const present = [...this.#lanes].filter((lane) => this.#isPresent(lane));
+    const budgets = new Map<Lane, DraftBudget>();
+    if (present.some(({ promptLeft }) => promptLeft > 0)) return budgets;
+    const drafting = present.filter(({ prospect }) => prospect);
+    if (drafting.length === 0) return budgets;
+    const count = Math.min(present.length, this.#maxBatch);
+    const whole = present.reduce((sum, { usualNodes }) => sum + usualNodes, 0);
+    const base = { rows: count + whole, tokens: count };
+    const prospects = drafting.flatMap(({ prospect }) =>
+      prospect ? [{ ...prospect, since: this.#turns - prospect.turn }] : [],
+    );
+    const { depths, nodes, worth } = this.#control.plan(prospects, base, this.#runner.maxOutputs - base.rows);
+    const plainTime = this.#control.stepTime(base.rows) ?? 0;
+    for (const [i, lane] of drafting.entries()) {
+      const depth = depths[i] as number;
+      if (depth > 0) budgets.set(lane, { depth, nodes: Math.max(depth, nodes), worth, plainTime });
+    }
+    return budgets;
   }
 
   #defer(): void {
@@ -138,6 +159,7 @@ export class Scheduler implements LaneOwner, Disposable {
     for (;;) {
       const ready = this.#ready();
       if (ready.length === 0 || !this.#mayEnqueue(ready)) return;
+      if (this.#patience.waitsFor(this.#lanes, this.#control.stepTime(ready.length))) return;
       if (ready.length > 1) ready.sort((a, b) => a.lastTurn - b.lastTurn);
       this.#enqueue(this.#compose(ready.slice(0, this.#maxBatch)));
     }
@@ -160,39 +182,67 @@ export class Scheduler implements LaneOwner, Disposable {
   /** Finds room in the cache for what the next step takes. A lane that gets none is not in it. */
   #compose(ready: readonly Lane[]): Entry[] {
     const { stream } = this.#runner;
-    const taken = ready.some((lane) => lane.promptLeft > 0) ? this.#shareOut(ready) : undefined;
+    const isMixed = ready.some((lane) => lane.promptLeft > 0 || lane.wholeNodes > 0);
+    const taken = isMixed ? this.#shareOut(ready) : undefined;
     const entries: Entry[] = [];
     for (const [i, lane] of ready.entries()) {
-      const rows = taken ? (taken[i] as number) : 1;
-      if (rows === 0) continue;
+      const share = taken ? (taken[i] as number) : 1;
+      if (share === 0) continue;
+      const isPrompt = lane.promptLeft > 0;
+      const rows = isPrompt ? share : 1;
       try {
         lane.kv.reserve(rows, stream);
-        entries.push({ lane, rows, isPrompt: lane.promptLeft > 0, draws: rows >= lane.promptLeft });
+        entries.push({ lane, rows, isPrompt, draws: rows >= lane.promptLeft, proposal: lane.proposal });
       } catch (error) {
         this.#refuse(lane, error);
       }
     }
-    return entries;
+    return entries.some(hasDraft) ? this.#withDrafts(entries) : entries;
   }
 
-  /** The rows of each lane in a step that prompts are a part of. */
+  /** The rows of each lane in a step that prompts, or drafts that nobody cuts, are a part of. */
   #shareOut(ready: readonly Lane[]): number[] {
-    const { stream, chunk, maxRows } = this.#runner;
-    const wishes = ready.map(({ promptLeft, promptRows }) => ({
-      rows: Math.max(1, promptLeft),
+    const { stream, chunk, maxRows, maxOutputs } = this.#runner;
+    const wishes = ready.map(({ promptLeft, promptRows, wholeNodes }) => ({
+      rows: promptLeft > 0 ? promptLeft : 1 + wholeNodes,
       isPrompt: promptLeft > 0,
       cut: promptLeft > 0 ? cutOf(this.#runner, promptRows) : 1,
     }));
     const promptRows = this.#isDecoding ? Math.min(chunk, promptRowsBeside[stream.device.kind]) : chunk;
-    return compose(wishes, { rows: maxRows, promptRows });
+    return compose(wishes, { rows: maxRows, outputs: maxOutputs, promptRows });
+  }
+
+  /** Adds the rows of drafts to a step that has one of each lane: of those that are adaptive, as many as pay. */
+  #withDrafts(entries: readonly Entry[]): Entry[] {
+    const { stream, maxRows, maxOutputs } = this.#runner;
+    const whole = (entry: Entry): number => (isAdaptive(entry) ? 0 : nodesOf(entry));
+    const rows = entries.reduce((sum, entry) => sum + entry.rows + whole(entry), 0);
+    const outputs = entries.reduce((sum, entry) => sum + (entry.draws ? 1 : 0) + whole(entry), 0);
+    const adaptive = entries.filter((entry) => isAdaptive(entry) && hasDraft(entry));
+    const base = { rows, tokens: entries.filter(({ draws }) => draws).length };
+    const isBesidePrompts = entries.some(({ isPrompt }) => isPrompt);
+    const most = isBesidePrompts ? 0 : Math.min(maxRows - rows, maxOutputs - outputs);
+    const offers = adaptive.map(({ proposal }) => offerOf(proposal as Proposal));
+    const counts = adaptive.length > 0 ? this.#control.choose(offers, base, most) : [];
+    const chosen = new Map(adaptive.map((entry, i) => [entry, counts[i] as number]));
+    return entries.map((entry) => {
+      if (!entry.proposal || !hasDraft(entry)) return entry;
+      const { lane } = entry;
+      const wanted = chosen.get(entry) ?? nodesOf(entry);
+      // Speculation must not fail, nor let others fail, where plain decoding has room.
+      let proposal = cutProposal(entry.proposal, Math.min(wanted, Math.max(0, this.roomFor(lane))));
+      try {
+        lane.kv.reserve(sizeOf(proposal.draft), stream);
+      } catch {
+        proposal = { ...proposal, draft: noDraft };
+      }
+      return { ...entry, rows: 1 + sizeOf(proposal.draft), proposal };
+    });
   }
 
   /** Does some generation that is present draw token after token? */
   get #isDecoding(): boolean {
-    for (const lane of this.#lanes) {
-      const isPresent = !lane.hasEnded && lane.lastTurn + absentAfter > this.#turns;
-      if (isPresent && lane.promptLeft === 0) return true;
-    }
+    for (const lane of this.#lanes) if (this.#isPresent(lane) && lane.promptLeft === 0) return true;
     return false;
   }
 
@@ -202,9 +252,15 @@ export class Scheduler implements LaneOwner, Disposable {
    */
   #refuse(lane: Lane, error: unknown): void {
     const isExhausted = error instanceof PagewarpError && error.code === 'ERR_CACHE_EXHAUSTED';
-    const mayChange = isExhausted && (this.#flying.length > 0 || this.#passes > 0);
-    if (lane.outstanding > 0 || mayChange) lane.isStarved = true;
+    const areHeld = this.#flying.length > 0 || this.#isDrafting;
+    if (lane.outstanding > 0 || (isExhausted && areHeld)) lane.isStarved = true;
     else lane.fail(error);
+  }
+
+  /** Does some lane make a draft, for which it may hold pages? */
+  get #isDrafting(): boolean {
+    for (const lane of this.#lanes) if (!lane.hasEnded && lane.draftingSince !== undefined) return true;
+    return false;
   }
 
   #retryStarved(): void {
@@ -213,6 +269,7 @@ export class Scheduler implements LaneOwner, Disposable {
 
   #enqueue(entries: Entry[]): void {
     if (entries.length === 0) return;
+    const record = this.#records.begin(entries, this.#runner.shapes);
     let outcome: Promise<StepOutcome>;
     try {
       outcome = enqueueStep(this.#runner, this.slots, entries);
@@ -220,32 +277,49 @@ export class Scheduler implements LaneOwner, Disposable {
       for (const { lane } of entries) lane.fail(error);
       return;
     }
+    record.enqueued(this.#runner.shapes);
     this.#turns++;
-    this.#count(entries);
     this.#flying.push(entries);
     for (const { lane, isPrompt, draws } of entries) {
       lane.lastTurn = this.#turns;
+      lane.lastCompany = entries.length - 1;
       lane.enqueued(isPrompt, draws);
     }
     const settled = outcome.then(
-      (result) => () => this.#arrive(entries, result),
+      (result) => () => {
+        record.arrived(result.drawn);
+        this.#arrive(entries, result);
+      },
       (error) => () => this.#fail(entries, error),
     );
     // Some outcomes take more reads than others; they count in the order of the steps.
     this.#landed = this.#landed.then(async () => (await settled)());
   }
 
-  #arrive(entries: readonly Entry[], { drawn, error }: StepOutcome): void {
+  #arrive(entries: readonly Entry[], { drawn, failed, error }: StepOutcome): void {
+    // Pages of drafts that were not accepted are free before others ask for some.
+    for (const entry of entries) this.#keep(entry, drawn.get(entry.lane));
     this.#land();
     // Whose data was wrong is seen by its having no token, in this step or in one before that this one built on.
     const isKnown = entries.some(({ lane, draws }) => lane.hasEnded || (draws && !drawn.has(lane)));
     for (const { lane, draws } of entries) {
-      const token = drawn.get(lane);
+      const verified = drawn.get(lane);
       if (error && !isKnown) lane.fail(error);
-      else if (draws && !token) lane.fail(error ?? invalidLogits());
-      else lane.arrive(token);
+      else if (draws && !verified) lane.fail(failed?.get(lane) ?? error ?? invalidLogits());
+      else lane.arrive(verified);
     }
     this.#defer();
+  }
+
+  /** Keeps the accepted path of a draft in the cache and in the history. */
+  #keep({ lane, rows }: Entry, verified: Verified | undefined): void {
+    if (!verified || rows === 1 || lane.hasEnded || sizeOf(verified.draft) === 0) return;
+    try {
+      lane.sampler.commit(verified.drawn.map(({ token }) => token));
+      lane.kv.keep([0, ...verified.path.map((node) => node + 1)], rows, this.#runner.stream);
+    } catch (error) {
+      lane.fail(error);
+    }
   }
 
   #fail(entries: readonly Entry[], error: unknown): void {
@@ -256,16 +330,15 @@ export class Scheduler implements LaneOwner, Disposable {
 
   #land(): void {
     this.#flying.shift();
+    this.#budgets = undefined;
     this.#retryStarved();
   }
+}
 
-  #count(entries: readonly Entry[]): void {
-    const statistics = this.#statistics;
-    statistics.steps++;
-    statistics.largest = Math.max(statistics.largest, entries.length);
-    for (const { rows, draws } of entries) {
-      statistics.rows += rows;
-      if (draws) statistics.tokens++;
-    }
-  }
+function isAdaptive({ proposal }: Entry): boolean {
+  return proposal?.acceptance !== undefined;
+}
+
+function nodesOf({ proposal }: Entry): number {
+  return proposal ? sizeOf(proposal.draft) : 0;
 }

@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument } from '../errors.js';
+import { invalidArgument, PagewarpError, shapeMismatch } from '../errors.js';
 import type { LlamaRunner } from '../model/llama.js';
 import type { TokenSequence } from '../model/sequence.js';
-import type { StepOptions } from '../model/step.js';
-import { depthsOf, treeMask } from '../ops/treemask.js';
+import { depthsOf } from '../ops/treemask.js';
 import type { VerifyRule } from '../ops/verify.js';
-import { type Draft, type Drafter, type EnqueuedDraft, noDraft, sizeOf, truncated } from '../speculate/drafter.js';
-import { Tensor } from '../tensor/tensor.js';
+import { type Draft, type Drafter, type EnqueuedDraft, noDraft, truncated } from '../speculate/drafter.js';
 import { SpeculationControl } from './control.js';
 import type { Interrupt } from './interrupt.js';
 import type { Lane } from './lane.js';
 import type { ResolvedOptions } from './options.js';
 import type { Pace } from './pace.js';
+import type { Verified } from './proposal.js';
 import type { SpeculationStatistics } from './result.js';
-import type { Drawn, Sampler, Verified } from './sampler.js';
+import type { Drawn, Sampler } from './sampler.js';
 
 /** Rows of one tree mask: a draft's nodes and the last token. */
 const mostTreeRows = 64;
+
+/** How far a draft may go. */
+interface Limits {
+  nodes: number;
+  /** Of a chain. */
+  depth: number;
+  /** Chance of acceptance that pays for a node. */
+  worth: number;
+}
+
+const noLimits: Limits = { nodes: 0, depth: 0, worth: 1 };
 
 /** Drafters that generations under way speculate with. */
 const serving = new WeakSet<Drafter>();
@@ -34,10 +44,13 @@ export class Speculation implements Disposable {
   #passes = 0;
   #drafted = 0;
   #accepted = 0;
+  #sharedPasses = 0;
   #plainSteps = 0;
   #draftTime = 0;
   /** Tokens that the drafter has been asked to follow. */
   #followed = 0;
+  /** The step that last told how drafts fare. */
+  #judged: number;
 
   /** @throws PagewarpError when the drafter cannot serve this generation */
   constructor(
@@ -56,6 +69,7 @@ export class Speculation implements Disposable {
     this.#sampler = sampler;
     this.#lane = lane;
     this.#interrupt = interrupt;
+    this.#judged = lane.lastTurn;
     this.#control = options.adaptive ? new SpeculationControl() : undefined;
     if (serving.has(drafter)) {
       throw invalidArgument('speculate', 'a drafter that serves another generation', 'one that serves this one alone');
@@ -75,6 +89,15 @@ export class Speculation implements Disposable {
     return this.#control?.rest ?? 0;
   }
 
+  /**
+   * The same in company: as many as there are, or none.
+   * @param remaining tokens that may still be generated
+   */
+  restInCompany(remaining: number): number {
+    this.#offer(remaining);
+    return this.#lane.budget ? 0 : Number.POSITIVE_INFINITY;
+  }
+
   /** Takes the pace of plain steps. @param isOwn no other generation had a part in them */
   rested(pace: Pace, isOwn: boolean): void {
     this.#plainSteps += pace.steps;
@@ -86,6 +109,7 @@ export class Speculation implements Disposable {
     const passes = this.#passes;
     return {
       passes,
+      sharedPasses: this.#sharedPasses,
       plainSteps: this.#plainSteps,
       drafted: this.#drafted,
       accepted: this.#accepted,
@@ -100,35 +124,47 @@ export class Speculation implements Disposable {
   /**
    * One pass of the target model.
    * @param remaining tokens that may still be generated, at least 1
+   * @param isShared its step is one of several generations, who decide together on what they draft
    * @returns what was drawn, at least one token
    */
-  async pass(remaining: number): Promise<Drawn[]> {
+  async pass(remaining: number, isShared: boolean): Promise<Drawn[]> {
     const started = performance.now();
     const { shapes } = this.#runner;
     const { length } = this.#sequence.tokens;
     const missed = length - this.#followed;
-    const draft = this.#fitting(await this.#draft(remaining));
+    const budget = isShared ? this.#lane.budget : undefined;
+    const limits = this.#limits(remaining, isShared ? (budget ?? noLimits) : this.#control);
+    this.#lane.draft();
+    const draft = await this.#draft(limits);
     const drafted = performance.now();
-    const nodes = sizeOf(draft);
-    const verified = nodes > 0 ? await this.#verify(draft).finally(() => release(draft)) : await this.#plain();
+    const { drawn, path, draft: verified } = await this.#verify(draft, isShared).finally(() => release(draft));
     const finished = performance.now();
-    const accepted = verified.path.length;
-    this.#followed = length + verified.drawn.length;
+    const accepted = path.length;
+    const nodes = verified.tokens.length;
+    this.#followed = length + drawn.length;
     this.#draftTime += drafted - started;
     if (nodes > 0) this.#passes++;
     else this.#plainSteps++;
+    if (nodes > 0 && this.#lane.lastCompany > 0) this.#sharedPasses++;
     this.#drafted += nodes;
     this.#accepted += accepted;
+    const depth = depthOf(verified);
+    if (isShared || this.#lane.lastCompany > 0) {
+      const saved = budget ? drawn.length * budget.plainTime - (finished - started) : 0;
+      this.#control?.shared({ depth, accepted }, saved);
+      if (nodes > 0) this.#judged = this.#lane.lastTurn;
+      return drawn;
+    }
     this.#control?.pass({
       drafted: nodes,
-      depth: depthOf(draft),
+      depth,
       accepted,
       draftTime: drafted - started,
       verifyTime: finished - drafted,
       isFirst: this.#runner.shapes > shapes,
       missed,
     });
-    return verified.drawn;
+    return drawn;
   }
 
   /** The drafter forgets the sequence, and may serve another generation. */
@@ -141,30 +177,35 @@ export class Speculation implements Disposable {
     this.dispose();
   }
 
-  async #draft(remaining: number): Promise<Draft | EnqueuedDraft> {
+  /** Says what its drafts come to, for those who decide together. */
+  #offer(remaining: number): void {
+    const control = this.#control;
+    const canDraft = control && control.rest !== Number.POSITIVE_INFINITY;
+    const most = Math.min(this.#options.maxDraft, remaining - 1);
+    this.#lane.prospect = canDraft ? { acceptance: control.acceptance, most, turn: this.#judged } : undefined;
+  }
+
+  #limits(remaining: number, own: Limits | undefined): Limits {
+    const { maxRows, maxOutputs } = this.#runner;
+    const possible = Math.min(this.#options.maxDraft, remaining - 1, maxRows - 1, maxOutputs - 1, this.#room);
+    const { worth = 0, depth = possible, nodes = possible } = own ?? {};
+    return { nodes: Math.min(possible, nodes), depth, worth };
+  }
+
+  async #draft({ nodes, depth, worth }: Limits): Promise<Draft | EnqueuedDraft> {
+    if (nodes < 1) return noDraft;
     const { tokens } = this.#sequence;
-    const possible = Math.min(this.#options.maxDraft, remaining - 1, this.#runner.maxRows - 1, this.#room);
-    if (possible < 1) return noDraft;
-    const { worth = 0, depth = possible, nodes = possible } = this.#control ?? {};
-    const most = Math.min(possible, nodes);
     const { enqueue } = this.#drafter;
-    const enqueued = enqueue?.call(this.#drafter, tokens, most, worth, depth);
+    const enqueued = enqueue?.call(this.#drafter, tokens, nodes, worth, depth);
     const draft =
       (enqueued && (await this.#interrupt.wait(Promise.resolve(enqueued)))) ??
-      (await this.#interrupt.wait(Promise.resolve(this.#drafter.draft(tokens, most, worth))));
+      (await this.#interrupt.wait(Promise.resolve(this.#drafter.draft(tokens, nodes, worth))));
     if (this.#options.signal?.aborted) release(draft);
     this.#options.signal?.throwIfAborted();
     if ('enqueued' in draft) return draft;
-    return truncated(draft, draft.parents ? Math.min(most, mostTreeRows - 1) : Math.min(most, depth));
-  }
-
-  /** Others may have taken pages since the draft was begun. */
-  #fitting(draft: Draft | EnqueuedDraft): Draft | EnqueuedDraft {
-    const room = Math.max(0, this.#room);
-    if (sizeOf(draft) <= room) return draft;
-    if (!('enqueued' in draft)) return truncated(draft, room);
-    release(draft); // what only the device knows cannot be cut
-    return noDraft;
+    const made = truncated(draft, draft.parents ? Math.min(nodes, mostTreeRows - 1) : Math.min(nodes, depth));
+    checkDraft(made, this.#runner.config.vocabulary);
+    return made;
   }
 
   /** Nodes that the cache has room for: speculation must not fail, nor let others fail, where plain decoding has room. */
@@ -172,62 +213,25 @@ export class Speculation implements Disposable {
     return this.#lane.room - 1;
   }
 
-  async #plain(): Promise<Verified> {
+  async #verify(draft: Draft | EnqueuedDraft, isShared: boolean): Promise<Verified> {
     let top: Promise<{ top?: Int32Array }> = Promise.resolve({});
-    this.#lane.onLogits = (logits) => {
-      top = this.#top(logits);
-    };
-    const drawn = await this.#interrupt.wait(this.#lane.next(1));
-    this.#lane.onLogits = undefined;
-    this.#drafter.observe({ draft: noDraft, path: [], tokens: [drawn.token], ...(await top) });
-    return { drawn: [drawn], nodes: [], path: [] };
-  }
-
-  async #verify(draft: Draft | EnqueuedDraft): Promise<Verified> {
-    const { tokens, kv } = this.#sequence;
-    const { parents } = draft;
-    const position = kv.length;
-    const rows = 1 + sizeOf(draft);
-    using _pass = this.#lane.pass();
-    kv.reserve(rows, this.#runner.stream);
-    const last = tokens.at(-1) as number;
-    const ids = 'enqueued' in draft ? this.#joined(draft.enqueued) : Int32Array.of(last, ...draft.tokens);
-    const logits = this.#forward(ids, rows, treeOptions(draft, position));
-    if (ids instanceof Tensor) ids.dispose();
-    const verifying = this.#sampler.verify(logits, draft, this.#rule(draft), position);
-    const top = this.#top(logits);
+    const verifying = this.#lane.verify({
+      draft,
+      rule: this.#rule(draft),
+      last: this.#sequence.tokens.at(-1) as number,
+      acceptance: isShared ? this.#control?.acceptance : undefined,
+      onLogits: (logits) => {
+        top = this.#top(logits);
+      },
+    });
     const verified = await this.#interrupt.wait(verifying);
-    kv.keep([0, ...verified.path.map((node) => node + 1)], rows, this.#runner.stream);
-    const emitted = verified.drawn.map(({ token }) => token);
-    const known = 'tokens' in draft ? draft : { tokens: verified.nodes, ...(parents ? { parents } : {}) };
-    this.#drafter.observe({ draft: known, path: verified.path, tokens: emitted, ...(await top) });
+    const tokens = verified.drawn.map(({ token }) => token);
+    this.#drafter.observe({ draft: verified.draft, path: verified.path, tokens, ...(await top) });
     return verified;
-  }
-
-  /** The token drawn last and a draft that the device alone knows. */
-  #joined(draft: Tensor<'i32'>): Tensor<'i32'> {
-    const { stream } = this.#runner;
-    const ids = Tensor.empty(stream.device, [1 + (draft.shape[0] as number)], 'i32');
-    using first = ids.slice(0, 0, 1);
-    using others = ids.slice(0, 1, ids.shape[0] as number);
-    first.copyFrom(this.#sampler.last, stream);
-    others.copyFrom(draft, stream);
-    return ids;
   }
 
   #rule(draft: Draft | EnqueuedDraft): VerifyRule {
     return this.#options.verification ?? (draft.source?.kind === 'sampled' ? 'rejection' : 'match');
-  }
-
-  /** Shows the rows' features to the drafter, too. */
-  #forward(ids: Int32Array | Tensor<'i32'>, queryLength: number, options: StepOptions = {}): Tensor<'f32'> {
-    const { kv } = this.#sequence;
-    const runner = this.#runner;
-    const sink = this.#drafter.features;
-    const batch = runner.cache.batch([{ sequence: kv, queryLength }]);
-    const logits = runner.forward(batch, ids, queryLength, sink ? { ...options, features: true } : options);
-    sink?.take(runner.features(queryLength), kv.length - queryLength);
-    return logits;
   }
 
   /** The most probable tokens after each row, for a drafter that wants them. */
@@ -245,15 +249,21 @@ function release(draft: Draft | EnqueuedDraft): void {
   if ('enqueued' in draft) draft.enqueued.dispose();
 }
 
-/** How the rows of a tree differ from the next tokens: the last token of the context is their root. */
-function treeOptions({ parents }: Draft | EnqueuedDraft, position: number): StepOptions | undefined {
-  if (!parents) return undefined;
-  const rows = [-1, ...parents.map((parent) => parent + 1)];
-  const positions = depthsOf(rows).map((depth) => position + depth - 1);
-  return { positions, mask: treeMask([rows]) };
+/** What is wrong with a draft is to concern no other generation of its step. */
+function checkDraft({ tokens, parents }: Draft, vocabulary: number): void {
+  for (const token of tokens) {
+    if (Number.isInteger(token) && token >= 0 && token < vocabulary) continue;
+    throw new PagewarpError(
+      'ERR_INVALID_TOKEN',
+      `drafted token ${token}: tokens of this model are 0 to ${vocabulary - 1}`,
+    );
+  }
+  if (!parents) return;
+  if (parents.length !== tokens.length)
+    throw shapeMismatch('parents', [parents.length], [tokens.length], 'one per node');
+  depthsOf(parents);
 }
 
-function depthOf(draft: Draft | EnqueuedDraft): number {
-  const { parents } = draft;
-  return parents ? depthsOf(parents).reduce((deepest, depth) => Math.max(deepest, depth), 0) : sizeOf(draft);
+function depthOf({ tokens, parents }: Draft): number {
+  return parents ? depthsOf(parents).reduce((deepest, depth) => Math.max(deepest, depth), 0) : tokens.length;
 }

@@ -54,6 +54,8 @@ export interface ActivationTypes {
 export class Activations implements Disposable {
   /** Rows that a step may have. */
   readonly capacity: number;
+  /** Rows that it may have logits of. */
+  readonly outputs: number;
   readonly #config: LlamaConfig;
   readonly #memory: Record<'places' | 'ids' | 'picks', Tensor<'i32'>> &
     Record<'table' | 'x' | 'features' | 'logits', Tensor<'f32'>> &
@@ -62,7 +64,6 @@ export class Activations implements Disposable {
   readonly #views = new Map<number, StepBuffers>();
   readonly #outputs = new Map<number, Tensor<'f32'>>();
   readonly #picks = new Map<number, Tensor<'i32'>>();
-  readonly #mostOutputs: number;
 
   /** @param outputs rows that a step may have logits of */
   constructor(
@@ -74,7 +75,7 @@ export class Activations implements Disposable {
   ) {
     this.capacity = capacity;
     this.#config = config;
-    this.#mostOutputs = outputs;
+    this.outputs = outputs;
     const { dim, heads, kvHeads, headDim, ffnDim, rope, vocabulary } = config;
     const f32 = (width: number, rows = capacity): Tensor<'f32'> => Tensor.empty(device, [rows * width], 'f32');
     const between = (width: number): Tensor<FloatDType> => Tensor.empty(device, [capacity * width], hidden);
@@ -105,7 +106,7 @@ export class Activations implements Disposable {
 
   /** Rows to compute for a step of so many, `outputs` of them with logits: the next of `sizes` that there is room for. */
   padded(rows: number, outputs: number, sizes: readonly number[]): number {
-    const most = outputs === rows ? Math.min(this.capacity, this.#mostOutputs) : this.capacity;
+    const most = outputs === rows ? Math.min(this.capacity, this.outputs) : this.capacity;
     return sizes.find((size) => size >= rows && size <= most) ?? rows;
   }
 

@@ -118,6 +118,11 @@ export class LlamaRunner implements Disposable {
     return this.#activations.capacity;
   }
 
+  /** Rows of one step whose logits may be wanted. */
+  get maxOutputs(): number {
+    return this.#activations.outputs;
+  }
+
   /**
    * Enqueues one step over the rows of `batch`.
    * @param ids the rows' tokens, on the host or where sampling and drafting left them

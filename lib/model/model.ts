@@ -2,7 +2,8 @@
 import { checkInstance, disposed, invalidArgument } from '../errors.js';
 import { Generation } from '../generate/generation.js';
 import { type GenerateOptions, resolveOptions } from '../generate/options.js';
-import type { BatchStatistics, Scheduler } from '../generate/scheduler.js';
+import type { Scheduler } from '../generate/scheduler.js';
+import type { BatchStatistics } from '../generate/steprecords.js';
 import type { CacheStatistics } from '../kv/cache.js';
 import { firstOf } from '../speculate/compose.js';
 import type { Drafter } from '../speculate/drafter.js';

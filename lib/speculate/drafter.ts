@@ -115,8 +115,8 @@ export function sizeOf(draft: Draft | EnqueuedDraft): number {
 }
 
 /** The parent of each node of a draft. */
-export function parentsOf(draft: Draft): readonly number[] {
-  return draft.parents ?? draft.tokens.map((_, i) => i - 1);
+export function parentsOf(draft: Draft | EnqueuedDraft): readonly number[] {
+  return draft.parents ?? Array.from({ length: sizeOf(draft) }, (_, i) => i - 1);
 }
 
 /** The first `count` nodes: still a tree, since parents come first. */

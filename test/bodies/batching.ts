@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Concurrent generations give what each gives alone, on any device. */
 import { expect, it } from 'vitest';
-import { type GenerateOptions, type LanguageModel, promptLookup } from '../../lib/index.js';
+import {
+  type Draft,
+  type Drafter,
+  type GenerateOptions,
+  type LanguageModel,
+  merged,
+  promptLookup,
+  suffixLookup,
+  tokenRecycling,
+} from '../../lib/index.js';
 
 export interface Request {
   prompt: number[];
@@ -20,6 +29,33 @@ export async function outcomeOf(model: LanguageModel, { prompt, options }: Reque
   return { text, tokens, finishReason };
 }
 
+/** Drafts what `guess` makes of what is known to come. */
+export function guessing(text: readonly number[], guess: (next: readonly number[]) => Draft): Drafter {
+  return {
+    draft: ({ length }, most) => {
+      const { tokens, parents } = guess(text.slice(length));
+      return { tokens: tokens.slice(0, most), ...(parents ? { parents: parents.slice(0, most) } : {}) };
+    },
+    observe() {},
+    reset() {},
+    dispose() {},
+    [Symbol.dispose]() {},
+  };
+}
+
+/** Drafts a chain of what is known to come. */
+export const knowing = (text: readonly number[], most = 3): Drafter =>
+  guessing(text, (next) => ({ tokens: next.slice(0, most) }));
+
+/** Drafts a tree of what is known to come and of other tokens. */
+export function knowingTree(text: readonly number[]): Drafter {
+  return guessing(text, ([first, second, third]) => {
+    if (first === undefined || second === undefined || third === undefined) return { tokens: [] };
+    const other = (token: number): number => (token === 7 ? 8 : 7);
+    return { tokens: [other(first), first, 9, other(second), second, third], parents: [-1, -1, 0, 1, 1, 4] };
+  });
+}
+
 /** Requests that differ in everything: lengths, sampling, penalties, log-probabilities, stops, speculation. */
 export function everyRequest(
   ids: (length: number, seed: number) => number[],
@@ -35,6 +71,7 @@ export function everyRequest(
     { temperature: 0.7, presencePenalty: 0.5, minP: 0.02 },
     { stop: ['q', 'zz'], logprobs: 0 },
     { speculate: promptLookup({ minNgram: 1 }), adaptive: false },
+    { speculate: merged(suffixLookup({ minMatch: 1 }), tokenRecycling()), adaptive: false },
   ];
   return Array.from({ length: count }, (_, i) => ({
     prompt: ids(lengths[i % lengths.length] as number, i),
@@ -43,9 +80,45 @@ export function everyRequest(
       speculate: i % 2 === 0 ? 'off' : 'auto',
       seed: i,
       maxTokens: tokens + ((i * 5) % 11),
-      ...sampling().at(i % 7),
+      ...sampling().at(i % 8),
     },
   }));
+}
+
+/** Generations whose drafts are verified together, chains and trees, give what each gives without any. */
+export function verifiedTogether(
+  name: string,
+  modelOf: () => LanguageModel,
+  ids: (length: number, seed: number) => number[],
+  maxTokens: number,
+): void {
+  it(`drafts of several generations are verified in one step: ${name}`, async () => {
+    const model = modelOf();
+    const makers = [knowing, knowingTree, (text: readonly number[]) => knowing([...text].fill(9, 12)), knowingTree];
+    const samplings: GenerateOptions[] = [
+      {},
+      {},
+      { temperature: 0.9, seed: 4 },
+      { temperature: 1.1, topK: 9, seed: 5 },
+    ];
+    const requests: Request[] = [];
+    const alone: Outcome[] = [];
+    for (const [i, make] of makers.entries()) {
+      const options = { ...samplings[i], maxTokens, ignoreEnd: true };
+      const prompt = ids(5 + i, i);
+      const plain = await outcomeOf(model, { prompt, options: { ...options, speculate: 'off' } });
+      alone.push(plain);
+      const speculate = make([...prompt, ...plain.tokens]);
+      requests.push({ prompt, options: { ...options, speculate, adaptive: false } });
+    }
+    const before = model.batchStatistics;
+    expect(await Promise.all(requests.map((request) => outcomeOf(model, request)))).toEqual(alone);
+    const after = model.batchStatistics;
+    expect(after.sharedVerifications).toBeGreaterThan(before.sharedVerifications);
+    expect(after.mostVerified).toBe(4);
+    expect(after.accepted - before.accepted).toBeGreaterThan(maxTokens);
+    expect(model.cacheStatistics.used).toBe(0);
+  });
 }
 
 /** @param ids of a prompt of some length */

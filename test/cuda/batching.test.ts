@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type LanguageModel, load } from '../../lib/index.js';
-import { batchingTests } from '../bodies/batching.js';
+import { batchingTests, verifiedTogether } from '../bodies/batching.js';
 import { cudaDevice, describeOnGpu, isSimulated } from '../support/cuda.js';
 import { temporaryFolder } from '../support/folder.js';
 import { announceSkip } from '../support/skip.js';
@@ -27,6 +27,7 @@ describeOnGpu('batched generations on the GPU', () => {
   afterAll(() => model.dispose());
 
   batchingTests('on the GPU', () => model, ids, size);
+  verifiedTogether('on the GPU', () => model, ids, isSimulated ? 8 : 24);
 
   it('take graphs of the sizes that there are', async () => {
     const before = device.cudaStatistics.launches;

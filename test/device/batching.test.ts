@@ -11,7 +11,15 @@ import {
   load,
   promptLookup,
 } from '../../lib/index.js';
-import { batchingTests, everyRequest, type Outcome, outcomeOf, type Request } from '../bodies/batching.js';
+import {
+  batchingTests,
+  everyRequest,
+  knowing,
+  type Outcome,
+  outcomeOf,
+  type Request,
+  verifiedTogether,
+} from '../bodies/batching.js';
 import { temporaryFolder } from '../support/folder.js';
 import { tinyModel, tinyVocabulary } from '../support/tiny-model.js';
 
@@ -37,6 +45,7 @@ const ids = (length: number, seed = 1): number[] =>
   Array.from({ length }, (_, i) => 3 + ((i * 7 + seed * 13 + i * i * seed) % (tinyVocabulary - 3)));
 
 batchingTests('on the CPU', () => model, ids);
+verifiedTogether('on the CPU', () => model, ids, 24);
 
 describe('concurrent generations', () => {
   it('have bit for bit the logits that they have alone, also after long prompts', async () => {
@@ -88,28 +97,7 @@ describe('concurrent generations', () => {
     // 400 rows, 32 beside others.
     expect(during).toBeGreaterThanOrEqual(10);
   });
-
-  it('rest from speculating while there are others, and go on when they are alone', async () => {
-    const text = 'abc abc abc abc abc';
-    const options = { ignoreEnd: true, maxTokens: 120, speculate: promptLookup({ minNgram: 1 }) };
-    const long = model.generate(text, options);
-    const company = Array.from({ length: 3 }, () => model.generate('xyz', { ...plain, maxTokens: 60 }).complete());
-    const [{ speculation, tokens }] = await Promise.all([long.complete(), ...company]);
-    expect(speculation?.plainSteps).toBeGreaterThan(40);
-    expect(tokens).toEqual((await model.generate(text, { ...plain, maxTokens: 120 }).complete()).tokens);
-  });
 });
-
-/** Drafts what is known to come. */
-function knowing(text: readonly number[]): Drafter {
-  return {
-    draft: ({ length }, most) => ({ tokens: text.slice(length, length + Math.min(3, most)) }),
-    observe() {},
-    reset() {},
-    dispose() {},
-    [Symbol.dispose]() {},
-  };
-}
 
 describe('a generation whose company goes', () => {
   it('verifies drafts again, and takes no step of which it has asked for nothing', async () => {

@@ -8,23 +8,25 @@ const prompt = (rows: number, cut = 1): Wish => ({ rows, isPrompt: true, cut });
 
 describe('a step', () => {
   it('takes every token, and of prompts what there is room for', () => {
-    expect(compose([token, token], { rows: 512, promptRows: 32 })).toEqual([1, 1]);
-    expect(compose([token, prompt(100), token], { rows: 512, promptRows: 32 })).toEqual([1, 32, 1]);
-    expect(compose([prompt(10), prompt(5), prompt(100)], { rows: 512, promptRows: 32 })).toEqual([10, 5, 17]);
-    expect(compose([prompt(600)], { rows: 512, promptRows: 512 })).toEqual([512]);
-    expect(compose([], { rows: 512, promptRows: 32 })).toEqual([]);
+    expect(compose([token, token], { rows: 512, outputs: 65, promptRows: 32 })).toEqual([1, 1]);
+    expect(compose([token, prompt(100), token], { rows: 512, outputs: 65, promptRows: 32 })).toEqual([1, 32, 1]);
+    expect(compose([prompt(10), prompt(5), prompt(100)], { rows: 512, outputs: 65, promptRows: 32 })).toEqual([
+      10, 5, 17,
+    ]);
+    expect(compose([prompt(600)], { rows: 512, outputs: 65, promptRows: 512 })).toEqual([512]);
+    expect(compose([], { rows: 512, outputs: 65, promptRows: 32 })).toEqual([]);
   });
 
   it('cuts prompts where they may be cut, and the first one at least once', () => {
-    expect(compose([prompt(100, 24)], { rows: 512, promptRows: 64 })).toEqual([48]);
-    expect(compose([token, prompt(100, 64)], { rows: 512, promptRows: 32 })).toEqual([1, 64]);
-    expect(compose([prompt(70, 64), prompt(100, 64)], { rows: 512, promptRows: 32 })).toEqual([64, 0]);
-    expect(compose([prompt(20), prompt(100, 64)], { rows: 512, promptRows: 32 })).toEqual([20, 0]);
+    expect(compose([prompt(100, 24)], { rows: 512, outputs: 65, promptRows: 64 })).toEqual([48]);
+    expect(compose([token, prompt(100, 64)], { rows: 512, outputs: 65, promptRows: 32 })).toEqual([1, 64]);
+    expect(compose([prompt(70, 64), prompt(100, 64)], { rows: 512, outputs: 65, promptRows: 32 })).toEqual([64, 0]);
+    expect(compose([prompt(20), prompt(100, 64)], { rows: 512, outputs: 65, promptRows: 32 })).toEqual([20, 0]);
   });
 
   it('never has more rows than there are, and lets the first prompt advance', () => {
     const many = Array.from({ length: 64 }, () => token);
-    const taken = compose([...many, prompt(200, 32)], { rows: 66, promptRows: 66 });
+    const taken = compose([...many, prompt(200, 32)], { rows: 66, outputs: 65, promptRows: 66 });
     expect(taken.at(-1)).toBe(32);
     expect(taken.reduce((sum, rows) => sum + rows)).toBe(66);
   });

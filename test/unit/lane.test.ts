@@ -7,9 +7,10 @@ import type { KvSequence } from '../../lib/kv/sequence.js';
 const owner: LaneOwner = {
   wake() {},
   leave() {},
-  pass: () => ({ [Symbol.dispose]() {} }),
+  drafted() {},
   roomFor: () => 100,
   company: () => 0,
+  budgetOf: () => undefined,
 };
 const kv = { length: 5, isDisposed: false, cache: { isDisposed: false, pageSize: 16, freeTokens: 4096 } };
 
@@ -18,7 +19,7 @@ it('a lane that rests is in no step, whatever it was allowed before', async () =
   const token = lane.next(2);
   expect(lane.isReady).toBe(true);
   lane.enqueued(false, true);
-  lane.arrive({ token: 7 });
+  lane.arrive({ drawn: [{ token: 7 }], draft: { tokens: [] }, path: [] });
   expect(await token).toEqual({ token: 7 });
   expect(lane.isReady).toBe(true); // for a step ahead
   lane.rest();
