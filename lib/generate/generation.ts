@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { invalidArgument, PagewarpError } from '../errors.js';
 import type { LlamaRunner } from '../model/llama.js';
+import { cutOf, kindOf } from '../model/rows.js';
 import { TokenSequence } from '../model/sequence.js';
 import type { Detokenizer } from '../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -21,6 +22,8 @@ export interface GenerationContext {
   tokenizer: Tokenizer;
   /** Tokens that a sequence may have. */
   contextLength: number;
+  /** Do prompts begin with what others have computed? */
+  prefixCache: boolean;
 }
 
 /**
@@ -142,6 +145,8 @@ class Decoder implements Disposable {
   /** Tokens before the one drawn last: so many were computed to draw it. */
   #computed = Number.POSITIVE_INFINITY;
   #finished = false;
+  /** Lets others have the prompt once it has been computed. */
+  #publish: (() => void) | undefined;
 
   constructor(
     context: GenerationContext,
@@ -201,22 +206,36 @@ class Decoder implements Disposable {
         { tokens: sequence.length + prompt.length, contextLength },
       );
     }
-    const cached = sequence.cachedLength;
+    const isNew = sequence.length === 0;
     sequence.append(prompt);
     const { tokens } = sequence;
     if (tokens.length === 0) {
       throw invalidArgument('prompt', '', 'not empty: this vocabulary has no token that begins a text');
     }
+    const adopted = isNew && this.#context.prefixCache ? this.#adopt(tokens) : 0;
     // Logits are not kept: the last token is computed again when everything was cached.
+    const cached = Math.min(sequence.cachedLength, tokens.length - 1);
+    sequence.kv.truncate(cached);
     this.#recorder.promptTokens = tokens.length;
-    this.#recorder.cachedTokens = Math.min(cached, tokens.length - 1);
-    sequence.kv.truncate(this.#recorder.cachedTokens);
+    this.#recorder.cachedTokens = cached;
     this.#remaining = Math.min(this.#options.maxTokens, room);
     const capacity = tokens.length + this.#remaining;
     this.#sampler = new Sampler(runner.stream, scheduler.slots, this.#options, tokens, capacity);
     this.#lane = scheduler.open(sequence.kv, this.#sampler, this.#options.drafter);
-    this.#lane.begin(Int32Array.from(tokens.slice(this.#recorder.cachedTokens)));
+    this.#lane.begin(Int32Array.from(tokens.slice(cached)), adopted);
     this.#detokenizer = tokenizer.detokenizer({ previous: tokens.at(-1) as number });
+  }
+
+  /** Begins a new sequence with what another generation has computed of its prompt. @returns so many tokens */
+  #adopt(tokens: readonly number[]): number {
+    const { runner } = this.#context;
+    const { kv } = this.#sequence;
+    const kind = kindOf(runner, tokens.length);
+    const prompt = [...tokens];
+    this.#publish = () => kv.publish(kind, prompt);
+    // A drafter that learns from the rows' features must see them all.
+    if (this.#options.drafter?.features) return 0;
+    return kv.adopt(kind, prompt.slice(0, -1), cutOf(runner, prompt.length));
   }
 
   #beginSpeculation(): Speculation | undefined {
@@ -253,6 +272,8 @@ class Decoder implements Disposable {
       if (isLast && this.#lane.outstanding === 0) return;
       const token = await this.#interrupt.wait(this.#lane.next(isLast ? 0 : Math.min(left, 1 + pace.ahead)));
       pace.tick();
+      this.#publish?.();
+      this.#publish = undefined;
       yield this.#emit([token]);
       if (this.#finished) return;
     }

@@ -53,6 +53,8 @@ export class Lane implements Disposable {
   readonly #owner: LaneOwner;
   readonly #drafter: Pick<Drafter, 'features'> | undefined;
   #prompt: Int32Array = new Int32Array();
+  /** Tokens of the prompt before these that were in the cache already. */
+  #adopted = 0;
   /** Prompt tokens that steps have taken, and whether one of these steps is under way. */
   #taken = 0;
   #isPrefilling = false;
@@ -82,14 +84,18 @@ export class Lane implements Disposable {
     return this.#drafter?.features;
   }
 
-  /** Tokens to be computed before the first one is drawn. Nothing happens before that is asked for. */
-  begin(prompt: Int32Array): void {
+  /**
+   * Tokens to be computed before the first one is drawn. Nothing happens before that is asked for.
+   * @param adopted tokens before them that another generation has computed; the rest is computed as if all of them were
+   */
+  begin(prompt: Int32Array, adopted: number): void {
     this.#prompt = prompt;
+    this.#adopted = adopted;
   }
 
-  /** Rows of the prompt: all, and those that no step has taken yet. */
+  /** Rows of the prompt: all, those included that were adopted, and those that no step has taken yet. */
   get promptRows(): number {
-    return this.#prompt.length;
+    return this.#adopted + this.#prompt.length;
   }
 
   get promptLeft(): number {

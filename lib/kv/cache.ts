@@ -43,6 +43,8 @@ export interface CacheStatistics {
   free: number;
   /** Pages that more than one sequence refers to. */
   shared: number;
+  /** Free pages that still hold the beginning of a text, until they are needed. */
+  kept: number;
   /** Bytes of the pools. */
   bytes: number;
 }
@@ -87,7 +89,7 @@ export class PagedKvCache implements Disposable {
     this.pageSize = pageSize;
     this.pages = pages;
     this.layout = layout;
-    this.#pool = new PagePool(pages);
+    this.#pool = new PagePool(pages, pageSize);
     try {
       this.#all = this.#makePools();
       this.#layers = Array.from({ length: layers }, (_, i) => this.#layerView(i));
@@ -118,6 +120,7 @@ export class PagedKvCache implements Disposable {
       used: this.#pool.used,
       free: this.#pool.free,
       shared: this.#pool.shared,
+      kept: this.#pool.kept,
       bytes: this.bytes,
     };
   }

@@ -68,9 +68,7 @@ export class KvSequence implements Disposable {
     if (tokens === 0) return begin;
     const wanted = Math.ceil((begin + tokens) / this.cache.pageSize);
     const added = wanted - this.#pages.length;
-    const copied = this.#sharedPages(begin, Math.min(begin + tokens, this.#pages.length * this.cache.pageSize));
-    this.#pool.require(Math.max(0, added) + copied.length);
-    this.#copyOnWrite(copied, stream);
+    this.#makeWritable(begin, begin + tokens, Math.max(0, added), stream);
     for (let i = 0; i < added; i++) this.#pages.push(this.#pool.take());
     this.#length += tokens;
     this.#generation++;
@@ -90,6 +88,36 @@ export class KvSequence implements Disposable {
   }
 
   /**
+   * Takes over the pages of the longest beginning of `tokens` that a sequence has {@link publish}ed, as far as they are still
+   * there. The sequence must be empty.
+   * @param kind of the same name as was published: what was computed in another way does not count
+   * @param multiple the number of tokens taken over is a multiple of this one and of the page size
+   * @returns that number
+   * @internal
+   */
+  adopt(kind: string, tokens: readonly number[], multiple: number): number {
+    this.requireAlive();
+    const { pageSize } = this.cache;
+    const found = this.#pool.find(kind, tokens);
+    while ((found.length * pageSize) % multiple !== 0) found.pop();
+    for (const page of found) this.#pool.retain(page);
+    this.#pages.push(...found);
+    this.#length = found.length * pageSize;
+    this.#generation++;
+    return this.#length;
+  }
+
+  /**
+   * Lets sequences that begin with these tokens, the sequence's first, have its full pages of them: now, and when it has been
+   * disposed, until the pool needs the pages.
+   * @internal
+   */
+  publish(kind: string, tokens: readonly number[]): void {
+    this.requireAlive();
+    this.#pool.publish(kind, tokens, this.#pages);
+  }
+
+  /**
    * Drops all tokens from position `length` on; the cost is proportional to what is dropped.
    * @throws PagewarpError ERR_INVALID_ARGUMENT unless 0 <= length <= this.length
    */
@@ -99,8 +127,7 @@ export class KvSequence implements Disposable {
       throw invalidArgument('length', length, `an integer from 0 to the sequence's length, ${this.#length}`);
     }
     if (length === this.#length) return;
-    const kept = Math.ceil(length / this.cache.pageSize);
-    while (this.#pages.length > kept) this.#pool.release(this.#pages.pop() as number);
+    this.#drop(Math.ceil(length / this.cache.pageSize));
     this.#length = length;
     this.#generation++;
   }
@@ -122,9 +149,7 @@ export class KvSequence implements Disposable {
     const base = this.#length - treeLength;
     const firstMoved = path.findIndex((node, i) => node !== i);
     if (firstMoved >= 0) {
-      const copied = this.#sharedPages(base + firstMoved, base + path.length);
-      this.#pool.require(copied.length);
-      this.#copyOnWrite(copied, stream);
+      this.#makeWritable(base + firstMoved, base + path.length, 0, stream);
       const moved = path.slice(firstMoved);
       this.cache.moveSlots(
         moved.map((node) => this.slot(base + node)),
@@ -141,8 +166,7 @@ export class KvSequence implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#generation++;
-    for (const page of this.#pages) this.#pool.release(page);
-    this.#pages.length = 0;
+    this.#drop(0);
     this.#length = 0;
   }
 
@@ -150,15 +174,27 @@ export class KvSequence implements Disposable {
     this.dispose();
   }
 
-  /** Indices into the page table of the shared pages that hold positions `begin` to `end`. */
-  #sharedPages(begin: number, end: number): number[] {
+  /** Gives back all pages but the first `kept`, the last one first: kept prefixes are given up from their ends. */
+  #drop(kept: number): void {
+    while (this.#pages.length > kept) this.#pool.release(this.#pages.pop() as number);
+  }
+
+  /**
+   * Before positions `begin` to `end` are written: copies the pages of them that are shared, and lets nobody adopt the others.
+   * @param added pages that are needed besides
+   */
+  #makeWritable(begin: number, end: number, added: number, stream: Stream): void {
     const { pageSize } = this.cache;
+    const pages = Math.min(Math.ceil(end / pageSize), this.#pages.length);
     const shared: number[] = [];
-    if (begin >= end) return shared;
-    for (let i = Math.floor(begin / pageSize); i <= Math.floor((end - 1) / pageSize); i++) {
+    const owned: number[] = [];
+    for (let i = Math.floor(begin / pageSize); i < pages; i++) {
       if (this.#pool.isShared(this.#pages[i] as number)) shared.push(i);
+      else owned.push(this.#pages[i] as number);
     }
-    return shared;
+    this.#pool.require(added + shared.length);
+    this.#copyOnWrite(shared, stream);
+    for (const page of owned) this.#pool.withdraw(page);
   }
 
   #copyOnWrite(indices: readonly number[], stream: Stream): void {

@@ -54,6 +54,13 @@ export interface LoadOptions extends MemoryOptions {
    * reads the weights once for all. More take turns. Default 32.
    */
   maxBatch?: number;
+  /**
+   * Prompts that begin like an earlier one, as the turns of a conversation do, or requests with the same instructions, take over
+   * what was computed of it, as long as the cache has no other use for its pages. On the CPU the result is the same bit for bit as
+   * without. How soon a first token comes then tells whether somebody has sent that beginning before: where users must not learn
+   * that of each other, turn it off. Default true.
+   */
+  prefixCache?: boolean;
   /** Called as weights come into place. */
   onProgress?: (progress: LoadProgress) => void;
   /** Aborts loading; what has been loaded is freed. */
@@ -86,8 +93,9 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
     throw invalidArgument('activationDType', activationDType, "'f32', 'f16' or 'bf16'");
   }
   const shape = resolveShape(config, options);
-  const { maxBatch = 32 } = options;
+  const { maxBatch = 32, prefixCache = true } = options;
   checkCount('maxBatch', maxBatch, mostOutputs - 1);
+  if (typeof prefixCache !== 'boolean') throw invalidArgument('prefixCache', prefixCache, 'true or false');
   const tokenizer = source.tokenizer();
   if (tokenizer.size > config.vocabulary) {
     throw new PagewarpError(
@@ -124,6 +132,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
       tokenizer,
       deviceReason: reason,
       contextLength: shape.contextLength,
+      prefixCache,
       memory,
       owned,
       draft,

@@ -38,6 +38,7 @@ export interface ModelParts {
   tokenizer: Tokenizer;
   deviceReason: string;
   contextLength: number;
+  prefixCache: boolean;
   memory: MemoryEstimate;
   /** Everything to dispose, in the order of creation. */
   owned: Disposable[];
@@ -233,7 +234,7 @@ export class LanguageModel implements AsyncDisposable, Disposable {
 
   /** @param encode the prompt's tokens, given whether they are the first of their sequence */
   #start(encode: (first: boolean) => readonly number[], options: GenerateOptions): Generation {
-    const { runner, scheduler, tokenizer } = this.#parts;
+    const { runner, scheduler, tokenizer, prefixCache } = this.#parts;
     const resolved = resolveOptions(options, tokenizer.endTokens, () => this.#automaticDrafter());
     const { sequence } = options;
     if (sequence !== undefined) {
@@ -247,7 +248,7 @@ export class LanguageModel implements AsyncDisposable, Disposable {
     const first = isFirst();
     const ids = encode(first);
     const prompt = (): readonly number[] => (isFirst() === first ? ids : encode(!first));
-    const context = { runner, scheduler, tokenizer, contextLength: this.contextLength };
+    const context = { runner, scheduler, tokenizer, contextLength: this.contextLength, prefixCache };
     return new Generation(context, prompt, resolved, sequence);
   }
 

@@ -30,6 +30,15 @@ export function cutOf(runner: LlamaRunner, promptRows: number): number {
   return Math.max(1, Math.floor((packedRows * kvHeads) / heads));
 }
 
+/**
+ * How a prompt of so many rows is computed: keys and values of prompts of one kind are the same bit for bit where their tokens are,
+ * on the CPU, with parts that begin at multiples of {@link cutOf}.
+ */
+export function kindOf(runner: LlamaRunner, promptRows: number): string {
+  if (runner.stream.device.kind === 'cuda') return 'any';
+  return isPacked(runner, promptRows, promptRows) ? 'packed' : 'exact';
+}
+
 /** Rows whose logits are wanted: so many, the last ones unless `picks` says which. */
 export interface OutputRows {
   count: number;

@@ -29,7 +29,14 @@ const plain: GenerateOptions = { ignoreEnd: true, speculate: 'off' };
 let model: LanguageModel;
 
 const open = (options: LoadOptions = {}): Promise<LanguageModel> =>
-  load(path, { device: { threads: 2 }, cacheDType: 'f32', cacheTokens: 8192, chunk: 128, ...options });
+  load(path, {
+    device: { threads: 2 },
+    cacheDType: 'f32',
+    cacheTokens: 8192,
+    chunk: 128,
+    prefixCache: false,
+    ...options,
+  });
 
 beforeAll(async () => {
   tinyModel({ seed: 3, context: 512 }).writer.write(path);
