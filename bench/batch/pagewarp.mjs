@@ -6,6 +6,7 @@ import { Device, load } from '../../dist/index.js';
 const [modelPath, threads, context, sequences, maxBatch] = process.argv.slice(2);
 const device = Device.cpu({ threads: Number(threads) });
 const model = await load(modelPath, {
+  prefixCache: false, // as in bench/model
   device,
   contextLength: Number(context),
   cacheTokens: Number(context) * Number(sequences),

@@ -6,7 +6,12 @@ import { Device, load } from '../../dist/index.js';
 const [modelPath, threads, context] = process.argv.slice(2);
 const started = performance.now();
 const device = Device.cpu({ threads: Number(threads) });
-const model = await load(modelPath, { device, contextLength: Number(context), cacheTokens: Number(context) });
+const model = await load(modelPath, {
+  device,
+  contextLength: Number(context),
+  cacheTokens: Number(context),
+  prefixCache: false, // the same prompt again and again is to be computed each time
+});
 const loadMilliseconds = performance.now() - started;
 
 /** Token after token: random weights repeat themselves, which speculation would make much of. */

@@ -63,7 +63,12 @@ if (!existsSync(targetPath)) {
   renameSync(`${targetPath}.partial`, targetPath);
 }
 const device = Device.cpu({ threads });
-const target = await load(targetPath, { device, contextLength: context, draft: resolve(options.draft) });
+const target = await load(targetPath, {
+  device,
+  contextLength: context,
+  draft: resolve(options.draft),
+  prefixCache: false,
+});
 const draft = await load(options.draft, { device, cacheTokens: 2 * context });
 
 interface Outcome {

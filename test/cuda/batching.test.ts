@@ -22,12 +22,23 @@ describeOnGpu('batched generations on the GPU', () => {
 
   beforeAll(async () => {
     tinyModel({ seed: 5, context: 256 }).writer.write(path);
-    model = await load(path, { device, cacheDType: 'f32', cacheTokens: 2048 });
+    model = await load(path, { device, cacheDType: 'f32', cacheTokens: 2048, prefixCache: false });
   });
   afterAll(() => model.dispose());
 
   batchingTests('on the GPU', () => model, ids, size);
   verifiedTogether('on the GPU', () => model, ids, isSimulated ? 8 : 24);
+
+  it('begin with what was computed of earlier prompts', async () => {
+    await using keeping = await load(path, { device, cacheDType: 'f32', cacheTokens: 512 });
+    const options = { ignoreEnd: true, speculate: 'off', maxTokens: 4 } as const;
+    const prompts = [20, 18].map((length) => [...ids(17, 1), ...ids(length, 2).slice(17)]);
+    for (const [i, prompt] of prompts.entries()) {
+      const { tokens, usage } = await keeping.generate(prompt, options).complete();
+      expect(usage.cachedTokens).toBe(i === 0 ? 0 : 16);
+      expect(tokens).toEqual((await model.generate(prompt, options).complete()).tokens);
+    }
+  });
 
   it('take graphs of the sizes that there are', async () => {
     const before = device.cudaStatistics.launches;

@@ -10,7 +10,9 @@ import {
   type LanguageModel,
   type LoadOptions,
   load,
+  type Tensor,
 } from '../../lib/index.js';
+import { type FeatureSink, noDraft } from '../../lib/speculate/drafter.js';
 import { temporaryFolder } from '../support/folder.js';
 import { tinyModel, tinyVocabulary } from '../support/tiny-model.js';
 
@@ -157,16 +159,17 @@ it('a drafter that learns from features sees those of the whole prompt', async (
   await ask(model, text);
   const seen = new Set<number>();
   const drafter: Drafter = {
-    name: 'watcher',
-    draft: () => undefined,
-    reset() {},
     features: {
-      take(features, begin) {
+      take(features: Tensor, begin: number) {
         for (let i = 0; i < (features.shape[0] as number); i++) seen.add(begin + i);
       },
-    },
+    } as unknown as FeatureSink,
+    draft: () => noDraft,
+    observe() {},
+    reset() {},
     dispose() {},
-  } as unknown as Drafter;
+    [Symbol.dispose]() {},
+  };
   const { usage } = await model.generate(text, { maxTokens: 2, ignoreEnd: true, speculate: drafter }).complete();
   expect(usage.cachedTokens).toBe(0);
   expect([...seen].filter((position) => position < text.length)).toHaveLength(text.length);
