@@ -2,17 +2,22 @@
 /// @file From packed codes in shared memory to tensor-core operands in registers, and from headers to f32 scales.
 ///
 /// Operands are integers or e2m1 numbers, exact in f16 and in bf16, or the two terms of a level: scales are applied to
-/// the f32 sums of a group, so no weight is ever rounded. A code becomes a floating-point number by becoming mantissa
-/// bits of 1024 (f16) or 128 (bf16), where one unit in the last place is 1; then the bias and the code's offset are
-/// subtracted, two codes at a time. An e2m1 number becomes exponent and mantissa bits, and its exponent's bias is
-/// mended by a multiplication.
+/// the f32 sums of a group, so no weight is ever rounded. How a code becomes a floating-point number:
 ///
-/// What an operand of two codes takes at least is a mask (with the bias in the same lop3) and one addition or
-/// multiplication of halves. Words do not divide into fields that all lie where a mask suffices: f16 has ten mantissa
-/// bits, a word 16 for each half. So to the masks come, per word, a shift of four-bit codes (5 integer instructions for
-/// 8 weights), a shift of 5-bit ones (4 for 6, and 10 for the last 4 of 64), four of 6-bit ones and what lies in two
-/// places (60 for 64), two shifts and a reversal of e2m1 numbers (7 for 8). Pairs of levels are looked up: address and
-/// byte, 2 for 2 weights.
+/// - As a subnormal f16, of which it is the mantissa: one mask makes two of them. They are whole numbers of a unit that
+///   is the same for a row, which the sums are multiplied by at last. What codes are too large by, sums of activations
+///   make up for; formats with minima need these anyway.
+/// - As mantissa bits of 1024 (f16) or 128 (bf16), where one unit in the last place is 1; then the bias and the code's
+///   offset are subtracted, two codes at a time. This needs no sums of activations.
+/// - An e2m1 number becomes exponent and mantissa bits of an f16, whose exponents' other bias is one more unit of sums;
+///   bf16 has more exponents than sums can hold, and is mended by a multiplication.
+///
+/// So an operand of two codes takes at least a mask. Words do not divide into fields that all lie where a mask
+/// suffices: f16 has ten mantissa bits, a word 16 for each half. To the masks come, for the 64 weights of a lane,
+/// shifts: 8 of four-bit codes, 14 of five-bit ones and 8 masks for what lies in several places, 20 and 8 of six-bit
+/// codes, of which no view of a word shows two; 24 shifts or reversals for e2m1 numbers: 40, 54, 60 and 56 instructions
+/// of integers. The 8 of four-bit formats without minimum are joined by 32 additions or multiply-adds of halves. Pairs
+/// of levels are looked up: address and byte, 2 for 2 weights.
 #pragma once
 #include "common/dtype.cuh"
 #include "common/small_floats.cuh"
@@ -114,12 +119,11 @@ template <class T>
 class Codes {
  public:
   static constexpr int kFormat = T::kFormat, kOperand = T::kOperand;
-  /// Bias and offset are left in: cheaper per weight, and paid back with sums of activations.
-  static constexpr bool kBiased = T::kBiased;
-  /// What kBiased operands are too large by.
-  static constexpr int kExcess = codeBias(kOperand) + T::kLayout.offset;
+  /// What operands are too large by, which sums of activations pay back.
+  static constexpr int kExcess =
+      (T::kBiased ? codeBias(kOperand) : 0) + (T::kBiased || T::kSubnormal ? T::kLayout.offset : 0);
 
-  /// What a weight is the sum of: a level of a table, which is any number, of two operands.
+  /// Operands for four columns: a level of a table, which is any number, is the sum of two.
   static constexpr int kTerms = kFormat == PW_MATRIX_W4T ? 2 : 1;
   using Operand = uint32_t[kTerms][4];
 
@@ -142,111 +146,86 @@ class Codes {
   /// The operand of row tile `tile` for the columns of slice `slice`.
   __device__ void operand(int tile, int slice, Operand& terms) const {
     uint32_t(&a)[4] = terms[0];
-    const int word = 4 * slice + tile, pair = 8 * tile + 4 * slice;
+    const int word = 4 * slice + tile;
     if constexpr (kFormat == PW_MATRIX_W4T) {
       lookUp(words_[word], tile, terms);
     } else if constexpr (kLayout.order == CodeOrder::Floats) {
       floatingPoint(words_[word], a);
     } else if constexpr (kLayout.codeBits == 8) {
       eightBits(words_[8 * slice + 2 * tile], words_[8 * slice + 2 * tile + 1], a);
-    } else if constexpr (kLayout.codeBits == 4) {
-      fourBits(words_[word], a);
     } else {
 #pragma unroll
-      for (int r = 0; r < 4; ++r) a[r] = kLayout.codeBits == 6 ? sixBits(pair + r) : fiveBits(pair + r);
+      for (int r = 0; r < 4; ++r) a[r] = field(tile, slice, r);
     }
+  }
+
+  /// What sums of the tile's row g (0) or g + 8 (1) are multiplied by at last.
+  PW_HOST_DEVICE static constexpr float unit(int row) {
+    if (T::kSubnormal) return static_cast<float>(1 << (24 - position(row)));
+    return kLayout.order == CodeOrder::Floats && kOperand == PW_F16 ? 0x1p14f : 1.0f;
+  }
+
+  /// The whole number `value` as an operand of register r has it, twice.
+  PW_HOST_DEVICE static constexpr uint32_t constant(int value, int r) {
+    if (!T::kSubnormal) return twice(integerBits(kOperand, value));
+    return twice(value < 0 ? 0x8000u | static_cast<uint32_t>(-value) << position(r)
+                           : static_cast<uint32_t>(value) << position(r));
   }
 
  private:
   static constexpr PackedLayout kLayout = T::kLayout;
   static constexpr int kVectors = kLayout.laneVectors();
   static constexpr uint32_t kBias = codeBiasBits(kOperand);
-  static constexpr uint32_t kMinusExcess = twice(integerBits(kOperand, -kExcess));
 
+  /// The lowest bit of the codes of register r in both halves of an operand.
+  PW_HOST_DEVICE static constexpr int position(int r) {
+    if (kOperand != PW_F16) return 0;
+    return kLayout.codeBits == 6 ? 4 - r % 2 * 4 : r % 2 * kLayout.codeBits;
+  }
+
+  /// Subtracts bias and offset from codes at their position, 2^position times too large.
+  template <int kPosition>
   __device__ static uint32_t centre(uint32_t biased) {
-    return kBiased ? biased : addPair<kOperand>(biased, kMinusExcess);
-  }
-
-  /// Do codes stay among f16's mantissa bits where they are, 2^kAt times too large? Then the subtraction becomes a
-  /// multiply-add.
-  static constexpr bool kInPlace = kOperand == PW_F16 && !kBiased;
-  template <int kAt>
-  __device__ static uint32_t lowered(uint32_t biased) {
-    constexpr uint32_t kDown = twice(static_cast<uint32_t>(15 - kAt) << 10);
-    constexpr uint32_t kRest = twice(integerBits(PW_F16, -(1024 >> kAt) - kLayout.offset));
-    return multiplyAddPair<PW_F16>(biased, kDown, kRest);
-  }
-
-  /// Codes of kWidth bits from bit kAt of both halves on.
-  template <int kWidth, int kAt>
-  __device__ static uint32_t field(uint32_t word) {
-    constexpr uint32_t kMask = twice((1u << kWidth) - 1);
-    if constexpr (kInPlace && kAt > 0 && kAt + kWidth <= 10)
-      return lowered<kAt>(andOr(word, kMask << kAt, kBias));
+    constexpr uint32_t kRest = twice(integerBits(kOperand, -(codeBias(kOperand) >> kPosition) - kLayout.offset));
+    if constexpr (kPosition == 0)
+      return addPair<kOperand>(biased, kRest);
     else
-      return centre(andOr(word >> kAt, kMask, kBias));
+      return multiplyAddPair<PW_F16>(biased, twice(static_cast<uint32_t>(15 - kPosition) << 10), kRest);
   }
 
-  __device__ static void fourBits(uint32_t word, uint32_t (&a)[4]) {
-    a[0] = field<4, 0>(word), a[1] = field<4, 4>(word);
-    if constexpr (kInPlace)
-      word >>= 8, a[2] = field<4, 0>(word), a[3] = field<4, 4>(word);
-    else
-      a[2] = field<4, 8>(word), a[3] = field<4, 12>(word);
-  }
-
-  /// Five bits from bit `at` on, which is known when this is compiled.
-  __device__ static uint32_t fiveBitsAt(uint32_t word, int at) {
-    switch (at) {
-      case 0:
-        return field<5, 0>(word);
-      case 1:
-        return field<5, 1>(word);
-      case 2:
-        return field<5, 2>(word);
-      case 3:
-        return field<5, 3>(word);
-      case 4:
-        return field<5, 4>(word);
-      default:
-        return field<5, 5>(word);
-    }
-  }
-
-  /// The third field of word w comes down to bit w % 5, and the bit above it to w % 5 + 5: there, from five words, lie
-  /// the five bits of a further code.
-  __device__ uint32_t fiveBits(int pair) const {
-    if (pair < 30) {
-      const int word = pair / 3, to = word % 5;
-      return pair % 3 == 2 ? fiveBitsAt(words_[word] >> (10 - to), to) : fiveBitsAt(words_[word], pair % 3 * 5);
-    }
-    constexpr int kTo = kInPlace ? 5 : 0;
-    uint32_t bits = kBias;
+  /// Both codes of register r.
+  __device__ uint32_t field(int tile, int slice, int r) const {
+    constexpr PackedLayout layout = kLayout;
+    const CodePosition code = laneCode(layout, {0, tile, slice, r, 0});
+    uint32_t bits = T::kSubnormal ? 0 : kBias;
+    int low = position(r);
 #pragma unroll
-    for (int i = 0; i < 5; ++i)
-      bits = andOr(words_[5 * (pair - 30) + i] >> (15 - kTo - i), 0x00010001u << (kTo + i), bits);
-    return kInPlace ? lowered<kTo>(bits) : centre(bits);
+    for (int i = 0; i < code.count; ++i) {
+      const CodeBits& part = code.parts[i];
+      bits = andOr(moved(words_[part.word], low - part.shift), twice((1u << part.width) - 1) << low, bits);
+      low += part.width;
+    }
+    if constexpr (T::kBiased || T::kSubnormal)
+      return bits;
+    else
+      return position(r) == 0 ? centre<0>(bits) : centre < kOperand == PW_F16 ? 4 : 0 > (bits);
   }
 
-  __device__ uint32_t sixBits(int pair) const {
-    if (pair < 24) return pair % 2 == 0 ? field<6, 4>(words_[pair / 2]) : field<6, 10>(words_[pair / 2]);
-    const int rest = pair - 24;
-    const uint32_t high = words_[8 + rest / 2] << (4 - rest % 2 * 2);
-    return centre(andOr(high, 0x00300030u, andOr(words_[rest], 0x000f000fu, kBias)));
-  }
-
-  /// Pairs of levels, both terms of each, from the table of all pairs; or level by level from the rows' own.
+  /// Pairs of levels, both terms of each, from the table of all pairs. Levels of the rows' own tables, one by one, with
+  /// both terms in one operand: of columns 0 (r < 2) and 1 in the first, 2 and 3 in the second.
   __device__ void lookUp(uint32_t word, int tile, Operand& terms) const {
+    constexpr int kLevelBytes = rowLevelBytes(T::kShape), kTableBytes = rowTableBytes(T::kShape);
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
       if constexpr (T::kRowTables) {
-        const uint32_t row = levels_ + (2 * tile + r % 2) * kLevelTableStep;
-        uint32_t level[2];
+        const uint32_t row = levels_ + (2 * tile + r % 2) * kTableBytes;
 #pragma unroll
-        for (int half = 0; half < 2; ++half)
-          level[half] = loadShared(andOr(moved(word, 2 - 8 * r - 4 * half), 15u << 2, row));
-        terms[0][r] = __byte_perm(level[0], level[1], 0x5410);
-        terms[kTerms - 1][r] = __byte_perm(level[0], level[1], 0x7632);
+        for (int pair = 0; pair < 2; ++pair) {
+          // Where the code becomes kLevelBytes times as large.
+          constexpr int kTo = kLevelBytes == 128 ? 7 : 6;
+          const uint32_t at = moved(word, kTo - 16 * pair - r % 2 * 8 - r / 2 * 4);
+          terms[pair][r] = loadShared(andOr(at, 15 * kLevelBytes, row));
+        }
       } else {
         const uint32_t both = __byte_perm(word, 0, 0x4440u + static_cast<uint32_t>(r));
         loadShared(multiplyAdd(both, 8 * T::kTableCopies, levels_), terms[0][r], terms[kTerms - 1][r]);
@@ -254,7 +233,7 @@ class Codes {
     }
   }
 
-  /// e2m1 numbers: their bits stand where f16 has them, or three bits below where bf16 has them, but for its sign.
+  /// e2m1 numbers: their bits stand where f16 has them, or three bits above where bf16 has them, but for its sign.
   __device__ static void floatingPoint(uint32_t word, uint32_t (&a)[4]) {
     constexpr uint32_t kSign = 0x80008000u, kMagnitude = 0x0e000e00u, kMinusZero = kSign;
 #pragma unroll
@@ -262,7 +241,7 @@ class Codes {
       uint32_t bits = r < 2 ? word : __brev(word);
       if (r % 2) bits <<= 8;
       if constexpr (kOperand == PW_F16)
-        a[r] = multiplyAddPair<PW_F16>(bits & (kSign | kMagnitude), twice((15u + 14) << 10), kMinusZero);
+        a[r] = bits & (kSign | kMagnitude);
       else
         a[r] = multiplyAddPair<PW_BF16>(andOr(bits, kSign, (bits & kMagnitude) >> 3), twice((127u + 126) << 7),
                                         kMinusZero);
@@ -274,7 +253,7 @@ class Codes {
     for (int r = 0; r < 4; ++r) {
       const uint32_t word = r < 2 ? first : second, select = r % 2 ? 0x4342 : 0x4140;
       if constexpr (kOperand == PW_F16) {
-        a[r] = centre(__byte_perm(word, kBias >> 8, select));
+        a[r] = centre<0>(__byte_perm(word, kBias >> 8, select));
       } else {
         // A bf16 holds seven bits below the leading one: 128 + (low seven bits) - (top bit ? 128 : 256) = code - 128.
         const uint32_t codes = __byte_perm(word, 0, select);
@@ -335,6 +314,9 @@ class Scales {
   static constexpr bool kHalfMinimum = kFormat == PW_MATRIX_W4M || kFormat == PW_MATRIX_W5M;
   static constexpr bool kMinimum = kSixBits || kHalfMinimum || kFormat == PW_MATRIX_W4Z;
 
+  /// What sums are multiplied by at last.
+  static constexpr float kUnit = kFormat == PW_MATRIX_W4N ? 0x1p8f : 1.0f;
+
   /// Which of the two headers has the f16 numbers, and where in its header that of the first row lies; those of bytes
   /// are in the block's own.
   static constexpr bool kSuperHalves = kSixBits || kFormat == PW_MATRIX_W6K;
@@ -363,9 +345,8 @@ class Scales {
         x[i] =
             fmaxf(__uint_as_float(moved(bytes_[0][tile / 2], kTop - tile % 2 * 16 - i * 8) & 0x7f800000u), 0x1p-127f);
     } else if constexpr (kFormat == PW_MATRIX_W4N) {
-      // e4m3's exponent and mantissa where f16 has them, 2^8 times too small.
+      // e4m3's exponent and mantissa where f16 has them, kUnit times too small.
       halvesToFloats(__byte_perm(bytes_[set][tile / 2], 0, tile % 2 ? 0x3424 : 0x1404) >> 1, x[0], x[1]);
-      x[0] *= 0x1p8f, x[1] *= 0x1p8f;
     } else {
       halvesToFloats(halves_[kFormat == PW_MATRIX_W4S ? set : 0][tile], x[0], x[1]);
       if constexpr (kSixBits) multiply<0>(bytes_[0], tile, x);
@@ -405,5 +386,11 @@ class Scales {
   EightHalves halves_[2];
   EightBytes bytes_[2];
 };
+
+/// What the sums of a tile's rows g (0) and g + 8 (1) are multiplied by at last.
+template <class T>
+PW_HOST_DEVICE constexpr float sumUnit(int row) {
+  return (T::kIntegers ? 1.0f : Codes<T>::unit(row)) * Scales<T::kFormat>::kUnit;
+}
 
 }  // namespace pw::gpu

@@ -2,6 +2,7 @@
 /// @file The end of a tile: sums of warps and of blocks, and what is done to them on their way out.
 #pragma once
 #include "common/activate.cuh"
+#include "linear/packed_codes.cuh"
 #include "linear/packed_tile.cuh"
 
 namespace pw::gpu {
@@ -127,6 +128,9 @@ class Finisher {
   static constexpr int kStripGroups = kStripRows / kLaneRows;
   static constexpr int kWarpSums = 4 * T::kSumStride;  // floats of a warp in shared memory, so also from strip to strip
 
+  /// Of rows g and g + 8.
+  static constexpr float kEven = sumUnit<T>(0), kOdd = sumUnit<T>(1);
+
   /// The sums of the four tokens of the turn. The other sums move down, so that this code exists once.
   __device__ static void writeWarp(float* shared, Sums<T> (&sums)[T::kWarpStrips]) {
     const int warp = static_cast<int>(threadIdx.x) / kLanes, lane = static_cast<int>(threadIdx.x) % kLanes;
@@ -134,9 +138,8 @@ class Finisher {
     float* to = shared + slot * kWarpSums + lane % 4 * T::kSumStride + lane / 4 * kLaneRows + part * 2 * T::kWarpTiles;
 #pragma unroll
     for (int i = 0; i < T::kWarpTiles; i += 2)
-      *reinterpret_cast<uint4*>(to + 2 * i) =
-          make_uint4(__float_as_uint(sums[0][i][0][0]), __float_as_uint(sums[0][i][0][2]),
-                     __float_as_uint(sums[0][i + 1][0][0]), __float_as_uint(sums[0][i + 1][0][2]));
+      *reinterpret_cast<float4*>(to + 2 * i) = make_float4(kEven * sums[0][i][0][0], kOdd * sums[0][i][0][2],
+                                                           kEven * sums[0][i + 1][0][0], kOdd * sums[0][i + 1][0][2]);
     constexpr int kTurns = T::kWarpStrips * T::kTokenTiles;
 #pragma unroll
     for (int turn = 0; turn < kTurns; ++turn)

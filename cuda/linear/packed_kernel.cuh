@@ -45,12 +45,15 @@ __device__ inline void loadLevels(const pw_gpu_linear_packed_params& p, const St
                                   uint8_t* tables) {
   const int thread = static_cast<int>(threadIdx.x);
   if constexpr (T::kRowTables) {
+    constexpr int kCopies = rowTableCopies(T::kShape), kGroups = kStripRows / kLaneRows;
+    auto* to = reinterpret_cast<uint32_t*>(tables);
     for (int i = thread; i < T::kRows * 16; i += T::kThreads) {
-      const int local = i / 16, strip = local / kStripRows, inStrip = local % kStripRows;
-      const int row = strips[column * T::kStrips + strip] * kStripRows + inStrip;
-      const float level = row < p.n ? p.levels[row * 16 + i % 16] : 0.0f;
-      reinterpret_cast<uint32_t*>(tables)[(strip * kStripRows + levelTable(inStrip)) * 16 + i % 16] =
-          splitLevel<T::kOperand>(level);
+      const int group = i % kGroups, level = i / kGroups % 16, inLane = i / (kGroups * 16);
+      const int row =
+          strips[column * T::kStrips + inLane / kLaneRows] * kStripRows + group * kLaneRows + inLane % kLaneRows;
+      const uint32_t terms = splitLevel<T::kOperand>(row < p.n ? p.levels[row * 16 + level] : 0.0f);
+#pragma unroll
+      for (int copy = 0; copy < kCopies; ++copy) to[i * kCopies + copy] = terms;
     }
   } else {
     static_assert(T::kThreads == 256, "a thread per pair");
@@ -64,21 +67,29 @@ __device__ inline void loadLevels(const pw_gpu_linear_packed_params& p, const St
   }
 }
 
+/// The activations that meet operand `weight` of a weight's or, where an operand has both terms of a level
+/// (kRowTables), of a pair of columns: these twice.
+template <class T>
+__device__ inline void meeting(const uint32_t (&b)[2], int weight, uint32_t (&out)[2]) {
+  out[0] = T::kRowTables ? __byte_perm(b[weight], 0, 0x1010) : b[0];
+  out[1] = T::kRowTables ? __byte_perm(b[weight], 0, 0x3232) : b[1];
+}
+
 /// Multiplies the row tiles of a block of the layout from kFirst on by all tokens.
-/// @param activations the lane's offsets in the stage, per slice
+/// @param activations the lane's of the block
 template <class T, int kFirst, class BlockCodes, class BlockScales>
-__device__ inline void multiplyRows(const uint8_t* stage, const int* activations, const BlockCodes& codes,
-                                    const BlockScales& scales, Sums<T>& sums) {
-  constexpr int kOperand = T::kOperand, kSlices = LanePlace<T>::kSlices, kCount = T::kWarpTiles;
-  const uint8_t* const from[kSlices] = {stage + activations[0], stage + activations[1]};
+__device__ inline void multiplyRows(const uint8_t* activations, const BlockCodes& codes, const BlockScales& scales,
+                                    Sums<T>& sums) {
+  constexpr int kOperand = T::kOperand, kSlices = kBlockColumns / kSliceColumns, kCount = T::kWarpTiles;
+  constexpr int kSets = BlockScales::kSets, kSetSlices = kSlices / kSets, kExcess = BlockCodes::kExcess;
   typename BlockCodes::Operand a[kCount][kSlices];
-  float scale[kCount][BlockScales::kSets][2], minimum[kCount][2];
+  float scale[kCount][kSets][2], minimum[kCount][2];
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
 #pragma unroll
     for (int slice = 0; slice < kSlices; ++slice) codes.operand(kFirst + i, slice, a[i][slice]);
 #pragma unroll
-    for (int set = 0; set < BlockScales::kSets; ++set) scales.scale(kFirst + i, set, scale[i][set]);
+    for (int set = 0; set < kSets; ++set) scales.scale(kFirst + i, set, scale[i][set]);
     if constexpr (BlockScales::kMinimum) scales.minimum(kFirst + i, minimum[i]);
   }
 
@@ -86,44 +97,46 @@ __device__ inline void multiplyRows(const uint8_t* stage, const int* activations
   for (int j = 0; j < T::kTokenTiles; ++j) {
     uint32_t b[kSlices][T::kTerms][2];
 #pragma unroll
-    for (int slice = 0; slice < kSlices; ++slice) loadOperand<T>(from[slice] + 8 * j * T::kTokenBytes, b[slice]);
+    for (int slice = 0; slice < kSlices; ++slice) loadOperand<T>(activations + T::partOffset(slice, 8 * j), b[slice]);
 
-    // Sums of activations of tokens 2t, 2t + 1, twice: all rows of the operand are ones.
-    float total[4] = {};
-    if constexpr (T::kBiased || BlockScales::kMinimum) {
-      constexpr uint32_t kOnes = twice(integerBits(kOperand, 1));
-      const uint32_t ones[4] = {kOnes, kOnes, kOnes, kOnes};
+    // Sums of activations of tokens 2t, 2t + 1, in the units of both rows: for minima, or, times what codes are too
+    // large by, for the products to begin with.
+    static_assert(!BlockScales::kMinimum || kExcess == 0, "one factor");
+    float totals[kSets][4] = {};
+    if constexpr (BlockScales::kMinimum || kExcess != 0) {
+      constexpr int kFactor = BlockScales::kMinimum ? 1 : -kExcess;
+      constexpr uint32_t kEven = BlockCodes::constant(kFactor, 0), kOdd = BlockCodes::constant(kFactor, 1);
+      const uint32_t factors[4] = {kEven, kOdd, kEven, kOdd};
 #pragma unroll
       for (int slice = 0; slice < kSlices; ++slice)
 #pragma unroll
-        for (int term = 0; term < T::kTerms; ++term) mma16x8x16<kOperand>(total, ones, b[slice][term]);
+        for (int term = 0; term < T::kTerms; ++term)
+          mma16x8x16<kOperand>(totals[slice / kSetSlices], factors, b[slice][term]);
     }
 
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
-      float part[4] = {};
-      if constexpr (T::kBiased) {
-        constexpr auto kExcess = static_cast<float>(BlockCodes::kExcess);
 #pragma unroll
-        for (int e = 0; e < 4; ++e) part[e] = -kExcess * total[e];
-      }
+      for (int set = 0; set < kSets; ++set) {
+        float part[4];
 #pragma unroll
-      for (int slice = 0; slice < kSlices; ++slice) {
+        for (int e = 0; e < 4; ++e) part[e] = kExcess != 0 ? totals[set][e] : 0.0f;
 #pragma unroll
-        for (int weight = BlockCodes::kTerms - 1; weight >= 0; --weight)
+        for (int slice = set * kSetSlices; slice < (set + 1) * kSetSlices; ++slice)
 #pragma unroll
-          for (int term = 0; term < T::kTerms; ++term) mma16x8x16<kOperand>(part, a[i][slice][weight], b[slice][term]);
-        if (BlockScales::kSets == 1 && slice + 1 < kSlices) continue;
+          for (int weight = BlockCodes::kTerms - 1; weight >= 0; --weight)
 #pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          float& sum = sums[i][j][e];
-          sum = fmaf(scale[i][BlockScales::kSets == 1 ? 0 : slice][e / 2], part[e], sum);
-          part[e] = 0.0f;
-        }
+            for (int term = 0; term < T::kTerms; ++term) {
+              uint32_t x[2];
+              meeting<T>(b[slice][term], weight, x);
+              mma16x8x16<kOperand>(part, a[i][slice][weight], x);
+            }
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sums[i][j][e] = fmaf(scale[i][set][e / 2], part[e], sums[i][j][e]);
       }
       if constexpr (BlockScales::kMinimum)
 #pragma unroll
-        for (int e = 0; e < 4; ++e) sums[i][j][e] = fmaf(minimum[i][e / 2], total[e], sums[i][j][e]);
+        for (int e = 0; e < 4; ++e) sums[i][j][e] = fmaf(minimum[i][e / 2], totals[0][e], sums[i][j][e]);
     }
   }
 }
@@ -142,7 +155,7 @@ __device__ inline void multiplyIntegers(const uint8_t* from, const uint8_t* sums
   }
 #pragma unroll
   for (int j = 0; j < T::kTokenTiles; ++j) {
-    const uint2 words = *reinterpret_cast<const uint2*>(from + 8 * j * T::kTokenBytes);
+    const uint2 words = *reinterpret_cast<const uint2*>(from + T::partOffset(0, 8 * j));
     const uint32_t b[2] = {words.x, words.y};
     const int2 totals = *reinterpret_cast<const int2*>(sumsFrom + 8 * j * sizeof(int32_t));
     const int total[2] = {totals.x, totals.y};
@@ -170,13 +183,13 @@ __device__ inline void multiplyTiles(const uint8_t* stage, const LanePlace<T>& p
   const int block = T::blockOffset(step * T::kBlockStep);
   const BlockScales scales(stage + place.halves + (BlockScales::kSuperHalves ? 0 : block), stage + place.bytes + block);
   const uint8_t* codes = stage + place.codes + block;
+  constexpr int kParts = kBlockColumns / T::kPartColumns;
+  const uint8_t* activations = stage + place.activations + T::partOffset(depth * kParts, 0);
   if constexpr (T::kIntegers) {
-    multiplyIntegers<T, kFirst>(stage + place.activations[depth][0],
-                                stage + place.sums + depth * T::kTokens * sizeof(int32_t), ByteCodes<T::kFormat>(codes),
-                                scales, sums);
+    multiplyIntegers<T, kFirst>(activations, stage + place.sums + depth * T::kTokens * sizeof(int32_t),
+                                ByteCodes<T::kFormat>(codes), scales, sums);
   } else {
-    multiplyRows<T, kFirst>(stage, place.activations[depth], Codes<T>(codes, stage + place.tail + block, place.levels),
-                            scales, sums);
+    multiplyRows<T, kFirst>(activations, Codes<T>(codes, stage + place.tail + block, place.levels), scales, sums);
   }
 }
 
@@ -213,27 +226,28 @@ __device__ inline void linearPacked(const pw_gpu_linear_packed_params& p) {
   const int end = min(begin + p.iterations_per_block, p.iterations);
   const int blocks = static_cast<int>(blockCount(p.k));
   const Strips strips(p);
-  Loader<T> loader(p, strips, shared);
   const Finisher<T> finisher(p, strips, begin, end);
   Cursor ahead(p, begin), at = ahead;
+  Loader<T> loader(p, strips, ahead);
   Sums<T> sums[T::kWarpStrips] = {};
-  uint8_t* const tables = shared + T::kStages * T::kStageBytes;
+  uint8_t* tables = shared + T::kStages * T::kStageBytes;
+  if constexpr (T::kRowTables) tables += -sharedAddress(tables) % rowTableBytes(T::kShape);
   const LanePlace<T> place(Scales<T::kFormat>::kSuperHalves, sharedAddress(tables));
   if constexpr (T::kLevels && !T::kRowTables) loadLevels<T>(p, strips, 0, tables);
   // The first turns only fill the pipeline.
   constexpr int kAhead = T::kStages - 1;
+  uint8_t* stage = shared;  // that was multiplied last and is loaded next
 #pragma unroll 1
-  for (int i = begin - kAhead, slot = 0; i < end; ++i, slot = slot == kAhead ? 0 : slot + 1) {
+  for (int i = begin - kAhead; i < end; ++i) {
     if (i >= begin) {
       waitForCopies<kAhead - 1>();
       __syncthreads();
     }
-    if (i + kAhead < end) loader.load(slot, ahead);
+    if (i + kAhead < end) loader.load(stage, ahead);
     ahead.advance(p);
     commitCopies();
+    stage = stage == shared + kAhead * T::kStageBytes ? shared : stage + T::kStageBytes;
     if (i < begin) continue;
-    const int current = slot == kAhead ? 0 : slot + 1;
-    uint8_t* stage = shared + current * T::kStageBytes;
     if (T::kRowTables && (i == begin || (at.stage == 0 && at.tokenBlock == 0))) {
       loadLevels<T>(p, strips, at.column, tables);
       __syncthreads();

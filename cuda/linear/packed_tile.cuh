@@ -37,10 +37,15 @@ struct Tile {
   static constexpr bool kIntegers = kActivation == PW_I8;
   static constexpr int kOperand = kActivation == PW_F16 ? PW_F16 : PW_BF16;
   static constexpr int kTerms = kActivation == PW_F32 ? 3 : 1;
+  /// Codes that become whole numbers by masks.
+  static constexpr bool kFields = kLayout.codeBits != 8 && kLayout.order == CodeOrder::Fields;
   /// Removing bias and offset from bf16 codes costs more than from f16; where a tile has few tokens, sums of
   /// activations do it at the price of two more products per eight.
-  static constexpr bool kBiased =
-      kActivation == PW_BF16 && kTokenTiles <= 4 && kLayout.codeBits != 8 && kLayout.order == CodeOrder::Fields;
+  static constexpr bool kBiased = kActivation == PW_BF16 && kTokenTiles <= 4 && kFields;
+  /// Codes are subnormal f16 where there are sums of activations anyway, and where there are more bits than masks can
+  /// make do with (W6K).
+  static constexpr bool kSubnormal =
+      kOperand == PW_F16 && !kIntegers && kFields && (kLayout.offset == 0 || kLayout.codeBits == 6);
 
   static constexpr int kElementBytes = packedElementBytes(static_cast<pw_dtype>(kActivation));
   static constexpr int kRowChunks = kStageColumns * kElementBytes / 16;  // of 16 bytes, per token
@@ -54,7 +59,6 @@ struct Tile {
       kActivationOffset + packedActivationBytes(static_cast<pw_dtype>(kActivation), kShape);
   static constexpr bool kLevels = kFormat == PW_MATRIX_W4T;  // tables of levels follow the stages
   static constexpr int kTableCopies = pairTableCopies(kShape);
-  static_assert(kStages * kStageBytes % kLevelTableBytes == 0, "a table's address ends in zeros");
   static_assert(kStages * kStageBytes + sharedLevelBytes(static_cast<pw_matrix_format>(kFormat), kShape, kRowTables) ==
                     packedSharedBytes(static_cast<pw_matrix_format>(kFormat), static_cast<pw_dtype>(kActivation),
                                       kShape, kRowTables),
@@ -75,24 +79,13 @@ struct Tile {
     return kBlocks * kBlockBytes + strip * kLayout.superHeaderBytes;
   }
 
-  /// Byte offset of a 16-byte chunk of a token's activations. The exclusive or spreads the tokens that a warp reads at
-  /// once over all banks: four of them, 32 bytes each, or for f32 two, 64 bytes each.
-  __device__ static int chunkOffset(int token, int chunk) {
-    static_assert(kTokenBytes >= 64, "two tokens at most begin at the same bank");
-    const int swizzled = kActivation == PW_F32 ? chunk ^ (token % 2 * 4)
-                         : kTokenBytes >= 128  ? chunk ^ (token % 4 * 2)
-                                               : chunk ^ (token % 4 / 2 * 2);
-    return kActivationOffset + token * kTokenBytes + swizzled * 16;
-  }
-  static constexpr int kTokenBytes = kRowChunks * 16;
-
-  /// Byte offset of the lane's activations of a slice (or, of int8 ones, of a block); those of the next token tile are
-  /// 8 kTokenBytes further on, since the exclusive or repeats sooner than that.
-  __device__ static int operandOffset(int lane, int depth, int slice) {
-    const int laneBytes = kIntegers ? 8 : 4 * kElementBytes;
-    const int byte = (depth * kBlockColumns + slice * kSliceColumns) * kElementBytes + lane % 4 * laneBytes;
-    return chunkOffset(lane / 4, byte / 16) + byte % 16;
-  }
+  /// Activations of a stage lie [part][token], a part being the columns that an operand has: lanes that read at the
+  /// same time, of four tokens (f32: two) next to each other, meet in no bank, and what a lane reads lies at the same
+  /// distances for all.
+  static constexpr int kPartColumns = kIntegers ? kBlockColumns : kSliceColumns;
+  static constexpr int kPartBytes = kPartColumns * kElementBytes;
+  /// Byte offset of part `part` for token `token` from the first one's.
+  __device__ static constexpr int partOffset(int part, int token) { return (part * kTokens + token) * kPartBytes; }
 };
 
 /// Sums of a lane for a strip: [row tile of the warp's][token tile][row g: tokens 2t, 2t + 1; row g + 8: tokens 2t, 2t
@@ -104,14 +97,11 @@ using Sums = float[T::kWarpTiles][T::kTokenTiles][4];
 /// have in common.
 template <class T>
 struct LanePlace {
-  static constexpr int kSlices = kBlockColumns / kSliceColumns;
-  /// Blocks along k that a warp takes of a strip.
-  static constexpr int kDepth = T::kRowParts == 1 ? 1 : T::kDepth;
   int codes, tail;    ///< vectors of codes, and what follows them
   int halves, bytes;  ///< of the lane's first row: f16 numbers of scales, and what follows in bytes
-  int activations[kDepth][kSlices];
-  int sums;         ///< of int8 activations
-  uint32_t levels;  ///< an address: the lane's table or copy of one
+  int activations;    ///< of the first part
+  int sums;           ///< of int8 activations
+  uint32_t levels;    ///< an address: the lane's table or copy of one
 
   /// @param superHalves the f16 numbers are in the super header
   /// @param tables address of the tables of levels
@@ -123,14 +113,13 @@ struct LanePlace {
     tail = header + T::kLayout.headerBytes + kVectors + lane * kRest;
     halves = (superHalves ? T::superHeaderOffset(strip) : header) + 2 * row;
     bytes = header + row;
-#pragma unroll
-    for (int depth = 0; depth < kDepth; ++depth)
-#pragma unroll
-      for (int slice = 0; slice < kSlices; ++slice)
-        activations[depth][slice] = T::operandOffset(lane, block / T::kStrips + depth, slice);
+    constexpr int kParts = kBlockColumns / T::kPartColumns, kLaneBytes = T::kPartBytes / 4;
+    activations = T::kActivationOffset + T::partOffset(block / T::kStrips * kParts, g) + lane % 4 * kLaneBytes;
     // Of tokens 2t, 2t + 1.
     sums = T::kSumOffset + (block / T::kStrips * T::kTokens + lane % 4 * 2) * static_cast<int>(sizeof(int32_t));
-    levels = tables + (T::kRowTables ? (strip * kStripRows + g) * kLevelTableBytes : lane % T::kTableCopies * 8);
+    constexpr int kCopies = rowTableCopies(T::kShape);
+    levels = tables + (T::kRowTables ? strip * kLaneRows * rowTableBytes(T::kShape) + (g * kCopies + lane % kCopies) * 4
+                                     : lane % T::kTableCopies * 8);
   }
 };
 
@@ -178,20 +167,21 @@ __device__ inline uint32_t kept(uint32_t x) {
 template <class T>
 class Loader {
  public:
-  __device__ Loader(const pw_gpu_linear_packed_params& p, const Strips& strips, uint8_t* shared)
+  /// @param at the first stage to load
+  __device__ Loader(const pw_gpu_linear_packed_params& p, const Strips& strips, const Cursor& at)
       : p_(p),
         strips_(strips),
-        shared_(shared),
         blocks_(static_cast<int>(blockCount(p.k))),
         policy_(p.token_blocks == 1 ? evictFirst() : evictNormal()),
-        depth_(kept(warp() / T::kStrips)),
-        to_(kept(sharedAddress(shared) + lane() * kVectorBytes + T::blockOffset(warp()))),
-        superTo_(kept(sharedAddress(shared) + lane() * kVectorBytes + T::superHeaderOffset(warp() % T::kStrips))) {}
+        to_(kept(lane() * kVectorBytes + T::blockOffset(warp()))),
+        superTo_(kept(lane() * kVectorBytes + T::superHeaderOffset(warp() % T::kStrips))) {
+    enter(at);
+  }
 
-  __device__ void load(int slot, const Cursor& at) {
-    if (at.column != column_) enter(at.column);
-    uint8_t* stage = shared_ + slot * T::kStageBytes;
-    loadWeights(slot * T::kStageBytes, static_cast<uint32_t>(at.stage) * T::kDepth);
+  /// Stages are loaded in the order of a cursor.
+  __device__ void load(uint8_t* stage, const Cursor& at) {
+    if (at.stage == 0) enter(at);
+    loadWeights(sharedAddress(stage), static_cast<uint32_t>(at.stage) * T::kDepth);
     loadActivations(stage, at);
     if constexpr (T::kIntegers) loadSums(stage, at);
   }
@@ -204,39 +194,39 @@ class Loader {
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / kLanes; }
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % kLanes; }
 
-  /// Works out where the warp's strips of a column begin.
-  __device__ void enter(int column) {
+  /// Works out where the warp's blocks of a stage are.
+  __device__ void enter(const Cursor& at) {
     constexpr PackedLayout layout = kLayout;
-    column_ = column;
+    const int depth = warp() / T::kStrips;
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
-      const int number = column * T::kStrips + (warp() + i * T::kWarps) % T::kStrips;
-      from_[i] = number < strips_.count()
-                     ? static_cast<const uint8_t*>(p_.weight) + superHeaderOffset(layout, p_.k, strips_[number], 0) +
-                           lane() * kVectorBytes
-                     : nullptr;
+      const int number = at.column * T::kStrips + (warp() + i * T::kWarps) % T::kStrips;
+      const bool exists = number < strips_.count();
+      end_[i] = exists ? blocks_ - depth : 0;
+      from_[i] = static_cast<const uint8_t*>(p_.weight) +
+                 (exists ? blockOffset(layout, p_.k, strips_[number], at.stage * T::kDepth) : 0) + depth * kBlockBytes +
+                 lane() * kVectorBytes;
     }
   }
 
   /// Blocks that the warp itself multiplies, where it multiplies whole ones.
-  /// @param stage byte offset of the stage
+  /// @param stage its address
   /// @param first its first block
-  __device__ void loadWeights(uint32_t stage, uint32_t first) const {
+  __device__ void loadWeights(uint32_t stage, uint32_t first) {
+    constexpr int kSuperBytes = kLayout.superHeaderBytes;
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
-      const uint32_t block = first + depth_ + i * (T::kWarps / T::kStrips);
-      if (!from_[i] || block >= static_cast<uint32_t>(blocks_)) continue;
-      uint32_t from = block * kBlockBytes;
-      if constexpr (kLayout.superHeaderBytes > 0) {
-        // Before every eighth block.
-        constexpr int kCount = kLayout.superHeaderBytes / kVectorBytes;
-        const uint32_t above = first / kSuperBlocks;
-        if (static_cast<int>(threadIdx.x) < T::kStrips * kLanes && lane() < kCount)
-          copyAsync16Hinted<0>(superTo_ + stage,
-                               from_[i] + above * (kLayout.superHeaderBytes + kSuperBlocks * kBlockBytes), policy_);
-        from += (above + 1) * kLayout.superHeaderBytes;
+      if (static_cast<int>(first) < end_[i]) {
+        if constexpr (kSuperBytes > 0) {
+          // By warps whose blocks are a stage's first ones.
+          if (warp() < T::kStrips && lane() < kSuperBytes / kVectorBytes)
+            copyAsync16Hinted<0>(superTo_ + stage, from_[i] - kSuperBytes - first % kSuperBlocks * kBlockBytes,
+                                 policy_);
+        }
+        copyBlock<0>(to_ + stage + T::blockOffset(i * T::kWarps), from_[i]);
       }
-      copyBlock<0>(to_ + stage + T::blockOffset(i * T::kWarps), from_[i] + from);
+      from_[i] += T::kDepth * kBlockBytes;
+      if (kSuperBytes > 0 && (first + T::kDepth) % kSuperBlocks == 0) from_[i] += kSuperBytes;
     }
   }
 
@@ -267,12 +257,14 @@ class Loader {
     const int firstColumn = at.stage * T::kStageColumns, firstToken = at.tokenBlock * T::kTokens;
 #pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < T::kTokens * T::kRowChunks; i += T::kThreads) {
-      const int token = i / T::kRowChunks, chunk = i % T::kRowChunks;
+      // In the order in which they lie.
+      constexpr int kChunks = T::kPartColumns / T::kChunkColumns;
+      const int token = i / kChunks % T::kTokens, chunk = i / (kChunks * T::kTokens) * kChunks + i % kChunks;
       const int column = firstColumn + chunk * T::kChunkColumns;
       const bool wanted = firstToken + token < p_.m && column < p_.k;
       const int64_t row = wanted ? (firstToken + token) * p_.x_stride : 0;
       const char* from = T::kIntegers ? static_cast<const char*>(p_.x) + row : floatAt(p_.x, p_.x_type, row);
-      uint8_t* to = stage + T::chunkOffset(token, chunk);
+      uint8_t* to = stage + T::kActivationOffset + i * kVectorBytes;
       if (T::kIntegers || p_.x_aligned)
         copyAsync16(to, from + (wanted ? column : 0) * T::kElementBytes, wanted);
       else
@@ -295,13 +287,11 @@ class Loader {
 
   const pw_gpu_linear_packed_params& p_;
   const Strips& strips_;
-  uint8_t* shared_;
   int blocks_;
   uint64_t policy_;
-  uint32_t depth_;         ///< of the warp's first block within a stage
-  uint32_t to_, superTo_;  ///< the lane's part of the warp's first block, and of its super header, of stage 0
-  int column_ = -1;
-  const uint8_t* from_[kOwn];  ///< the lane's part of the warp's strips of the column, null where there are none
+  uint32_t to_, superTo_;      ///< where a stage has the lane's part of the warp's first block, and of its super header
+  int end_[kOwn];              ///< first blocks of stages that have the warp's of a strip lie below
+  const uint8_t* from_[kOwn];  ///< the lane's part of the warp's next blocks
 };
 
 }  // namespace pw::gpu

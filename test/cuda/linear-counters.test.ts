@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the packed kernels ask of a GPU, by the simulator's counters: exact figures, worked out from the tiles.
 import { expect, it } from 'vitest';
-import { type FloatDType, linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
+import { type FloatDType, linear, PackedMatrix, Tensor } from '../../lib/index.js';
 import { formatInfo } from '../../lib/quant/format.js';
 import { lutLevels, randomBlocks } from '../oracle/ggml-blocks.js';
 import { countLaunches, describeCounters } from '../support/counters.js';
@@ -26,31 +26,37 @@ const some: Shape[] = [
   [24, 1024, 2048],
   [64, 2048, 2048],
 ];
+/** lut4 with tables of each row's own, as any4 has them. */
+type Counted = (typeof gpuFormats)[number] | 'any4';
+const counted: Counted[] = [...gpuFormats, 'any4'];
+const isTable = (format: Counted): boolean => format === 'lut4' || format === 'any4';
+const blocksOf = (format: Counted): (typeof gpuFormats)[number] => (format === 'any4' ? 'lut4' : format);
+
 /**
- * Instructions of integers per weight that make it an operand, with the addresses and scales of its block; half ones are 0.5, one
- * for two weights. The codes alone take what cuda/linear/packed_codes.cuh says: 0.5 for bytes, 0.625 for nibbles, 0.8 of five bits,
- * 0.94 of six, 0.875 of e2m1 numbers, 1 for levels of one table. Per block come some nine for addresses and copies, and one for
- * two or one of 8 (Q4_K, Q5_K) or 16 (MXFP4, NVFP4, Q6_K) scales: that leaves the last three just above 1.2.
+ * Instructions per weight that make it an operand, of integers, with the addresses and scales of its block, and of halves. What the
+ * codes alone take is in cuda/linear/packed_codes.cuh; per block of 64 weights of a lane come four or five for addresses and copies,
+ * and one for two or one of 8 (Q4_K, Q5_K) or 16 (MXFP4, NVFP4, Q6_K) scales.
  */
-const integers: Record<(typeof gpuFormats)[number], number> = {
-  q4_0: 0.77,
-  q5_0: 0.65,
-  q8_0: 0.65,
-  iq4_nl: 0.65,
-  q4_1: 0.77,
-  int4_zp: 0.86,
-  int4_g16: 0.78,
-  q4_k: 1,
-  q5_1: 1,
-  q6_k: 1.31,
-  q5_k: 1.25,
-  mxfp4: 1.27,
-  nvfp4: 1.27,
-  lut4: 1.15,
+const instructions: Record<Counted, { integer: number; half: number }> = {
+  q4_0: { integer: 0.69, half: 0.5 },
+  q5_0: { integer: 0.57, half: 0.5 },
+  q8_0: { integer: 0.57, half: 0.5 },
+  iq4_nl: { integer: 0.57, half: 0.5 },
+  int4_g16: { integer: 0.69, half: 0.5 },
+  q4_1: { integer: 0.69, half: 0 },
+  int4_zp: { integer: 0.78, half: 0 },
+  q4_k: { integer: 0.86, half: 0 },
+  q5_1: { integer: 0.93, half: 0 },
+  q5_k: { integer: 1.08, half: 0 },
+  q6_k: { integer: 1.16, half: 0 },
+  mxfp4: { integer: 1.19, half: 0 },
+  nvfp4: { integer: 1.19, half: 0 },
+  lut4: { integer: 1.07, half: 0 },
+  any4: { integer: 2.32, half: 0 },
 };
 
 /** Codes of eight bits, packed. */
-const isBytes = (format: MatrixFormat): boolean => ['q8_0', 'q5_0', 'iq4_nl'].includes(format);
+const isBytes = (format: Counted): boolean => ['q8_0', 'q5_0', 'iq4_nl'].includes(format);
 
 describeCounters('the linear kernel', () => {
   const profileOf = countLaunches();
@@ -62,16 +68,20 @@ describeCounters('the linear kernel', () => {
   }
 
   /** Counters of one call, and how its work was cut. */
-  async function measure([m, n, k]: Shape, format: MatrixFormat = 'q4_0', activation: FloatDType = 'f16') {
-    const { blockColumns, blockBytes } = formatInfo(format);
+  async function measure([m, n, k]: Shape, format: Counted = 'q4_0', activation: FloatDType = 'f16') {
+    const type = blocksOf(format);
+    const { blockColumns, blockBytes } = formatInfo(type);
     // Where levels are read from shared memory depends on the codes.
-    using blocks =
-      format === 'lut4'
-        ? Tensor.from(device, randomBlocks(format, n, k, 1), undefined, 'u8')
-        : Tensor.zeros(device, [((n * k) / blockColumns) * blockBytes], 'u8');
+    using blocks = isTable(format)
+      ? Tensor.from(device, randomBlocks(type, n, k, 1), undefined, 'u8')
+      : Tensor.zeros(device, [((n * k) / blockColumns) * blockBytes], 'u8');
     const stream = device.defaultStream;
-    const levels = format === 'lut4' ? { levels: Float32Array.from(lutLevels) } : {};
-    using weight = PackedMatrix.fromBlocks(stream, [{ data: blocks, format, columns: k, ...levels }]);
+    const levels = Float32Array.from(
+      { length: format === 'any4' ? 16 * n : 16 },
+      (_, i) => lutLevels[i % 16] as number,
+    );
+    const tablesOfLevels = isTable(format) ? { levels } : {};
+    using weight = PackedMatrix.fromBlocks(stream, [{ data: blocks, format: type, columns: k, ...tablesOfLevels }]);
     using x = Tensor.zeros(device, [m, k], activation);
     using out = linear(stream, { x, weight });
     await out.read();
@@ -94,12 +104,12 @@ describeCounters('the linear kernel', () => {
     // A block reads the levels of a column of tiles when it comes to it.
     const visits =
       columns + Array.from({ length: launch.grid[0] }, (_, b) => b * perBlock).filter((i) => i % stages > 0).length;
-    const tables = format === 'lut4' ? visits * rows * 16 * 4 : 0;
+    const tables = isTable(format) ? visits * rows * 16 * 4 : 0;
     return { launch, tokens, rows, tokenBlocks, columns, parts, tables, weightBytes: weight.bytes };
   }
 
   /** All bytes: weights and scales once, activations once per column of tiles, and what blocks that share a tile exchange. */
-  async function expectRequestedOnce(shape: Shape, format: MatrixFormat, activation: FloatDType): Promise<void> {
+  async function expectRequestedOnce(shape: Shape, format: Counted, activation: FloatDType): Promise<void> {
     const [m, n, k] = shape;
     const size = activation === 'f32' ? 4 : 2;
     const { launch, tokens, rows, tokenBlocks, columns, parts, tables, weightBytes } = await measure(
@@ -108,17 +118,20 @@ describeCounters('the linear kernel', () => {
       activation,
     );
     // Packed, a matrix has the bytes of its blocks, where these say the same: Q5_0 and IQ4_NL have become eight bits.
-    const { blockColumns, blockBytes } = formatInfo(isBytes(format) ? 'q8_0' : format);
+    const { blockColumns, blockBytes } = formatInfo(isBytes(format) ? 'q8_0' : blocksOf(format));
     const matrix = (n * k * blockBytes) / blockColumns;
     expect(tokenBlocks).toBe(1);
-    expect(weightBytes).toBeGreaterThanOrEqual(matrix);
+    // Of each row: its levels, and these as 8 bits with a unit.
+    const levels = format === 'any4' ? (16 * 4 + 16 + 4) * n : 0;
+    const packed = weightBytes - levels;
+    expect(packed).toBeGreaterThanOrEqual(matrix);
     // Q4_K's and Q5_K's scales have eight bits there instead of six.
-    expect(weightBytes).toBeLessThanOrEqual(1.03 * matrix);
+    expect(packed).toBeLessThanOrEqual(1.03 * matrix);
     // A header of 256 columns is read with every stage, which has fewer.
     const deep = { q4_k: 256, q5_k: 256, q6_k: 128 }[format as string] ?? 0;
     const headers = (n / 64) * (k / 256) * deep * (rows / 64 < 8 ? rows / 64 - 1 : 7);
     // Parts of tiles, and the arrivals of their blocks.
-    const loads = weightBytes + headers + columns * m * k * size + parts * (rows * m * 4 + 4);
+    const loads = packed + headers + columns * m * k * size + parts * (rows * m * 4 + 4);
     const factors = format === 'nvfp4' ? 4 * m * n : 0;
     if (tables + factors === 0) expect(launch.globalLoadBytes).toBe(loads);
     expect(launch.globalLoadBytes).toBeLessThanOrEqual(loads + tables + factors);
@@ -131,7 +144,7 @@ describeCounters('the linear kernel', () => {
     // The last tile may have strips of 64 rows that do not exist: they are not multiplied.
     const multiplied = 64 * Math.ceil(n / 64);
     // A product of f32 activations is three of bf16; a level of a table is the sum of two; minima multiply sums of activations.
-    const terms = (activation === 'f32' ? 3 : 1) * (format === 'lut4' ? 2 : 1);
+    const terms = (activation === 'f32' ? 3 : 1) * (isTable(format) ? 2 : 1);
     const least = 2 * multiplied * tokens * k * terms;
     expect(launch.matrixOperations).toBeGreaterThanOrEqual(least);
     if (format === 'q4_0' && activation === 'f16') {
@@ -147,7 +160,7 @@ describeCounters('the linear kernel', () => {
       expectRequestedOnce(shape, 'q4_0', 'f16'));
   }
 
-  for (const format of gpuFormats) {
+  for (const format of counted) {
     it(`${format}: weights and scales are requested once, without bank conflicts in the steady loop`, async () => {
       const few = runsFull ? full.filter(([m]) => m <= 32) : [[9, 256, 1024] as const];
       for (const shape of few) await expectRequestedOnce(shape, format, 'f16');
@@ -161,8 +174,9 @@ describeCounters('the linear kernel', () => {
           return sharedLoadWavefronts - sharedLoadIdeal + sharedStoreWavefronts - sharedStoreIdeal;
         };
         const growth = (await excess(1024)) - (await excess(512));
-        // A look for the pairs of 32 lanes takes 16 of them at a time, two for each of 8 copies of the table where there are not 16.
-        const looks = format === 'lut4' && m > 8 ? (device.threads * rows * 512) / 64 : 0;
+        // A look for the pairs of 32 lanes takes 16 of them at a time, two for each of 8 copies of the table where there are not 16;
+        // one for single codes, 32, of which two share each of two copies where there are not four.
+        const looks = isTable(format) && m > 8 ? (device.threads * rows * 512) / 64 : 0;
         expect(growth, `${m} tokens`).toBeGreaterThanOrEqual(0);
         expect(growth, `${m} tokens`).toBeLessThanOrEqual(2 * looks);
       }
@@ -177,9 +191,10 @@ describeCounters('the linear kernel', () => {
         // What grows with k belongs to the loop; what a tile with more strips has more of, to their blocks.
         const perWeight = async (name: 'integer' | 'half'): Promise<number> =>
           ((await growth(name, tile)) - (await growth(name, strip))) / ((tile - strip) * 1024);
-        expect(await perWeight('half'), `${m} tokens`).toBe(format === 'lut4' ? 0 : 0.5);
+        const { integer, half } = instructions[format];
+        expect(await perWeight('half'), `${m} tokens`).toBe(half);
         // Warps that have two or three tiles of tokens take more addresses; those of 64 tokens' tiles share blocks, and read them twice.
-        expect(await perWeight('integer'), `${m} tokens`).toBeLessThanOrEqual(m === 1 ? integers[format] : 0.9);
+        expect(await perWeight('integer'), `${m} tokens`).toBeLessThanOrEqual(m === 1 ? integer : 0.9);
       }
     });
   }

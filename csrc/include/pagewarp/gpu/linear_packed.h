@@ -79,25 +79,24 @@ PW_HOST_DEVICE constexpr int packedActivationBytes(pw_dtype activation, PackedTi
                         (activation == PW_I8 ? tile.depth() * static_cast<int>(sizeof(int32_t)) : 0));
 }
 
-/// Tables of levels in shared memory. One of the whole matrix becomes a table of all 256 pairs of levels, so that a
-/// look serves two weights, in copies side by side: each has banks of its own, and the lanes that read at the same time
-/// each a copy, as far as memory allows. Tables of each row are 16 words; those of rows that are read at the same time
-/// begin at different halves of the banks.
+/// Tables of levels in shared memory, of which each of the lanes that read at the same time has a copy in banks of its
+/// own, as far as memory allows. One table of the whole matrix becomes a table of all 256 pairs of levels, so that a
+/// look serves two weights. Tables of rows lie [strip][row of the lane's eight][level][eight groups of lanes][copy],
+/// from a multiple of a table's bytes on, so that a code is ORed into an address.
 constexpr int kPairTableBytes = 256 * 8;
-constexpr int kLevelTableBytes = 16 * 4;
 PW_HOST_DEVICE constexpr int pairTableCopies(PackedTile tile) { return tile.tokens <= 8 ? 16 : 8; }
-/// Which table of a strip is that of row `row`: the rows of eight groups of lanes follow one another.
-PW_HOST_DEVICE constexpr int levelTable(int row) {
-  return row % kLaneRows * (kStripRows / kLaneRows) + row / kLaneRows;
+PW_HOST_DEVICE constexpr int rowTableCopies(PackedTile tile) { return tile.tokens <= 8 ? 4 : 2; }
+/// Bytes of a level of the tables of rows, for all lanes, and of all 16.
+PW_HOST_DEVICE constexpr int rowLevelBytes(PackedTile tile) {
+  return kStripRows / kLaneRows * rowTableCopies(tile) * 4;
 }
-/// Bytes from the table of a lane's row to that of its next.
-constexpr int kLevelTableStep = (levelTable(1) - levelTable(0)) * kLevelTableBytes;
+PW_HOST_DEVICE constexpr int rowTableBytes(PackedTile tile) { return 16 * rowLevelBytes(tile); }
 
-/// Bytes of a kernel's tables of levels.
+/// Bytes of a kernel's tables of levels, with what it may take to align them.
 /// @param rowTables each row has its own
 PW_HOST_DEVICE constexpr int sharedLevelBytes(pw_matrix_format format, PackedTile tile, bool rowTables) {
   if (format != PW_MATRIX_W4T) return 0;
-  return rowTables ? tile.rows() * kLevelTableBytes : pairTableCopies(tile) * kPairTableBytes;
+  return rowTables ? (tile.strips * kLaneRows + 1) * rowTableBytes(tile) : pairTableCopies(tile) * kPairTableBytes;
 }
 
 /// Dynamic shared memory of a kernel.

@@ -31,9 +31,12 @@
 ///     4 bits of a table (W4T): word 4 slice + tile; byte r has half 0 in its low and half 1 in its high nibble
 ///     e2m1 (W4X, W4N): word 4 slice + tile; r = 0: magnitude in bits 9 to 11 and sign in bit 15, where f16 has these;
 ///             r = 1: eight bits below; r = 2 and 3: the same two of the word with its 32 bits in reverse
-///     5 bits: word P / 3, bits 5 (P % 3) to 5 (P % 3) + 4; pairs 30 and 31: bit 15 of words 0 to 4 and 5 to 9
-///     6 bits: word P / 2, bits 4 to 9 or 10 to 15; pairs 24 to 31: the low four bits in bits 0 to 3 of words 0 to 7,
-///             the high two in two of these of words 8 to 11
+///     5 bits: even pairs: bits 0 to 4 of words 0 to 9, odd ones: bits 5 to 9, where kernels leave them. The last six
+///     of
+///             both lie above, in one part or several, such that a shift of a word serves as many as possible
+///     6 bits: even pairs: bits 4 to 9 of words 0 to 11, where kernels leave them, and bits 10 to 15 of words 0 to 3;
+///             odd ones: the low four bits in bits 0 to 3 of words 0 to 7 and the high two in two of these of words 8
+///             to 11, and bits 10 to 15 of words 4 to 11
 ///     8 bits: word 8 slice + 2 tile + r / 2; byte 2 (r % 2) + half
 /// The ninth and tenth word of 5-bit codes follow the vectors, 8 bytes per lane. NVFP4's scales have lost their sign,
 /// to their codes, and NaN is 255.
@@ -153,9 +156,37 @@ struct CodeBits {
 
 /// Where the bits of a code lie, from the lowest on.
 struct CodePosition {
-  CodeBits parts[5];
+  CodeBits parts[4];
   int count;
 };
+
+/// Five-bit codes of pair `pair`, of the half whose bits are those from `at` on.
+PW_HOST_DEVICE constexpr CodePosition fiveBits(int pair, int at) {
+  const bool odd = pair % 2 != 0;
+  const int i = pair / 2;
+  if (i < 10) return {{{i, at + 5 * (pair % 2), 5}}, 1};
+  switch (i) {
+    case 10:
+    case 11:
+    case 12:
+      return odd ? CodePosition{{{i - 7, at + 11, 5}}, 1} : CodePosition{{{i - 10, at + 10, 5}}, 1};
+    case 13:
+    case 14:
+      return odd ? CodePosition{{{i - 13, at + 15, 1}, {i - 5, at + 12, 4}}, 2}
+                 : CodePosition{{{i - 7, at + 10, 4}, {i - 10, at + 10, 1}}, 2};
+    default:
+      return odd ? CodePosition{{{2, at + 15, 1}, {6, at + 14, 2}, {7, at + 14, 2}}, 3}
+                 : CodePosition{{{8, at + 10, 2}, {9, at + 10, 2}, {5, at + 10, 1}}, 3};
+  }
+}
+
+/// The same of six-bit codes.
+PW_HOST_DEVICE constexpr CodePosition sixBits(int pair, int at) {
+  const int i = pair / 2;
+  if (pair % 2 == 0) return i < 12 ? CodePosition{{{i, at + 4, 6}}, 1} : CodePosition{{{i - 12, at + 10, 6}}, 1};
+  if (i >= 8) return {{{i - 4, at + 10, 6}}, 1};
+  return {{{i, at, 4}, {8 + i / 2, at + 2 * (i % 2), 2}}, 2};
+}
 
 /// Position of a code among the words of its lane.
 PW_HOST_DEVICE constexpr CodePosition laneCode(const PackedLayout& layout, const OperandPosition& p) {
@@ -169,16 +200,10 @@ PW_HOST_DEVICE constexpr CodePosition laneCode(const PackedLayout& layout, const
   switch (layout.codeBits) {
     case 8:
       return {{{8 * p.slice + 2 * p.tile + p.reg / 2, 16 * (p.reg % 2) + 8 * p.half, 8}}, 1};
-    case 6: {
-      if (pair < 24) return {{{pair / 2, at + 4 + 6 * (pair % 2), 6}}, 1};
-      const int rest = pair - 24;
-      return {{{rest, at, 4}, {8 + rest / 2, at + 2 * (rest % 2), 2}}, 2};
-    }
-    case 5: {
-      if (pair < 30) return {{{pair / 3, at + 5 * (pair % 3), 5}}, 1};
-      const int first = 5 * (pair - 30), bit = at + 15;
-      return {{{first, bit, 1}, {first + 1, bit, 1}, {first + 2, bit, 1}, {first + 3, bit, 1}, {first + 4, bit, 1}}, 5};
-    }
+    case 6:
+      return sixBits(pair, at);
+    case 5:
+      return fiveBits(pair, at);
     default:
       return {{{word, at + 4 * p.reg, 4}}, 1};
   }
