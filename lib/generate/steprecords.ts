@@ -22,14 +22,14 @@ export interface BatchStatistics {
   mostVerified: number;
 }
 
-/** One step, from its composition to its arrival. */
+/** One step, from its composition to its arrival. @internal */
 export interface StepRecord {
   /** @param shapes that have been captured, its own included */
   enqueued(shapes: number): void;
   arrived(drawn: ReadonlyMap<Lane, Verified>): void;
 }
 
-/** Counts what steps do, and tells the control of speculation what those take that several generations share. */
+/** Counts what steps do, and tells the control of speculation what those take that several generations share. @internal */
 export class StepRecords {
   readonly #control: BatchControl;
   readonly #statistics: BatchStatistics = {
