@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
+#include <limits>
 #include <string>
 
 #include "gpu/ops.h"
@@ -32,14 +34,25 @@ bool rowsAligned(const pw_tensor& t, int64_t bytes) {
   return true;
 }
 
+/// Whether kernels can count in 32 bits, `unit` bytes at a time, from a head's first element to its keys.
+bool isWithinReach(const pw_tensor& pool, int64_t unit) {
+  int64_t furthest = 0;
+  for (int d = 0; d < 2; ++d)
+    furthest += std::abs(pool.strides[d]) * std::max<int64_t>(pool.shape[d] - 1, 0) * pw_dtype_size(pool.dtype);
+  return furthest / unit <= std::numeric_limits<int32_t>::max();
+}
+
 bool isCodes(const pw_attention_args& a) { return pw_kv_is_codes(a.cache.type); }
 
 /// Tensor cores take q of 16 bits over a cache of the same type or of codes, where 16-byte accesses are possible.
 bool hasTensorInstance(const pw_attention_args& a) {
   if (a.q.dtype == PW_F32 || (!isCodes(a) && a.cache.k.dtype != a.q.dtype)) return false;
   if (pw_kv_row_bytes(a.cache.type, a.plan.headDim) % 16 != 0) return false;
-  return rowsAligned(a.cache.k, 16) && rowsAligned(a.cache.v, 16) && rowsAligned(a.q, 4) &&
-         rowsAligned(a.out, 4 * pw_dtype_size(a.out.dtype));
+  for (const pw_tensor* pool : {&a.cache.k, &a.cache.v})
+    if (!rowsAligned(*pool, 16) || !isWithinReach(*pool, 16)) return false;
+  for (const pw_tensor* scale : {&a.cache.kScale, &a.cache.vScale})
+    if (scale->data && !isWithinReach(*scale, sizeof(float))) return false;
+  return rowsAligned(a.q, 4) && rowsAligned(a.out, 4 * pw_dtype_size(a.out.dtype));
 }
 
 /// Kernels' names say which cache, after the type of q, which is that of a cache without codes.

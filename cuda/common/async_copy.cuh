@@ -7,17 +7,21 @@ namespace pw {
 
 __device__ inline uint32_t sharedAddress(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
 
-/// 16 bytes past the first-level cache; both addresses are multiples of 16. Without `wanted` nothing is read and zeros
-/// are written; `from` must be a valid pointer all the same.
+/// 16 bytes past the first-level cache, to a shared address; both are multiples of 16. Without `wanted` nothing is read
+/// and zeros are written; `from` must be a valid pointer all the same.
+__device__ inline void copyAsync16(uint32_t to, const void* from, bool wanted = true) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(wanted ? 16 : 0) : "memory");
+}
 __device__ inline void copyAsync16(void* to, const void* from, bool wanted = true) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(wanted ? 16 : 0)
-               : "memory");
+  copyAsync16(sharedAddress(to), from, wanted);
 }
 
 /// The same for 4 bytes, through the first-level cache.
+__device__ inline void copyAsync4(uint32_t to, const void* from, bool wanted = true) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(wanted ? 4 : 0) : "memory");
+}
 __device__ inline void copyAsync4(void* to, const void* from, bool wanted = true) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(sharedAddress(to)), "l"(from), "r"(wanted ? 4 : 0)
-               : "memory");
+  copyAsync4(sharedAddress(to), from, wanted);
 }
 
 /// What the second-level cache is to do with lines: give them up first (data that is read once), or treat them as

@@ -86,9 +86,9 @@ __device__ inline void multiplyKeys(float (&logits)[AttentionRing{kDim, pw_kv_bi
   // Four matrices at a time, of 8 keys and 16 bytes each: as many columns as there are registers for operands of q.
   constexpr int kColumns = kPacked == 4 ? 2 : 4, kTilesAtOnce = 4 / kColumns, kSteps = kColumns * kPacked / 2;
   const uint32_t lane = threadIdx.x % 32, row = lane / 8 / kColumns * 8 + lane % 8, column = lane / 8 % kColumns;
-  // Where sums leave few registers for operands that come early, no more than half of the row is under way.
+  // Where sums leave few registers for operands that come early, no more than two blocks are under way.
   constexpr int kBlocks = kRowBytes / (16 * kColumns);
-#pragma unroll(Query <kDim, pw_kv_bits(kCache)>::kShared ? kBlocks / 2 : kBlocks)
+#pragma unroll(Query <kDim, pw_kv_bits(kCache)>::kShared ? 2 : kBlocks)
   for (int block = 0; block < kBlocks; ++block) {
     uint32_t q[kSteps][4];
 #pragma unroll

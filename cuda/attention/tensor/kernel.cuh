@@ -44,7 +44,6 @@ class TensorAttention {
     const pw_attention_item& item = work.item;
     if (static_cast<int>(threadIdx.x) < pw_attention_tile_rows(p_.tile))
       rows_[threadIdx.x] = packedRow(p_, item, work.kvHead, work.packedBegin + threadIdx.x);
-    group_.visit(item, kKeys);
     __syncthreads();
     WarpState<kDim> state;
     do {
@@ -98,7 +97,7 @@ class TensorAttention {
     if (Query<kDim, kBits>::kShared) __syncthreads();
     const ItemMask mask(p_.image, work.item);
     const WarpRange range(mask, rows, valid);
-    for (int chunk = group_.from(group_.firstChunk); chunk < group_.lastChunk; chunk = group_.next(chunk)) {
+    for (int chunk = group_.first(work.chunks); chunk < work.chunks.last; chunk = group_.next(work.chunks, chunk)) {
       const bool seen = chunk * kKeys < range.end;
       uint32_t slot = ring.take();
       float weights[kTiles][4] = {};
@@ -232,9 +231,10 @@ __device__ inline void attendTile(const pw_gpu_attention_params& p) {
     int packed = 1;
     for (int begin = 0; begin < packed; begin += pw_attention_tile_rows(p.tile)) {
       __syncthreads();  // nobody needs what is in shared memory any more
-      if (threadIdx.x == 0)
-        work = {planItem(p.image, first + i / p.kvHeads.divisor), static_cast<int>(i % p.kvHeads.divisor), begin,
-                kAllValues};
+      if (threadIdx.x == 0) {
+        const pw_attention_item& item = planItem(p.image, first + i / p.kvHeads.divisor);
+        work = {item, {item, attention.kKeys}, static_cast<int>(i % p.kvHeads.divisor), begin, kAllValues};
+      }
       __syncthreads();
       packed = work.item.rows * static_cast<int>(p.group.divisor);
       attention.attend(work);

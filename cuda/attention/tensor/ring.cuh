@@ -8,13 +8,32 @@
 
 namespace pw {
 
-/// The warps that share keys, and the chunks of an item's keys that they visit: those whose number is theirs modulo the
-/// number of groups. A chunk's number is its first key divided by its size, so that the rounding of a row's result does
-/// not depend on where its item begins.
+/// The chunks of an item's keys. A chunk's number is its first key divided by its size, so that the rounding of a row's
+/// result does not depend on where its item begins.
+struct ItemChunks {
+  int first, last, skipBegin, skipEnd;
+
+  __device__ ItemChunks(const pw_attention_item& item, int keys)
+      : first(item.kvBegin / keys),
+        last(item.kvBegin < item.kvEnd ? (item.kvEnd + keys - 1) / keys : first),
+        skipBegin((item.skipBegin + keys - 1) / keys),
+        skipEnd(item.skipEnd / keys) {}
+  ItemChunks() = default;
+};
+
+/// What a block is at, in shared memory: registers are scarce.
+struct BlockWork {
+  pw_attention_item item;
+  ItemChunks chunks;
+  int kvHead;
+  int packedBegin;  // of the tile's rows in the item
+  ValuePart part;
+};
+
+/// The warps that share keys. They visit the chunks whose number is theirs modulo the number of groups.
 struct KeyGroup {
   int index, count;
   int rowWarps, rowWarp;  // warps in the group, and which of them this is
-  int firstChunk, lastChunk, skipBegin, skipEnd;
 
   __device__ KeyGroup(int dim, int tile) {
     const int warp = threadIdx.x / kWarp;
@@ -24,25 +43,11 @@ struct KeyGroup {
     rowWarp = warp % rowWarps;
   }
 
-  __device__ void visit(const pw_attention_item& item, int keys) {
-    firstChunk = item.kvBegin / keys;
-    lastChunk = (item.kvEnd + keys - 1) / keys;
-    skipBegin = (item.skipBegin + keys - 1) / keys;
-    skipEnd = item.skipEnd / keys;
-    if (item.kvBegin >= item.kvEnd) lastChunk = firstChunk;
+  /// The first of the group's chunks that is not skipped.
+  __device__ int first(const ItemChunks& chunks) const {
+    return visited(chunks, chunks.first + (index - chunks.first % count + count) % count);
   }
-
-  /// The first of the group's chunks from `chunk` on that is not skipped.
-  __device__ int from(int chunk) const {
-    chunk += (index - chunk % count + count) % count;
-    if (chunk >= skipBegin && chunk < skipEnd) chunk += (skipEnd - chunk + count - 1) / count * count;
-    return chunk;
-  }
-  __device__ int next(int chunk) const {
-    chunk += count;
-    if (chunk >= skipBegin && chunk < skipEnd) chunk += (skipEnd - chunk + count - 1) / count * count;
-    return chunk;
-  }
+  __device__ int next(const ItemChunks& chunks, int chunk) const { return visited(chunks, chunk + count); }
 
   /// A barrier of the group's warps.
   __device__ void synchronize() const {
@@ -51,14 +56,14 @@ struct KeyGroup {
     else
       asm volatile("bar.sync %0, %1;" ::"r"(index + 1), "r"(rowWarps * kWarp) : "memory");
   }
-};
 
-/// What a block is at, in shared memory: registers are scarce.
-struct BlockWork {
-  pw_attention_item item;
-  int kvHead;
-  int packedBegin;  // of the tile's rows in the item
-  ValuePart part;
+ private:
+  /// This one of the group's chunks, or if it is skipped the next one that is not.
+  __device__ int visited(const ItemChunks& chunks, int chunk) const {
+    if (chunk >= chunks.skipBegin && chunk < chunks.skipEnd)
+      chunk += (chunks.skipEnd - chunk + count - 1) / count * count;
+    return chunk;
+  }
 };
 
 /// A group's ring of slots in shared memory: keys and values of its chunks go through it in turns, several slots ahead
@@ -73,11 +78,11 @@ class KvRing {
       : p_(p),
         work_(work),
         group_(group),
-        base_(shared),
+        base_(sharedAddress(shared)),
         pages_(planArray<int32_t>(p.image, p.image->pagesAt) + work.item.pageBegin),
-        chunk_(group.from(group.firstChunk)) {
+        chunk_(group.first(work.chunks)) {
     page_ = lookUp(chunk_);
-    nextPage_ = lookUp(group.next(chunk_));
+    nextPage_ = lookUp(group.next(work.chunks, chunk_));
 #pragma unroll 1  // once an item: not worth its code
     for (int i = 0; i + 1 < kSlots; ++i) fillNext();
   }
@@ -86,7 +91,7 @@ class KvRing {
   __device__ uint32_t take() {
     waitForCopies<kSlots - 2>();
     group_.synchronize();
-    const uint32_t slot = sharedAddress(base_) + taken_ * kShape.slotBytes();
+    const uint32_t slot = base_ + taken_ * kShape.slotBytes();
     taken_ = taken_ + 1 == kSlots ? 0 : taken_ + 1;
     fillNext();
     return slot;
@@ -107,18 +112,18 @@ class KvRing {
   /// The page of the lane's key in a chunk; -1 if the item does not visit it.
   __device__ int lookUp(int chunk) const {
     const int lane = threadIdx.x % kWarp, key = chunk * kKeys + lane;
-    const bool visited = chunk < group_.lastChunk && lane < kKeys && key >= work_.item.kvBegin &&
+    const bool visited = chunk < work_.chunks.last && lane < kKeys && key >= work_.item.kvBegin &&
                          key < work_.item.kvEnd && !(key >= work_.item.skipBegin && key < work_.item.skipEnd);
     return visited ? pages_[quotient(key, p_.pageSize)] : -1;
   }
 
   __device__ void fillNext() {
-    if (chunk_ < group_.lastChunk) {
+    if (chunk_ < work_.chunks.last) {
       fill(fillsValues_ ? p_.v : p_.k);
       if (fillsValues_) {
-        chunk_ = group_.next(chunk_);
+        chunk_ = group_.next(work_.chunks, chunk_);
         page_ = nextPage_;
-        nextPage_ = lookUp(group_.next(chunk_));
+        nextPage_ = lookUp(group_.next(work_.chunks, chunk_));
       }
       fillsValues_ = !fillsValues_;
     }
@@ -126,37 +131,51 @@ class KvRing {
     filled_ = filled_ + 1 == kSlots ? 0 : filled_ + 1;
   }
 
+  /// Offsets count 16 bytes in 32 bits: launchers see to it that pools are no larger.
   __device__ void fill(const pw_gpu_kv_pool& pool) {
-    constexpr int kChunks = kShape.rowBytes() / 16, kRowsAtOnce = kWarp / kChunks;
-    static_assert(kRowsAtOnce >= 1 && kKeys % kRowsAtOnce == 0, "a warp copies whole rows");
+    constexpr int kRowBytes = kShape.rowBytes(), kChunks = kRowBytes / 16, kRowsAtOnce = kWarp / kChunks;
+    // The chunks of rows that are so far apart lie in the same order.
+    constexpr int kStep = kRowsAtOnce > 8 ? kRowsAtOnce : 8;
+    static_assert(kRowsAtOnce >= 1 && kKeys % kStep == 0, "a warp copies whole rows");
+    // Strides count bytes of codes, or elements of 2 bytes.
+    constexpr int kShift = kShape.codes() ? 4 : 3, kStride = kShape.codes() ? 1 : 2;
     const int lane = threadIdx.x % kWarp, key = chunk_ * kKeys + lane;
-    const int slot = remainder(key, quotient(key, p_.pageSize), p_.pageSize);
-    const uint32_t visited = __ballot_sync(kAllLanes, page_ >= 0);
-    const int page = page_ < 0 ? 0 : page_;
-    constexpr int kStride = kShape.codes() ? 1 : 2;  // bytes that strides count
-    const int64_t offset = (page * pool.strides[0] + slot * pool.strides[1]) * kStride;
-    const char* from = static_cast<const char*>(pool.data) + work_.kvHead * pool.strides[2] * kStride;
-    char* to = base_ + filled_ * kShape.slotBytes();
-    const int column = lane % kChunks;
+    const int slot = remainder(key, quotient(key, p_.pageSize), p_.pageSize), page = max(page_, 0);
+    const int offset =
+        page * static_cast<int>(pool.strides[0] >> kShift) + slot * static_cast<int>(pool.strides[1] >> kShift);
+    const uint32_t to = base_ + filled_ * kShape.slotBytes(), visited = __ballot_sync(kAllLanes, page_ >= 0);
+    const int column = lane % kChunks, together = group_.rowWarps * kRowsAtOnce;
     const bool inside = column * 128 < p_.headDim * kBits;
-#pragma unroll 4
-    for (int i = group_.rowWarp; i < kKeys / kRowsAtOnce; i += group_.rowWarps) {
-      const int row = i * kRowsAtOnce + lane / kChunks;
-      const int64_t at = __shfl_sync(kAllLanes, offset, row);
-      const bool wanted = inside && ((visited >> row) & 1u);
-      copyAsync16(to + swizzled<kShape.rowBytes()>(row, column), wanted ? from + at + column * 16 : from, wanted);
+    const uint32_t wanted = inside ? visited : 0u;
+    const char* from =
+        static_cast<const char*>(pool.data) + work_.kvHead * pool.strides[2] * kStride + (inside ? column * 16 : 0);
+    const auto rowAt = [&](int row) { return from + __shfl_sync(kAllLanes, offset, row) * int64_t{16}; };
+    int row = group_.rowWarp * kRowsAtOnce + lane / kChunks;
+    // Without warps for more, there is no code for it.
+    if (attentionRowWarps(PW_ATTENTION_TILES - 1) * kRowsAtOnce <= kStep || together <= kStep) {
+#pragma unroll 1
+      for (; row < kStep; row += together) {
+        const uint32_t at = to + swizzled<kRowBytes>(row, column), bits = wanted >> row;
+#pragma unroll
+        for (int i = 0; i < kKeys; i += kStep) copyAsync16(at + i * kRowBytes, rowAt(row + i), (bits >> i) & 1u);
+      }
+    } else {
+#pragma unroll 1
+      for (; row < kKeys; row += together)
+        copyAsync16(to + swizzled<kRowBytes>(row, column), rowAt(row), (wanted >> row) & 1u);
     }
     if (kShape.codes() && group_.rowWarp == 0 && lane < kKeys) {
       const float* scale =
-          pool.scale + page * pool.scaleStrides[0] + slot * pool.scaleStrides[1] + work_.kvHead * pool.scaleStrides[2];
-      copyAsync4(to + kKeys * kShape.rowBytes() + lane * 4, page_ < 0 ? pool.scale : scale, page_ >= 0);
+          pool.scale + work_.kvHead * pool.scaleStrides[2] +
+          (page * static_cast<int>(pool.scaleStrides[0]) + slot * static_cast<int>(pool.scaleStrides[1]));
+      copyAsync4(to + kKeys * kRowBytes + lane * 4, scale, page_ >= 0);
     }
   }
 
   const pw_gpu_attention_params& p_;
   const BlockWork& work_;
   const KeyGroup& group_;
-  char* const base_;
+  const uint32_t base_;
   const int32_t* const pages_;
   int chunk_;            // that is filled next
   int page_, nextPage_;  // of the lane's key there, and in the chunk after it
