@@ -85,7 +85,9 @@ export class BatchControl {
    */
   plan(prospects: readonly Prospect[], base: StepBase, most: number): DraftPlan {
     const none = { depths: prospects.map(() => 0), nodes: 0, worth: 0.9 };
-    if (this.rest > 0 || !this.#costs.isKnown(base.rows)) return none;
+    // Drafts that nobody cuts differ in length from step to step: what such steps take is estimated.
+    const isKnown = base.rows > base.tokens ? this.#costs.mostRows > 0 : this.#costs.isKnown(base.rows);
+    if (this.rest > 0 || !isKnown) return none;
     const affordable = this.#affordable(base, most);
     const deepest = this.#isTrying ? trialDepth : affordable;
     const offers = prospects.map(({ acceptance, since, most: own }): Offer => {

@@ -31,8 +31,8 @@ export function compose(wishes: readonly Wish[], { rows, outputs, promptRows }: 
   let left = rows;
   let logits = outputs;
   for (const [i, { rows: wanted, isPrompt }] of wishes.entries()) {
-    const kept = prompt && i > 0 ? 1 : 0;
-    if (isPrompt || left - wanted < least || logits - wanted < kept) continue;
+    const kept = i === 0 ? { rows: 0, logits: 0 } : { rows: least, logits: prompt ? 1 : 0 };
+    if (isPrompt || left - wanted < kept.rows || logits - wanted < kept.logits) continue;
     taken[i] = wanted;
     left -= wanted;
     logits -= wanted;

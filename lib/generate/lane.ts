@@ -67,6 +67,7 @@ export class Lane implements Disposable {
   #verifying: { resolve: (verified: Verified) => void; reject: (error: unknown) => void } | undefined;
   #draftingSince: number | undefined;
   #draftedSince: number | undefined;
+  #lengthBefore = 0;
   #usualNodes = 0;
   #failure: { error: unknown } | undefined;
   #isClosed = false;
@@ -144,6 +145,11 @@ export class Lane implements Disposable {
     return this.#draftedSince;
   }
 
+  /** Does it draft with a part of the model, and hold pages of the cache meanwhile? */
+  get holdsForDraft(): boolean {
+    return !this.hasEnded && this.#draftingSince !== undefined && this.kv.length > this.#lengthBefore;
+  }
+
   /**
    * The next token.
    * @param allowance tokens that may be under way from now on, this one included; 0 only takes what is outstanding
@@ -166,6 +172,7 @@ export class Lane implements Disposable {
   /** Its next step waits for a draft that is being made. Nothing is outstanding. */
   draft(): void {
     this.#draftingSince = performance.now();
+    this.#lengthBefore = this.kv.length;
   }
 
   /** The tokens of its next step, which verifies a draft, all of it or as much as the scheduler sees fit. Nothing is outstanding. */

@@ -252,15 +252,9 @@ export class Scheduler implements LaneOwner, Disposable {
    */
   #refuse(lane: Lane, error: unknown): void {
     const isExhausted = error instanceof PagewarpError && error.code === 'ERR_CACHE_EXHAUSTED';
-    const areHeld = this.#flying.length > 0 || this.#isDrafting;
+    const areHeld = this.#flying.length > 0 || [...this.#lanes].some((other) => other.holdsForDraft);
     if (lane.outstanding > 0 || (isExhausted && areHeld)) lane.isStarved = true;
     else lane.fail(error);
-  }
-
-  /** Does some lane make a draft, for which it may hold pages? */
-  get #isDrafting(): boolean {
-    for (const lane of this.#lanes) if (!lane.hasEnded && lane.draftingSince !== undefined) return true;
-    return false;
   }
 
   #retryStarved(): void {

@@ -24,6 +24,19 @@ describe('a step', () => {
     expect(compose([prompt(20), prompt(100, 64)], { rows: 512, outputs: 65, promptRows: 32 })).toEqual([20, 0]);
   });
 
+  it('takes drafts that nobody cuts whole, and first those that have waited longest', () => {
+    const draft = (nodes: number): Wish => ({ ...token, rows: 1 + nodes });
+    const bounds = { rows: 512, outputs: 65, promptRows: 32 };
+    expect(compose([draft(30), token, draft(40), draft(10)], bounds)).toEqual([31, 1, 0, 11]);
+    expect(compose([draft(64), token], bounds)).toEqual([65, 0]);
+    expect(compose([token, draft(64)], bounds)).toEqual([1, 0]);
+    // The last row of a prompt has logits, too.
+    expect(compose([token, draft(63), prompt(20)], bounds)).toEqual([1, 0, 20]);
+    expect(compose([draft(64), prompt(20)], bounds)).toEqual([65, 0]);
+    expect(compose([draft(64), prompt(64, 64)], { ...bounds, rows: 65 })).toEqual([65, 0]);
+    expect(compose([prompt(64, 64), draft(64)], { ...bounds, rows: 65 })).toEqual([64, 0]);
+  });
+
   it('never has more rows than there are, and lets the first prompt advance', () => {
     const many = Array.from({ length: 64 }, () => token);
     const taken = compose([...many, prompt(200, 32)], { rows: 66, outputs: 65, promptRows: 66 });
