@@ -48,8 +48,11 @@
 
 #ifdef __CUDACC__
 #define PW_HOST_DEVICE __host__ __device__
+/// In front of a loop with constant bounds over an array that kernels must have in registers.
+#define PW_DEVICE_UNROLL _Pragma("unroll")
 #else
 #define PW_HOST_DEVICE
+#define PW_DEVICE_UNROLL
 #endif
 
 namespace pw::gpu {
@@ -156,7 +159,8 @@ struct CodeBits {
 
 /// Where the bits of a code lie, from the lowest on.
 struct CodePosition {
-  CodeBits parts[4];
+  static constexpr int kMostParts = 4;
+  CodeBits parts[kMostParts];
   int count;
 };
 

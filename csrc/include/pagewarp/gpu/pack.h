@@ -51,7 +51,7 @@ PW_HOST_DEVICE constexpr SourceBlock sourceBlock(uint32_t type) {
 
 /// The format in which CUDA devices hold a block type's values without loss; false when there is none. Q5_0 and IQ4_NL
 /// become 8-bit codes.
-PW_HOST_DEVICE inline bool packedFormat(uint32_t type, pw_matrix_format* format) {
+PW_HOST_DEVICE constexpr bool packedFormat(uint32_t type, pw_matrix_format* format) {
   switch (type) {
     case kGgmlQ4_0:
       *format = PW_MATRIX_W4;
@@ -94,6 +94,12 @@ PW_HOST_DEVICE inline bool packedFormat(uint32_t type, pw_matrix_format* format)
     default:
       return false;
   }
+}
+
+PW_HOST_DEVICE constexpr pw_matrix_format packedFormatOf(uint32_t type) {
+  pw_matrix_format format = PW_MATRIX_F32;
+  packedFormat(type, &format);
+  return format;
 }
 
 /// Four codes of IQ4_NL as the levels that they stand for, plus 128.
@@ -201,21 +207,26 @@ PW_HOST_DEVICE inline void packHeader(uint32_t type, const StripSource& source, 
   }
 }
 
-/// The codes of a lane's eight rows and eight columns of a block, into the block's codes (which are 4-byte aligned).
-PW_HOST_DEVICE inline void packCodes(uint32_t type, const StripSource& source, int64_t block, int lane,
-                                     uint8_t* codes) {
-  pw_matrix_format format = PW_MATRIX_F32;
-  packedFormat(type, &format);
-  const PackedLayout layout = packedLayout(format);
-  uint32_t words[kLaneRows * kBlockColumns / 4 / 4] = {};  // of 8-bit codes; others have fewer
-  const int first = lane / 4 * kLaneRows, rows = source.rows - first < kLaneRows ? source.rows - first : kLaneRows;
-  for (int row = 0; row < rows; ++row) {
+/// The codes of a lane's eight rows and eight columns of a block of type kType, into the block's codes (which are
+/// 4-byte aligned). Where each code lies is known when this is compiled: the words stay in registers.
+template <uint32_t kType>
+PW_HOST_DEVICE inline void packCodesOf(const StripSource& source, int64_t block, int lane, uint32_t* codes) {
+  constexpr PackedLayout layout = packedLayout(packedFormatOf(kType));
+  const int first = lane / 4 * kLaneRows;
+  uint32_t words[layout.laneWords()] = {};
+  PW_DEVICE_UNROLL
+  for (int row = 0; row < kLaneRows; ++row) {
+    if (first + row >= source.rows) continue;
+    PW_DEVICE_UNROLL
     for (int slice = 0; slice < kBlockColumns / kSliceColumns; ++slice) {
-      const uint32_t four = sourceCodes(type, source.row(first + row), block, slice, lane % 4);
+      const uint32_t four = sourceCodes(kType, source.row(first + row), block, slice, lane % 4);
+      PW_DEVICE_UNROLL
       for (int e = 0; e < 4; ++e) {
-        uint32_t code = four >> (8 * e) & 0xff;
         const CodePosition at = laneCode(layout, {lane, row / 2, slice, e / 2 * 2 + row % 2, e % 2});
-        for (int i = 0; i < at.count; ++i) {
+        uint32_t code = four >> (8 * e) & 0xff;
+        PW_DEVICE_UNROLL
+        for (int i = 0; i < CodePosition::kMostParts; ++i) {
+          if (i >= at.count) continue;
           const CodeBits& part = at.parts[i];
           words[part.word] |= (code & ((1u << part.width) - 1)) << part.shift;
           code >>= part.width;
@@ -223,8 +234,46 @@ PW_HOST_DEVICE inline void packCodes(uint32_t type, const StripSource& source, i
       }
     }
   }
-  auto* out = reinterpret_cast<uint32_t*>(codes);
-  for (int i = 0; i < layout.laneWords(); ++i) out[laneWord(layout, lane, i)] = words[i];
+  PW_DEVICE_UNROLL
+  for (int i = 0; i < layout.laneWords(); ++i) codes[laneWord(layout, lane, i)] = words[i];
+}
+
+/// packCodesOf<type>.
+PW_HOST_DEVICE inline void packCodes(uint32_t type, const StripSource& source, int64_t block, int lane,
+                                     uint8_t* codes) {
+  auto* words = reinterpret_cast<uint32_t*>(codes);
+  switch (type) {
+    case kGgmlQ4_0:
+      return packCodesOf<kGgmlQ4_0>(source, block, lane, words);
+    case kGgmlQ4_1:
+      return packCodesOf<kGgmlQ4_1>(source, block, lane, words);
+    case kBlockInt4Zp:
+      return packCodesOf<kBlockInt4Zp>(source, block, lane, words);
+    case kGgmlQ4_K:
+      return packCodesOf<kGgmlQ4_K>(source, block, lane, words);
+    case kGgmlQ5_K:
+      return packCodesOf<kGgmlQ5_K>(source, block, lane, words);
+    case kGgmlQ5_1:
+      return packCodesOf<kGgmlQ5_1>(source, block, lane, words);
+    case kGgmlQ6_K:
+      return packCodesOf<kGgmlQ6_K>(source, block, lane, words);
+    case kGgmlMXFP4:
+      return packCodesOf<kGgmlMXFP4>(source, block, lane, words);
+    case kBlockNvfp4:
+      return packCodesOf<kBlockNvfp4>(source, block, lane, words);
+    case kBlockInt4G16:
+      return packCodesOf<kBlockInt4G16>(source, block, lane, words);
+    case kBlockLut4:
+      return packCodesOf<kBlockLut4>(source, block, lane, words);
+    case kGgmlQ5_0:
+      return packCodesOf<kGgmlQ5_0>(source, block, lane, words);
+    case kGgmlIQ4_NL:
+      return packCodesOf<kGgmlIQ4_NL>(source, block, lane, words);
+    case kGgmlQ8_0:
+      return packCodesOf<kGgmlQ8_0>(source, block, lane, words);
+    default:
+      return;
+  }
 }
 
 }  // namespace pw::gpu
