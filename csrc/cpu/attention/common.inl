@@ -14,14 +14,6 @@
 #include <intrin.h>
 #endif
 
-/// In front of a loop over an array that must stay in registers. Portable vectors are arrays themselves, too long for
-/// that.
-#if defined(__AVX2__)
-#define PW_IN_REGISTERS PW_UNROLL
-#else
-#define PW_IN_REGISTERS
-#endif
-
 namespace pw::cpu::PW_ISA {
 namespace {
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "pagewarp/linear.h"
 #include "pagewarp/matrix_layout.h"
 
 namespace pw::cpu {
@@ -14,6 +15,20 @@ struct Activations {
   float scale;
   float scaledSum;  ///< scale * sum(codes): what a weight minimum is multiplied by
   int32_t start[2];
+};
+
+/// What the tasks of a linear layer over packed weights share.
+struct PackedOperands {
+  const pw_linear_args& args;
+  const Activations* activations;
+  int64_t tokens;
+  int64_t blocks;          ///< of a strip
+  int64_t groupsPerStrip;  ///< of these blocks
+};
+
+/// Rows of strips [firstStrip, endStrip) times tokens [firstToken, endToken), which are whole tiles.
+struct PackedTask {
+  int64_t firstStrip, endStrip, firstToken, endToken;
 };
 
 /// How many sums of two products with codes up to `maxCode` surely fit into 16 bits together: a divisor of `count`,

@@ -10,4 +10,8 @@ namespace pw::cpu::avx512vnni {
 
 void linearPacked(const pw_linear_args& args, Context& context) { avx512::linearPacked(args, context); }
 
+void multiplyPacked(const PackedOperands& operands, const PackedTask& task, Context& context, int worker) {
+  avx512::packedKernel(operands.args.weight).multiply(operands, task, context, worker);
+}
+
 }  // namespace pw::cpu::avx512vnni

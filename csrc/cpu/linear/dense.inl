@@ -20,24 +20,25 @@ constexpr int kDenseTokens = 4;
 template <class W, int R, int T>
 void multiplyDense(const W* weights, int64_t k, const float* const* x, float* sums) {
   Vec sum[R][T];
-  PW_UNROLL for (int r = 0; r < R; ++r) { PW_UNROLL for (int t = 0; t < T; ++t) sum[r][t] = Vec(0.0f); }
+  PW_IN_REGISTERS for (int r = 0; r < R; ++r) { PW_IN_REGISTERS for (int t = 0; t < T; ++t) sum[r][t] = Vec(0.0f); }
   int64_t i = 0;
   for (; i + Vec::kLanes <= k; i += Vec::kLanes) {
     Vec w[R];
-    PW_UNROLL for (int r = 0; r < R; ++r) w[r] = load(weights + r * k + i);
-    PW_UNROLL for (int t = 0; t < T; ++t) {
+    PW_IN_REGISTERS for (int r = 0; r < R; ++r) w[r] = load(weights + r * k + i);
+    PW_IN_REGISTERS for (int t = 0; t < T; ++t) {
       const Vec v = loadF32(x[t] + i);
-      PW_UNROLL for (int r = 0; r < R; ++r) sum[r][t] = fma(w[r], v, sum[r][t]);
+      PW_IN_REGISTERS for (int r = 0; r < R; ++r) sum[r][t] = fma(w[r], v, sum[r][t]);
     }
   }
   if (i < k) {
-    PW_UNROLL for (int t = 0; t < T; ++t) {
+    PW_IN_REGISTERS for (int t = 0; t < T; ++t) {
       const Vec v = loadPartial(x[t] + i, k - i);
-      PW_UNROLL for (int r = 0; r < R; ++r) sum[r][t] = fma(loadPartial(weights + r * k + i, k - i), v, sum[r][t]);
+      PW_IN_REGISTERS for (int r = 0; r < R; ++r) sum[r][t] =
+          fma(loadPartial(weights + r * k + i, k - i), v, sum[r][t]);
     }
   }
-  PW_UNROLL for (int t = 0; t < T; ++t) {
-    PW_UNROLL for (int r = 0; r < R; ++r) sums[t * kStripRows + r] = reduceAdd(sum[r][t]);
+  PW_IN_REGISTERS for (int t = 0; t < T; ++t) {
+    PW_IN_REGISTERS for (int r = 0; r < R; ++r) sums[t * kStripRows + r] = reduceAdd(sum[r][t]);
   }
 }
 

@@ -2,6 +2,7 @@
 /// @file From a tile of sums to the output: bias, residual, rounding to the output's type.
 #pragma once
 #include "cpu/rows.h"
+#include "cpu/simd/unroll.h"
 #include "pagewarp/linear.h"
 #include "pagewarp/matrix_layout.h"
 
@@ -53,8 +54,9 @@ inline void setElementAny(void* row, pw_dtype dtype, int64_t i, float value) {
   }
 }
 
-/// Writes sums[c], c < kStripRows, to columns column + c of the output's row `token`.
-inline void writeRow(const pw_linear_args& a, const float* sums, int64_t token, int64_t column) {
+/// Writes sums[c], c < kStripRows, to columns column + c of the output's row `token`. Once for all kernels: they would
+/// grow by all combinations of types.
+PW_NO_INLINE void writeRow(const pw_linear_args& a, const float* sums, int64_t token, int64_t column) {
   const int columns = static_cast<int>(a.weight.n - column < kStripRows ? a.weight.n - column : kStripRows);
   void* out = rowPointer(a.out, token);
   const void* residual = a.residual.data ? rowPointer(a.residual, token) : nullptr;

@@ -4,6 +4,7 @@
 #pragma once
 #include <type_traits>
 
+#include "cpu/simd/unroll.h"
 #include "pagewarp/matrix_layout.h"
 
 namespace pw::cpu::PW_ISA {
@@ -15,7 +16,7 @@ struct Codes {
 };
 
 inline void unpackNibbles(const uint8_t* group, int row, Codes* codes) {
-  for (int i = 0; i < 4; ++i) {
+  PW_IN_REGISTERS for (int i = 0; i < 4; ++i) {
     const Bytes both = loadBytes(group + i * kVectorBytes + 4 * row);
     codes->v[i] = lowNibbles(both);
     codes->v[4 + i] = highNibbles(both);
@@ -117,7 +118,7 @@ struct W4S : NibbleFormat {
 template <class Tables>
 inline void lookUpNibbles(const uint8_t* group, int row, const Tables& tables, Codes* codes) {
   unpackNibbles(group, row, codes);
-  for (Bytes& v : codes->v) v = lookUp(v, tables);
+  PW_IN_REGISTERS for (int i = 0; i < 8; ++i) codes->v[i] = lookUp(codes->v[i], tables);
 }
 
 /// A W4T matrix's tables for the rows of a register: one for all of them, or one each.
@@ -203,7 +204,7 @@ struct W8 {
   static constexpr bool kHasMin = false;
   static constexpr bool kHalfGroups = false;
   static void codes(const uint8_t* group, int row, const Levels&, Codes* out) {
-    for (int i = 0; i < 8; ++i) out->v[i] = loadBytes(group + i * kVectorBytes + 4 * row);
+    PW_IN_REGISTERS for (int i = 0; i < 8; ++i) out->v[i] = loadBytes(group + i * kVectorBytes + 4 * row);
   }
   static Vec scale(const uint8_t* block, int group, int row) {
     return loadHalves(block + headerScale(group) + 2 * row);
@@ -219,7 +220,7 @@ struct W6K {
   static constexpr bool kHalfGroups = true;
   static void codes(const uint8_t* group, int row, const Levels&, Codes* out) {
     unpackNibbles(group, row, out);
-    for (int plane = 0; plane < 2; ++plane) {
+    PW_IN_REGISTERS for (int plane = 0; plane < 2; ++plane) {
       const Bytes pairs = loadBytes(group + (4 + plane) * kVectorBytes + 4 * row);
       Bytes* v = out->v + 4 * plane;
       v[0] = withHighPair<0>(v[0], pairs);

@@ -56,13 +56,13 @@ struct RowTables {
 inline RowTables loadRowTables(const uint8_t* p) {
   const auto table = [p](int row) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * row)); };
   RowTables t;
-  for (int r = 0; r < 4; ++r) t.v[r] = _mm256_setr_m128i(table(r), table(r + 4));
+  PW_UNROLL for (int r = 0; r < 4; ++r) t.v[r] = _mm256_setr_m128i(table(r), table(r + 4));
   return t;
 }
 inline Bytes lookUp(Bytes nibbles, const RowTables& t) {
   // An index with its top bit set gives zero: each shuffle answers for one row of four.
   __m256i v = _mm256_setzero_si256();
-  for (int r = 0; r < 4; ++r) {
+  PW_UNROLL for (int r = 0; r < 4; ++r) {
     const __m256i others = _mm256_set1_epi32(static_cast<int>(0x80808080u));
     const __m256i row = _mm256_set_epi32(r == 3, r == 2, r == 1, r == 0, r == 3, r == 2, r == 1, r == 0);
     const __m256i mask = _mm256_andnot_si256(_mm256_sub_epi32(_mm256_setzero_si256(), row), others);

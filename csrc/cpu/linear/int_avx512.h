@@ -56,7 +56,7 @@ struct RowTables {
 inline RowTables loadRowTables(const uint8_t* p) {
   const auto table = [p](int row) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * row)); };
   RowTables t;
-  for (int r = 0; r < 4; ++r) {
+  PW_UNROLL for (int r = 0; r < 4; ++r) {
     const __m256i low = _mm256_setr_m128i(table(r), table(r + 4)),
                   high = _mm256_setr_m128i(table(r + 8), table(r + 12));
     t.v[r] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);

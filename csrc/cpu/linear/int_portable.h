@@ -2,13 +2,8 @@
 #pragma once
 #include "core/matrix/block_formats.h"
 #include "cpu/linear/activations.h"
+#include "cpu/simd/unroll.h"
 #include "cpu/simd/vec.h"
-
-#if defined(_MSC_VER)
-#define PW_NO_INLINE __declspec(noinline)
-#else
-#define PW_NO_INLINE __attribute__((noinline))
-#endif
 
 namespace pw::cpu::PW_ISA {
 namespace {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "cpu/dispatch.h"
+#include "cpu/linear/activations.h"
 #include "pagewarp/linear.h"
 
 namespace pw::cpu {
@@ -9,7 +10,9 @@ PW_CPU_DECLARE(linear, pw_linear_args)
 #if defined(PW_CPU_X86)
 namespace avx512vnni {
 void linearPacked(const pw_linear_args&, Context&);
-}
+/// One task of such a layer: what avx512amx leaves.
+void multiplyPacked(const PackedOperands&, const PackedTask&, Context&, int worker);
+}  // namespace avx512vnni
 #if defined(PW_CPU_AMX)
 namespace avx512amx {
 void linearPacked(const pw_linear_args&, Context&);

@@ -19,27 +19,14 @@
 #pragma once
 #include <type_traits>
 
-#include "cpu/linear/activations.h"
+#include "cpu/context.h"
+#include "cpu/linear/activations.inl"
 #include "cpu/linear/epilogue.inl"
 #include "cpu/linear/formats.inl"
 #include "cpu/simd/unroll.h"
 
 namespace pw::cpu::PW_ISA {
 namespace {
-
-/// The tile that `token` belongs to. Tiles are the unit in which activations are stored: the records of a group, one
-/// for each of the tile's tokens, are contiguous, so that a kernel walks both its operands with one pointer each.
-struct TokenTile {
-  int64_t first;
-  int tokens;
-};
-
-inline TokenTile tileOf(int64_t token, int64_t tokens) {
-  const int64_t wide = tokens / kWideTile * kWideTile;
-  if (token < wide) return {token / kWideTile * kWideTile, kWideTile};
-  const int64_t first = wide + (token - wide) / kNarrowTile * kNarrowTile;
-  return {first, static_cast<int>(tokens - first < kNarrowTile ? tokens - first : kNarrowTile)};
-}
 
 /// How far ahead of the multiplication weights are asked for. Hardware prefetch stops at page borders and reordering
 /// sees only a group or two ahead when many tokens share it; this distance covers the latency of memory at full
@@ -79,10 +66,10 @@ PW_INLINE void addGroup(const GroupScales<F>& scales, const Codes& codes, const 
     Ints high[N];
     dots<F::kMaxCode, 4, N>(codes.v, x, 0, low);
     dots<F::kMaxCode, 4, N>(codes.v + 4, x, 1, high);
-    PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = addScaled(scales, low[t], high[t], x[t], sum[t]);
+    PW_IN_REGISTERS for (int t = 0; t < N; ++t) sum[t] = addScaled(scales, low[t], high[t], x[t], sum[t]);
   } else {
     dots<F::kMaxCode, 8, N>(codes.v, x, 0, low);
-    PW_UNROLL for (int t = 0; t < N; ++t) sum[t] = addScaled(scales, low[t], low[t], x[t], sum[t]);
+    PW_IN_REGISTERS for (int t = 0; t < N; ++t) sum[t] = addScaled(scales, low[t], low[t], x[t], sum[t]);
   }
 }
 
@@ -95,7 +82,7 @@ PW_INLINE void addBlock(const uint8_t* block, const Activations* x, int row, con
     Codes codes;
     F::codes(block + groupOffset(F::kLayout, g), row, levels, &codes);
     const GroupScales<F> scales = groupScales<F>(block, g, row);
-    PW_UNROLL for (int t = 0; t + kSide <= T; t += kSide) addGroup<F, kSide>(scales, codes, x + t, sum + t);
+    PW_IN_REGISTERS for (int t = 0; t + kSide <= T; t += kSide) addGroup<F, kSide>(scales, codes, x + t, sum + t);
     if constexpr (kRest > 0) addGroup<F, kRest>(scales, codes, x + T - kRest, sum + T - kRest);
   }
 }
@@ -106,16 +93,18 @@ constexpr int kParts = kStripRows / Vec::kLanes;
 /// sums[t * kStripRows + r] for the rows of a strip and T tokens. Where a strip takes several registers, they take
 /// turns within each block, so that memory is read at an even pace.
 template <class F, int T>
-void multiplyTile(const uint8_t* strip, int64_t blocks, const Activations* x, const typename F::Levels* levels,
-                  float* sums) {
+PW_NO_INLINE void multiplyTile(const uint8_t* strip, int64_t blocks, const Activations* x,
+                               const typename F::Levels* levels, float* sums) {
   Vec sum[kParts][T];
-  PW_UNROLL for (int p = 0; p < kParts; ++p) { PW_UNROLL for (int t = 0; t < T; ++t) sum[p][t] = Vec(0.0f); }
+  PW_IN_REGISTERS for (int p = 0; p < kParts; ++p) {
+    PW_IN_REGISTERS for (int t = 0; t < T; ++t) sum[p][t] = Vec(0.0f);
+  }
   for (int64_t b = 0; b < blocks; ++b, strip += F::kLayout.blockBytes(), x += T * F::kLayout.groupsPerBlock) {
     for (int line = 0; line < F::kLayout.blockBytes(); line += 64) prefetch(strip + kPrefetchBytes + line);
-    PW_UNROLL for (int p = 0; p < kParts; ++p) addBlock<F, T>(strip, x, p * Vec::kLanes, levels[p], sum[p]);
+    PW_IN_REGISTERS for (int p = 0; p < kParts; ++p) addBlock<F, T>(strip, x, p * Vec::kLanes, levels[p], sum[p]);
   }
-  PW_UNROLL for (int p = 0; p < kParts; ++p) {
-    PW_UNROLL for (int t = 0; t < T; ++t) {
+  PW_IN_REGISTERS for (int p = 0; p < kParts; ++p) {
+    PW_IN_REGISTERS for (int t = 0; t < T; ++t) {
       if constexpr (!std::is_same_v<typename F::Levels, NoLevels>) sum[p][t] = sum[p][t] * levels[p].unit;
       storeF32(sums + t * kStripRows + p * Vec::kLanes, sum[p][t]);
     }
@@ -132,38 +121,35 @@ void multiplyNarrow(const uint8_t* strip, int64_t blocks, const Activations* x, 
   multiplyTile<F, T>(strip, blocks, x, levels, sums);
 }
 
-/// What the tasks of a linear layer share.
-struct Operands {
-  const pw_linear_args& args;
-  const Activations* activations;
-  int64_t tokens;
-  int64_t blocks;          ///< of a strip
-  int64_t groupsPerStrip;  ///< of these blocks
-
-  template <class F>
-  const uint8_t* block(int64_t strip, int64_t index) const {
-    return static_cast<const uint8_t*>(args.weight.data) + (strip * blocks + index) * F::kLayout.blockBytes();
-  }
-  /// The records of a group for the tokens of a tile, by the first of them.
-  const Activations* group(const TokenTile& tile, int64_t index) const {
-    return activations + tile.first * groupsPerStrip + index * tile.tokens;
-  }
-};
-
-/// A strip's rows times tokens [firstToken, endToken), whole tiles.
+/// A block of a strip.
 template <class F>
-void multiplyStrip(const Operands& o, int64_t strip, int64_t firstToken, int64_t endToken) {
+PW_INLINE const uint8_t* blockAt(const PackedOperands& o, int64_t strip, int64_t index) {
+  return static_cast<const uint8_t*>(o.args.weight.data) + (strip * o.blocks + index) * F::kLayout.blockBytes();
+}
+
+/// The records of a group for the tokens of a tile, by the first of them.
+PW_INLINE const Activations* recordsOf(const PackedOperands& o, const TokenTile& tile, int64_t group) {
+  return o.activations + tile.first * o.groupsPerStrip + group * tile.tokens;
+}
+
+/// All strips and tokens of a task.
+template <class F>
+void multiplyTask(const PackedOperands& o, const PackedTask& task, Context&, int) {
   typename F::Levels levels[kParts];
-  for (int p = 0; p < kParts; ++p) levels[p] = F::Levels::at(o.args.weight, strip, p * Vec::kLanes);
   alignas(64) float sums[kWideTile * kStripRows];
-  for (int64_t token = firstToken; token < endToken;) {
-    const TokenTile tile = tileOf(token, o.tokens);
-    if (tile.tokens == kWideTile)
-      multiplyTile<F, kWideTile>(o.block<F>(strip, 0), o.blocks, o.group(tile, 0), levels, sums);
-    else
-      multiplyNarrow<F, kNarrowTile>(o.block<F>(strip, 0), o.blocks, o.group(tile, 0), tile.tokens, levels, sums);
-    writeTile(o.args, sums, tile.first, tile.tokens, strip * kStripRows);
-    token += tile.tokens;
+  for (int64_t strip = task.firstStrip; strip < task.endStrip; ++strip) {
+    for (int p = 0; p < kParts; ++p) levels[p] = F::Levels::at(o.args.weight, strip, p * Vec::kLanes);
+    const uint8_t* weights = blockAt<F>(o, strip, 0);
+    for (int64_t token = task.firstToken; token < task.endToken;) {
+      const TokenTile tile = tileOf(token, o.tokens);
+      const Activations* x = recordsOf(o, tile, 0);
+      if (tile.tokens == kWideTile)
+        multiplyTile<F, kWideTile>(weights, o.blocks, x, levels, sums);
+      else
+        multiplyNarrow<F, kNarrowTile>(weights, o.blocks, x, tile.tokens, levels, sums);
+      writeTile(o.args, sums, tile.first, tile.tokens, strip * kStripRows);
+      token += tile.tokens;
+    }
   }
 }
 

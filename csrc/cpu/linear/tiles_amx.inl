@@ -13,7 +13,7 @@
 /// Unpacked codes are signed, without their offset, so that tiles start at zero instead of Activations::start: the
 /// integer sums are the same, and so is all that floats go through (addScaled).
 #pragma once
-#include "cpu/context.h"
+#include "cpu/linear/linear.h"
 #include "cpu/linear/tiles.inl"
 #include "plan/linear.h"
 
@@ -157,7 +157,8 @@ inline size_t wideScratchBytes(int64_t tokens) {
 
 /// Rows [strip, strip + strips) times the whole tiles of tokens [firstToken, endToken), strips <= kStripsTogether.
 template <class F>
-void multiplyWide(const Operands& o, int64_t strip, int strips, int64_t firstToken, int64_t endToken, void* scratch) {
+void multiplyWide(const PackedOperands& o, int64_t strip, int strips, int64_t firstToken, int64_t endToken,
+                  void* scratch) {
   constexpr int kChunkBlocks = kChunkGroups / F::kLayout.groupsPerBlock;
   const int64_t tiles = (endToken - firstToken) / kWideTile;
   auto* unpacked = static_cast<UnpackedGroup*>(scratch);
@@ -169,18 +170,18 @@ void multiplyWide(const Operands& o, int64_t strip, int strips, int64_t firstTok
     const int64_t count = o.blocks - block < kChunkBlocks ? o.blocks - block : kChunkBlocks;
     const int groups = static_cast<int>(count) * F::kLayout.groupsPerBlock;
     for (int s = 0; s < strips; ++s)
-      unpackBlocks<F>(o.block<F>(strip + s, block), count, levels[s], unpacked + s * kChunkGroups);
+      unpackBlocks<F>(blockAt<F>(o, strip + s, block), count, levels[s], unpacked + s * kChunkGroups);
     // The next chunk's weights come from memory while this one's are multiplied.
     const int64_t bytes = F::kLayout.blockBytes() * kChunkBlocks, bytesPerTile = (bytes + tiles - 1) / tiles;
     const bool last = block + kChunkBlocks >= o.blocks;
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const int64_t token = firstToken + tile * kWideTile;
-      const Activations* x = o.group({token, kWideTile}, block * F::kLayout.groupsPerBlock);
+      const Activations* x = recordsOf(o, {token, kWideTile}, block * F::kLayout.groupsPerBlock);
       const int64_t nextToken = tile + 1 < tiles ? token + kWideTile : firstToken;
-      const Activations* nextTile = o.group({nextToken, kWideTile}, block * F::kLayout.groupsPerBlock);
+      const Activations* nextTile = recordsOf(o, {nextToken, kWideTile}, block * F::kLayout.groupsPerBlock);
       for (int s = 0; s < strips; ++s) {
         const uint8_t* nextWeights =
-            last ? o.block<F>(strip + strips + s, 0) : o.block<F>(strip + s, block + kChunkBlocks);
+            last ? blockAt<F>(o, strip + strips + s, 0) : blockAt<F>(o, strip + s, block + kChunkBlocks);
         for (int64_t at = tile * bytesPerTile; at < (tile + 1) * bytesPerTile; at += 64) prefetchFar(nextWeights + at);
         multiplyChunk<F>(unpacked + s * kChunkGroups, x, groups, block == 0, sums + (tile * strips + s) * kTileOutputs,
                          nextTile->codes + s * (kNextLines * 64 * kChunkGroups / 2));
@@ -200,21 +201,22 @@ void multiplyWide(const Operands& o, int64_t strip, int strips, int64_t firstTok
 
 constexpr plan::LinearTiling kTiling{kWideTile, kStripsTogether, 1280 << 10};  // processors with AMX have 2 MiB
 
-/// Rows of strips [firstStrip, endStrip) times tokens [firstToken, endToken).
+/// All strips and tokens of a task. What fills no wide tile is AVX-512's.
 template <class F>
-void multiplyStrips(const Operands& o, int64_t firstStrip, int64_t endStrip, int64_t firstToken, int64_t endToken,
-                    Context& context, int worker) {
+void multiplyTaskWide(const PackedOperands& o, const PackedTask& task, Context& context, int worker) {
   const int64_t wide = o.tokens / kWideTile * kWideTile;
-  int64_t endWide = endToken < wide ? endToken : wide;
-  if (endWide - firstToken < 2 * kWideTile) endWide = firstToken;  // one tile alone does not pay for unpacking
-  void* scratch = firstToken < endWide ? context.scratch(worker, wideScratchBytes(endWide - firstToken)) : nullptr;
-  for (int64_t s = firstStrip; s < endStrip; s += kStripsTogether) {
-    const int strips = static_cast<int>(endStrip - s < kStripsTogether ? endStrip - s : kStripsTogether);
-    if (scratch) {
+  int64_t endWide = task.endToken < wide ? task.endToken : wide;
+  // One tile alone does not pay for unpacking.
+  if (endWide - task.firstToken < 2 * kWideTile) return avx512vnni::multiplyPacked(o, task, context, worker);
+  void* scratch = context.scratch(worker, wideScratchBytes(endWide - task.firstToken));
+  for (int64_t s = task.firstStrip; s < task.endStrip; s += kStripsTogether) {
+    const int strips = static_cast<int>(task.endStrip - s < kStripsTogether ? task.endStrip - s : kStripsTogether);
+    {
       const TileShapes shapes(F::kHalfGroups ? kGroup / 2 : kGroup);
-      multiplyWide<F>(o, s, strips, firstToken, endWide, scratch);
+      multiplyWide<F>(o, s, strips, task.firstToken, endWide, scratch);
     }
-    for (int i = 0; i < strips; ++i) multiplyStrip<F>(o, s + i, endWide, endToken);
+    if (endWide < task.endToken)
+      avx512vnni::multiplyPacked(o, {s, s + strips, endWide, task.endToken}, context, worker);
   }
 }
 

@@ -10,9 +10,19 @@
 #define PW_UNROLL
 #endif
 
-/// For functions whose arrays must stay in the caller's registers: compilers stop inlining where callers grow long.
+/// The same where vectors are registers. Portable ones are arrays themselves, too long for that.
+#if defined(__AVX2__)
+#define PW_IN_REGISTERS PW_UNROLL
+#else
+#define PW_IN_REGISTERS
+#endif
+
+/// For functions whose arrays must stay in the caller's registers: compilers stop inlining where callers grow long. And
+/// for those that would only make callers long.
 #if defined(_MSC_VER)
 #define PW_INLINE __forceinline
+#define PW_NO_INLINE __declspec(noinline)
 #else
 #define PW_INLINE inline __attribute__((always_inline))
+#define PW_NO_INLINE __attribute__((noinline))
 #endif
