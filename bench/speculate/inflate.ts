@@ -7,6 +7,9 @@
  * - RMSNorm over D instead of d dimensions: weights times sqrt(d / D), epsilon times d / D.
  * - Heads of HS instead of hs: rotary pair i becomes pair i HS / hs, which turns at the same rate; queries times sqrt(HS / hs).
  */
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { GgufFile, numberToF16 } from '../../lib/index.js';
 import { GgufWriter } from '../../test/support/gguf-writer.js';
 
@@ -216,4 +219,16 @@ export function inflate(source: string, path: string, big: BigShape): void {
   norm('output_norm.weight');
   if (file.tensors.has('output.weight')) embeddingLike('output.weight');
   writer.write(path);
+}
+
+/** The path of a small model in the body of TinyLlama, which is written when it is not there yet. */
+export function inflatedFile(source: string): string {
+  const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+  const path = join(root, 'build', 'bench', `${basename(source, '.gguf')}-inflated-1.1b-Q4_0.gguf`);
+  if (existsSync(path)) return path;
+  console.log(`writing ${path}`);
+  mkdirSync(dirname(path), { recursive: true });
+  inflate(source, `${path}.partial`, tinyLlamaBody);
+  renameSync(`${path}.partial`, path);
+  return path;
 }

@@ -8,9 +8,7 @@
  *
  * On long texts (`--tokens 400`) the second half shows what adaptive drafters cost or bring once they have adapted.
  */
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   adaptiveNgrams,
@@ -32,10 +30,8 @@ import { Runner } from '../model/protocol.js';
 import { hasPeer, peers } from '../support/peers.js';
 import { probe } from '../support/probe.js';
 import { median, spread } from '../support/statistics.js';
-import { inflate, tinyLlamaBody } from './inflate.js';
+import { inflatedFile, tinyLlamaBody } from './inflate.js';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, '..', '..');
 const { values: options } = parseArgs({
   options: {
     source: { type: 'string' },
@@ -55,13 +51,7 @@ const [threads, repeats, count] = [options.threads, options.repeats, options.tok
 const context = Math.max(512, count + 64);
 const prompts = ['Once upon a time', 'One day, Tom and his dog', 'Lily saw a big red'];
 
-const targetPath = join(root, 'build', 'bench', `${basename(options.source, '.gguf')}-inflated-1.1b-Q4_0.gguf`);
-if (!existsSync(targetPath)) {
-  console.log(`writing ${targetPath}`);
-  mkdirSync(dirname(targetPath), { recursive: true });
-  inflate(options.source, `${targetPath}.partial`, tinyLlamaBody);
-  renameSync(`${targetPath}.partial`, targetPath);
-}
+const targetPath = inflatedFile(options.source);
 const device = Device.cpu({ threads });
 const target = await load(targetPath, {
   device,

@@ -7,8 +7,8 @@ import { StepCosts } from './stepcosts.js';
 
 /** A generation that could draft for a step. */
 export interface Prospect {
-  /** Chance that a level of its draft has an accepted token, when the one above it has, as far as that was seen. */
-  acceptance: number;
+  /** Chance that a level of its draft has an accepted token, when the one above it has; undefined: none was seen yet. */
+  acceptance: number | undefined;
   /** Steps since it was seen. */
   since: number;
   /** Most nodes that it drafts. */
@@ -17,8 +17,9 @@ export interface Prospect {
 
 /** How far the generations of a step may draft. */
 export interface DraftPlan {
-  /** Levels of each. */
+  /** Levels of each, and the chance of acceptance that they were chosen for. */
   depths: readonly number[];
+  chances: readonly number[];
   /** Most nodes of one of them that drafts a tree. */
   nodes: number;
   /** Chance of acceptance that pays for a node. */
@@ -48,8 +49,8 @@ export interface SharedStep {
 const trialDepth = 1;
 /** Steps after which what was seen of a drafter's acceptance counts half. */
 const halfForgotten = 64;
-/** The chance of acceptance of drafters of whom nothing is known. */
-const unknownAcceptance = 0.5;
+/** The chance of acceptance of drafters of whom nothing is known: what it is can only be seen when they are asked. */
+const unknownAcceptance = 0.8;
 /** Steps may have so many times the rows of those that have been measured. */
 const farthest = 2;
 /** Levels that are worth less than this chance are not looked at. */
@@ -84,14 +85,15 @@ export class BatchControl {
    * @param most rows that drafts may have together
    */
   plan(prospects: readonly Prospect[], base: StepBase, most: number): DraftPlan {
-    const none = { depths: prospects.map(() => 0), nodes: 0, worth: 0.9 };
+    const chances = prospects.map(({ acceptance, since }) => remembered(acceptance, since));
+    const none = { depths: prospects.map(() => 0), chances, nodes: 0, worth: 0.9 };
     // Drafts that nobody cuts differ in length from step to step: what such steps take is estimated.
     const isKnown = base.rows > base.tokens ? this.#costs.mostRows > 0 : this.#costs.isKnown(base.rows);
     if (this.rest > 0 || !isKnown) return none;
     const affordable = this.#affordable(base, most);
     const deepest = this.#isTrying ? trialDepth : affordable;
-    const offers = prospects.map(({ acceptance, since, most: own }): Offer => {
-      const chance = remembered(acceptance, since);
+    const offers = prospects.map(({ most: own }, i): Offer => {
+      const chance = chances[i] as number;
       const useful = Math.ceil(Math.log(leastChance) / Math.log(Math.min(0.99, chance)));
       return { gains: gainsOf(Math.min(own, deepest, useful), chance) };
     });
@@ -99,7 +101,7 @@ export class BatchControl {
     const time = (rows: number): number => this.#time(rows) + perDrafted * (rows - base.rows);
     const { counts, worth } = shareRows(offers, base, affordable, time);
     const drafting = counts.filter((count) => count > 0).length;
-    return { depths: counts, nodes: Math.floor(affordable / Math.max(1, drafting)), worth };
+    return { depths: counts, chances, nodes: Math.floor(affordable / Math.max(1, drafting)), worth };
   }
 
   /** How much of each draft is verified, now that they are there. @param most rows that they may have together */
@@ -154,6 +156,6 @@ export class BatchControl {
 }
 
 /** An acceptance rate that was seen so many steps ago: drafters that were wrong are asked again after a while. */
-function remembered(acceptance: number, since: number): number {
+function remembered(acceptance = unknownAcceptance, since = 0): number {
   return unknownAcceptance + (acceptance - unknownAcceptance) * 2 ** (-since / halfForgotten);
 }

@@ -68,7 +68,13 @@ export class SpeculationControl {
 
   /** Chance that a level of a draft has an accepted token, when the one above it has. */
   get acceptance(): number {
-    return Math.max(leastAcceptance, this.#acceptance.value ?? unknownAcceptance);
+    return this.seenAcceptance ?? unknownAcceptance;
+  }
+
+  /** The same, undefined before any draft was judged. */
+  get seenAcceptance(): number | undefined {
+    const { value } = this.#acceptance;
+    return value === undefined ? undefined : Math.max(leastAcceptance, value);
   }
 
   /**

@@ -13,6 +13,8 @@ export interface DraftBudget {
   /** Of a tree. */
   nodes: number;
   worth: number;
+  /** The chance of acceptance that it was chosen for. */
+  acceptance: number;
   /** Expected milliseconds of the step without any draft. */
   plainTime: number;
 }
@@ -49,7 +51,7 @@ export class Lane implements Disposable {
   /** There was no page for it; it waits for those that others hold for a moment. */
   isStarved = false;
   /** What its drafts come to, and since which step: for who decides on those of several. undefined: nobody else decides. */
-  prospect: { acceptance: number; most: number; turn: number } | undefined;
+  prospect: { acceptance: number | undefined; most: number; turn: number } | undefined;
   readonly #owner: LaneOwner;
   readonly #drafter: Pick<Drafter, 'features'> | undefined;
   #prompt: Int32Array = new Int32Array();

@@ -136,11 +136,13 @@ export class Scheduler implements LaneOwner, Disposable {
     const prospects = drafting.flatMap(({ prospect }) =>
       prospect ? [{ ...prospect, since: this.#turns - prospect.turn }] : [],
     );
-    const { depths, nodes, worth } = this.#control.plan(prospects, base, this.#runner.maxOutputs - base.rows);
+    const plan = this.#control.plan(prospects, base, this.#runner.maxOutputs - base.rows);
+    const { depths, chances, nodes, worth } = plan;
     const plainTime = this.#control.stepTime(base.rows) ?? 0;
     for (const [i, lane] of drafting.entries()) {
       const depth = depths[i] as number;
-      if (depth > 0) budgets.set(lane, { depth, nodes: Math.max(depth, nodes), worth, plainTime });
+      const acceptance = chances[i] as number;
+      if (depth > 0) budgets.set(lane, { depth, nodes: Math.max(depth, nodes), worth, acceptance, plainTime });
     }
     return budgets;
   }

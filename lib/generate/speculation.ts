@@ -134,10 +134,11 @@ export class Speculation implements Disposable {
     const missed = length - this.#followed;
     const budget = isShared ? this.#lane.budget : undefined;
     const limits = this.#limits(remaining, isShared ? (budget ?? noLimits) : this.#control);
+    const acceptance = isShared ? (budget?.acceptance ?? 0) : undefined;
     this.#lane.draft();
     const draft = await this.#draft(limits);
     const drafted = performance.now();
-    const { drawn, path, draft: verified } = await this.#verify(draft, isShared).finally(() => release(draft));
+    const { drawn, path, draft: verified } = await this.#verify(draft, acceptance).finally(() => release(draft));
     const finished = performance.now();
     const accepted = path.length;
     const nodes = verified.tokens.length;
@@ -182,7 +183,7 @@ export class Speculation implements Disposable {
     const control = this.#control;
     const canDraft = control && control.rest !== Number.POSITIVE_INFINITY;
     const most = Math.min(this.#options.maxDraft, remaining - 1);
-    this.#lane.prospect = canDraft ? { acceptance: control.acceptance, most, turn: this.#judged } : undefined;
+    this.#lane.prospect = canDraft ? { acceptance: control.seenAcceptance, most, turn: this.#judged } : undefined;
   }
 
   #limits(remaining: number, own: Limits | undefined): Limits {
@@ -213,13 +214,14 @@ export class Speculation implements Disposable {
     return this.#lane.room - 1;
   }
 
-  async #verify(draft: Draft | EnqueuedDraft, isShared: boolean): Promise<Verified> {
+  /** @param acceptance of its levels, where others decide how much of it is verified */
+  async #verify(draft: Draft | EnqueuedDraft, acceptance: number | undefined): Promise<Verified> {
     let top: Promise<{ top?: Int32Array }> = Promise.resolve({});
     const verifying = this.#lane.verify({
       draft,
       rule: this.#rule(draft),
       last: this.#sequence.tokens.at(-1) as number,
-      acceptance: isShared ? this.#control?.acceptance : undefined,
+      acceptance,
       onLogits: (logits) => {
         top = this.#top(logits);
       },

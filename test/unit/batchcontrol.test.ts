@@ -28,7 +28,7 @@ interface Simulated {
 function simulate({ time, draft, noise = 0 }: Machine, { lanes, accepted }: Company, steps: number): Simulated[] {
   const random = quickRandom(3);
   const control = new BatchControl();
-  const acceptance = new Array<number>(lanes).fill(0.5);
+  const acceptance = new Array<number | undefined>(lanes).fill(undefined);
   const seen = new Array<number>(lanes).fill(0);
   const all: Simulated[] = [];
   const noisy = (milliseconds: number): number => milliseconds * (1 + noise * (random() - 0.5));
@@ -39,9 +39,9 @@ function simulate({ time, draft, noise = 0 }: Machine, { lanes, accepted }: Comp
       since: step - (seen[i] as number),
       most: 16,
     }));
-    const { depths } = control.plan(prospects, base, 65 - lanes);
+    const { depths, chances } = control.plan(prospects, base, 65 - lanes);
     const wanted = depths.reduce((sum, depth) => sum + depth, 0);
-    const offers = depths.map((depth, i) => ({ gains: gainsOf(depth, acceptance[i] as number) }));
+    const offers = depths.map((depth, i) => ({ gains: gainsOf(depth, chances[i] as number) }));
     const counts = wanted > 0 ? control.choose(offers, base, 65 - lanes) : depths;
     const drafted = counts.reduce((sum, count) => sum + count, 0);
     let added = 0;
@@ -51,7 +51,8 @@ function simulate({ time, draft, noise = 0 }: Machine, { lanes, accepted }: Comp
       added += here;
       // As a lane's own running mean.
       for (let level = 0; level < Math.min(count, here + 1); level++) {
-        acceptance[i] = (acceptance[i] as number) + 0.12 * ((level < here ? 1 : 0) - (acceptance[i] as number));
+        const before = acceptance[i] ?? (level < here ? 1 : 0);
+        acceptance[i] = before + 0.12 * ((level < here ? 1 : 0) - before);
       }
       acceptance[i] = Math.max(0.05, acceptance[i] as number);
       seen[i] = step;
