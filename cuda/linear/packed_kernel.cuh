@@ -141,35 +141,56 @@ __device__ inline void multiplyRows(const uint8_t* activations, const BlockCodes
   }
 }
 
-/// The same by int8 activations: exact sums of 32 products, in f32 from there on.
+/// The same by int8 activations: exact sums of the products that share a scale, in f32 from there on.
 template <class T, int kFirst, class BlockScales>
 __device__ inline void multiplyIntegers(const uint8_t* from, const uint8_t* sumsFrom,
                                         const ByteCodes<T::kFormat>& codes, const BlockScales& scales, Sums<T>& sums) {
+  constexpr int kSets = BlockScales::kSets, kOffset = T::kLayout.offset;
   uint32_t a[T::kWarpTiles][4];
-  float scale[T::kWarpTiles][2], minimum[T::kWarpTiles][2];
+  float scale[T::kWarpTiles][kSets][2], minimum[T::kWarpTiles][2];
 #pragma unroll
   for (int i = 0; i < T::kWarpTiles; ++i) {
     codes.operand(kFirst + i, a[i]);
-    scales.scale(kFirst + i, 0, scale[i]);
+#pragma unroll
+    for (int set = 0; set < kSets; ++set) scales.scale(kFirst + i, set, scale[i][set]);
     if constexpr (BlockScales::kMinimum) scales.minimum(kFirst + i, minimum[i]);
   }
 #pragma unroll
   for (int j = 0; j < T::kTokenTiles; ++j) {
     const uint2 words = *reinterpret_cast<const uint2*>(from + T::partOffset(0, 8 * j));
     const uint32_t b[2] = {words.x, words.y};
-    const int2 totals = *reinterpret_cast<const int2*>(sumsFrom + 8 * j * sizeof(int32_t));
-    const int total[2] = {totals.x, totals.y};
+    // What offsets add to the sums of tokens 2t, 2t + 1: there are sums of activations of 32 columns.
+    int32_t excess[kSets][4] = {};
+    int total[2] = {};
+    if constexpr (kSets == 1) {
+      const int2 totals = *reinterpret_cast<const int2*>(sumsFrom + 8 * j * sizeof(int32_t));
+      total[0] = totals.x, total[1] = totals.y;
+#pragma unroll
+      for (int e = 0; e < 4; ++e) excess[0][e] = kOffset * total[e % 2];
+    } else {
+      const uint32_t offsets[2] = {kOffset * 0x01010101u, kOffset * 0x01010101u};
+#pragma unroll
+      for (int set = 0; set < kSets; ++set) mma16x8x16(excess[set], offsets, b[set]);
+    }
 #pragma unroll
     for (int i = 0; i < T::kWarpTiles; ++i) {
-      constexpr int kOffset = T::kLayout.offset;
-      int32_t part[4] = {-kOffset * total[0], -kOffset * total[1], -kOffset * total[0], -kOffset * total[1]};
-      mma16x8x32(part, a[i], b);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        float& sum = sums[i][j][e];
-        sum = fmaf(scale[i][e / 2], static_cast<float>(part[e]), sum);
-        if constexpr (BlockScales::kMinimum) sum = fmaf(minimum[i][e / 2], static_cast<float>(total[e % 2]), sum);
+      for (int set = 0; set < kSets; ++set) {
+        int32_t part[4];
+#pragma unroll
+        for (int e = 0; e < 4; ++e) part[e] = -excess[set][e];
+        if constexpr (kSets == 1)
+          mma16x8x32(part, a[i], b);
+        else
+          mma16x8x16(part, {a[i][2 * set], a[i][2 * set + 1]}, b[set]);
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          sums[i][j][e] = fmaf(scale[i][set][e / 2], static_cast<float>(part[e]), sums[i][j][e]);
       }
+      if constexpr (BlockScales::kMinimum)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          sums[i][j][e] = fmaf(minimum[i][e / 2], static_cast<float>(total[e % 2]), sums[i][j][e]);
     }
   }
 }

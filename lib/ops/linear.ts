@@ -29,10 +29,8 @@ export interface LinearOptions {
   gate?: 'silu';
   /**
    * `int8` allows x to be rounded to 8-bit integers. CUDA then does so, with one scale per row, and multiplies on its integer
-   * tensor cores: for 4- and 8-bit integer weights (q4_0, q4_1, q4_k, int4_zp, q8_0, q5_0, iq4_nl). Not for q6_k, int4_g16 and
-   * nvfp4, whose scales are of 16 columns while an integer product sums 32 and so do the sums of activations that offsets
-   * are made up for with; nor for codes of five bits, floats or levels. On the CPU, which always does so over packed
-   * weights, it changes nothing.
+   * tensor cores: for 4- and 8-bit integer weights (q4_0, q4_1, q4_k, int4_zp, int4_g16, q8_0, q5_0, iq4_nl); not for codes of
+   * five or six bits, floats or levels. On the CPU, which always does so over packed weights, it changes nothing.
    */
   precision?: 'int8';
 }

@@ -42,6 +42,7 @@ const integerFormats: ReadonlySet<MatrixFormat> = new Set([
   'q8_0',
   'iq4_nl',
   'int4_zp',
+  'int4_g16',
 ]);
 
 const kvCache: Limit<OpConfigs['kvCache']> = { has: ({ dtype }) => isStored(dtype), supported: storedCacheDTypes };

@@ -29,6 +29,7 @@ const integers = [
   'q8_0',
   'iq4_nl',
   'int4_zp',
+  'int4_g16',
 ] as const satisfies readonly MatrixFormat[];
 /** Group N. */
 const tokens = [1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 118, 128, 152, 768, 1024] as const;
