@@ -21,15 +21,16 @@ export class Patience implements Disposable {
   }
 
   /** Is there a lane whose draft is worth waiting for? @param stepTime expected milliseconds of the step that waits */
-  waitsFor(lanes: Iterable<Lane>, stepTime = 0): boolean {
-    this.#patience = Math.max(least, share * stepTime);
-    const now = performance.now();
-    let left = 0;
+  waitsFor(lanes: Iterable<Lane>, stepTime: () => number | undefined): boolean {
+    let last = Number.NEGATIVE_INFINITY;
     for (const lane of lanes) {
       const { draftingSince } = lane;
       if (draftingSince === undefined || lane.hasEnded || this.#slow.has(lane)) continue;
-      left = Math.max(left, draftingSince + this.#patience - now);
+      last = Math.max(last, draftingSince);
     }
+    if (last < 0) return false; // most often nobody drafts
+    this.#patience = Math.max(least, share * (stepTime() ?? 0));
+    const left = last + this.#patience - performance.now();
     if (left <= 0) return false;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;

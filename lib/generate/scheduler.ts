@@ -161,7 +161,7 @@ export class Scheduler implements LaneOwner, Disposable {
     for (;;) {
       const ready = this.#ready();
       if (ready.length === 0 || !this.#mayEnqueue(ready)) return;
-      if (this.#patience.waitsFor(this.#lanes, this.#control.stepTime(ready.length))) return;
+      if (this.#patience.waitsFor(this.#lanes, () => this.#control.stepTime(ready.length))) return;
       if (ready.length > 1) ready.sort((a, b) => a.lastTurn - b.lastTurn);
       this.#enqueue(this.#compose(ready.slice(0, this.#maxBatch)));
     }
