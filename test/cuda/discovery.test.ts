@@ -2,6 +2,7 @@
 /** What is said of GPUs that cannot be used, and of ops that a GPU has no kernels for. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import {
   type CacheDType,
@@ -53,6 +54,24 @@ describeOnGpu(
       const reason = expect.stringMatching(/compute capability 7\.5 is too old: 8\.0 or later is needed/);
       expect(gpus[0]).toMatchObject({ available: false, reason });
       expect(error).toMatchObject({ code: 'ERR_DEVICE_UNAVAILABLE', message: reason });
+    });
+
+    it('is listed with the reason when its driver is older than the kernels', async () => {
+      const { gpus, error } = await listUnder({ GPUSIM_DRIVER: '12080' });
+      const reason = expect.stringMatching(/the driver supports CUDA 12\.8, but the kernels need \d+\.0/);
+      expect(gpus[0]).toMatchObject({ available: false, reason });
+      expect(error).toMatchObject({ code: 'ERR_DEVICE_UNAVAILABLE', message: reason });
+    });
+
+    it('says so in everything that uses it once it is lost, and the process goes on', async () => {
+      const model = fileURLToPath(new URL('../../models/demo/draft-Q4_0.gguf', import.meta.url));
+      const { stdout } = await runProgram('lost-device', [model], { GPUSIM_TIMEOUT: '0.000000001' });
+      const [first, ...others] = JSON.parse(stdout.trim().split('\n').at(-1) as string);
+      expect(first).toMatchObject({
+        code: 'ERR_DEVICE_LOST',
+        message: expect.stringMatching(/rmsNorm.*CUDA_ERROR_LAUNCH_TIMEOUT/),
+      });
+      expect(others).toEqual([first, first, null]);
     });
 
     it('has a reason when the driver sees none', async () => {
