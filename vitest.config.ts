@@ -7,7 +7,14 @@ const project = (
   name: string,
   groupOrder: number,
   include: string[],
-  options: { globalSetup?: string; timeoutSeconds: number; maxWorkers?: number; env?: Record<string, string> },
+  options: {
+    globalSetup?: string;
+    timeoutSeconds: number;
+    maxWorkers?: number;
+    /** Default true: a process for each file. false: one for many, which imports the library once. */
+    isolate?: boolean;
+    env?: Record<string, string>;
+  },
 ) => ({
   test: {
     name,
@@ -16,6 +23,7 @@ const project = (
     pool: 'forks' as const,
     sequence: { groupOrder },
     maxWorkers: options.maxWorkers ?? 2,
+    isolate: options.isolate ?? true,
     testTimeout: options.timeoutSeconds * 1000,
     hookTimeout: options.timeoutSeconds * 1000,
     ...(options.globalSetup ? { globalSetup: options.globalSetup } : {}),
@@ -43,8 +51,12 @@ const simulatedGpu =
 export default defineConfig({
   test: {
     projects: [
-      project('unit', 0, ['test/unit/**/*.test.ts'], { timeoutSeconds: 60 }),
-      project('device', 1, ['test/device/**/*.test.ts'], { timeoutSeconds: 300, globalSetup: 'test/device/setup.ts' }),
+      project('unit', 0, ['test/unit/**/*.test.ts'], { timeoutSeconds: 60, isolate: false }),
+      project('device', 1, ['test/device/**/*.test.ts'], {
+        timeoutSeconds: 300,
+        isolate: false,
+        globalSetup: 'test/device/setup.ts',
+      }),
       project('gpusim', 2, ['test/gpusim/tests/**/*.test.ts'], {
         timeoutSeconds: 300,
         globalSetup: 'test/gpusim/tests/global-setup.ts',
