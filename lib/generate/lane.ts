@@ -166,9 +166,10 @@ export class Lane implements Disposable {
     return next;
   }
 
-  /** Wants no step beyond those under way until the next token is asked for. */
+  /** Wants no step beyond those under way until the next token is asked for, or a draft is to be verified. */
   rest(): void {
     this.#allowance = 0;
+    this.#proposal = undefined;
   }
 
   /** Its next step waits for a draft that is being made. Nothing is outstanding. */

@@ -138,7 +138,14 @@ export class Speculation implements Disposable {
     this.#lane.draft();
     const draft = await this.#draft(limits);
     const drafted = performance.now();
-    const { drawn, path, draft: verified } = await this.#verify(draft, acceptance).finally(() => release(draft));
+    const {
+      drawn,
+      path,
+      draft: verified,
+    } = await this.#verify(draft, acceptance).finally(() => {
+      this.#lane.rest(); // no step is to begin with what is given back
+      release(draft);
+    });
     const finished = performance.now();
     const accepted = path.length;
     const nodes = verified.tokens.length;

@@ -213,6 +213,29 @@ describe('what one does in mid-draft', () => {
     expect(model.cacheStatistics.used).toBe(0);
   });
 
+  it('by ending before its step begins does not take a draft on the device from that', async () => {
+    const prompt = ids(3);
+    for (let between = 0; between < 24; between++) {
+      const controller = new AbortController();
+      using drafter = selfSpeculation({ exitLayer: 1, maxDraft: 3 });
+      const { signal } = controller;
+      const aborted = model.generate(prompt, { ...options, speculate: drafter, signal }).complete();
+      aborted.catch(() => {});
+      // A step begins as soon as this one asks for its next draft, which is when the other one is on its way out.
+      const speculate = guessing([], () => ({ tokens: [9] }));
+      const generation = model.generate(prompt, { ...options, maxTokens: 6, speculate });
+      let chunks = 0;
+      for await (const _ of generation) {
+        if (++chunks !== 3) continue;
+        for (let i = 0; i < 12; i++) await undefined;
+        controller.abort(new Error('enough'));
+        for (let i = 0; i < between; i++) await undefined;
+      }
+      expect((await generation.result).tokens).toHaveLength(6);
+      await expect(aborted).rejects.toThrow('enough');
+    }
+  });
+
   it('by a draft that is none fails it alone', async () => {
     const bad: [string, GenerateOptions][] = [
       ['ERR_INVALID_TOKEN', { speculate: guessing([], () => ({ tokens: [5, tinyVocabulary] })) }],
