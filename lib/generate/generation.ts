@@ -94,7 +94,8 @@ async function* run(
   let lengthBefore = 0;
   try {
     yield { text: '', tokens: [] };
-    const interrupt = new Interrupt(options.signal ? [options.signal, leaving] : [leaving]);
+    const { closing } = context.scheduler;
+    const interrupt = new Interrupt(options.signal ? [options.signal, leaving, closing] : [leaving, closing]);
     resources.push(interrupt);
     const target = given ?? new TokenSequence(context.runner.cache.sequence());
     target.claim();

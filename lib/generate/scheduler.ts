@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PagewarpError } from '../errors.js';
+import { setMaxListeners } from 'node:events';
+import { disposed, PagewarpError } from '../errors.js';
 import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner } from '../model/llama.js';
 import { cutOf } from '../model/rows.js';
@@ -49,6 +50,7 @@ export class Scheduler implements LaneOwner, Disposable {
   readonly #control = new BatchControl();
   readonly #records = new StepRecords(this.#control);
   readonly #patience: Patience;
+  readonly #closing = new AbortController();
   /** How far the lanes in company may draft, until a step changes it. */
   #budgets: { lanes: number; of: ReadonlyMap<Lane, DraftBudget> } | undefined;
 
@@ -58,6 +60,12 @@ export class Scheduler implements LaneOwner, Disposable {
     this.#maxBatch = maxBatch;
     this.slots = new Slots(runner.stream);
     this.#patience = new Patience(() => this.#turn());
+    setMaxListeners(0, this.closing); // any number of generations
+  }
+
+  /** Aborted when there will be no more steps: who waits for one, or makes a draft for one, waits no longer. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
   }
 
   get statistics(): BatchStatistics {
@@ -111,6 +119,7 @@ export class Scheduler implements LaneOwner, Disposable {
   }
 
   dispose(): void {
+    this.#closing.abort(disposed('LanguageModel'));
     this.#patience.dispose();
     this.slots.dispose();
   }

@@ -266,6 +266,32 @@ describe('what one does in mid-draft', () => {
     expect(tight.cacheStatistics.used).toBe(0);
   });
 
+  it('when the model is disposed ends at once, and so do those who wait for its draft', async () => {
+    const other = await open();
+    let begin!: () => void;
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const endless: Drafter = {
+      ...knowing([]),
+      draft: () => {
+        begin();
+        return new Promise(() => {});
+      },
+    };
+    const waiting = other.generate(ids(5), { ...options, speculate: 'off' })[Symbol.asyncIterator]();
+    await waiting.next();
+    const drafting = other.generate(ids(6), { ...options, speculate: endless }).complete();
+    await begun;
+    const rest = (async () => {
+      while (!(await waiting.next()).done);
+    })();
+    const both = Promise.allSettled([drafting, rest]);
+    await new Promise(setImmediate);
+    other.dispose();
+    for (const result of await both) expect(result).toMatchObject({ reason: { code: 'ERR_DISPOSED' } });
+  });
+
   it('by taking long to draft does not keep the others waiting', async () => {
     let isDone = false;
     const slow: Drafter = {
