@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, PagewarpError, shapeMismatch } from '../errors.js';
+import { checkObject, invalidArgument, PagewarpError, shapeMismatch } from '../errors.js';
 import type { LlamaRunner } from '../model/llama.js';
 import type { TokenSequence } from '../model/sequence.js';
 import { depthsOf } from '../ops/treemask.js';
@@ -208,9 +208,11 @@ export class Speculation implements Disposable {
     const draft =
       (enqueued && (await this.#interrupt.wait(Promise.resolve(enqueued)))) ??
       (await this.#interrupt.wait(Promise.resolve(this.#drafter.draft(tokens, nodes, worth))));
+    checkObject('draft', draft);
     if (this.#options.signal?.aborted) release(draft);
     this.#options.signal?.throwIfAborted();
     if ('enqueued' in draft) return draft;
+    checkObject('tokens of a draft', draft.tokens);
     const made = truncated(draft, draft.parents ? Math.min(nodes, mostTreeRows - 1) : Math.min(nodes, depth));
     checkDraft(made, this.#runner.config.vocabulary);
     return made;
