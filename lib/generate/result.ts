@@ -16,7 +16,7 @@ export type FinishReason = 'stop' | 'length' | 'cancelled';
 export interface Usage {
   promptTokens: number;
   completionTokens: number;
-  /** Prompt tokens that were in the sequence's cache already. */
+  /** Prompt tokens that were in the model's cache already: the sequence's own, or else those of an earlier prompt that begins alike. */
   cachedTokens: number;
 }
 
