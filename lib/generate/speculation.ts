@@ -202,12 +202,13 @@ export class Speculation implements Disposable {
 
   async #draft({ nodes, depth, worth }: Limits): Promise<Draft | EnqueuedDraft> {
     if (nodes < 1) return noDraft;
-    const { tokens } = this.#sequence;
+    const { tokens, cachedLength } = this.#sequence;
     const { enqueue } = this.#drafter;
     const enqueued = enqueue?.call(this.#drafter, tokens, nodes, worth, depth);
     const draft =
       (enqueued && (await this.#interrupt.wait(Promise.resolve(enqueued)))) ??
       (await this.#interrupt.wait(Promise.resolve(this.#drafter.draft(tokens, nodes, worth))));
+    this.#sequence.settle(cachedLength); // a part of the model that was disposed meanwhile has left its nodes
     checkObject('draft', draft);
     if (this.#options.signal?.aborted) release(draft);
     this.#options.signal?.throwIfAborted();

@@ -236,6 +236,23 @@ describe('what one does in mid-draft', () => {
     }
   });
 
+  it('by disposing its drafter goes on without drafts', async () => {
+    for (let after = 0; after < 8; after++) {
+      const drafter = selfSpeculation({ exitLayer: 2, maxDraft: 5, confidence: 1e-9 });
+      const tokens: number[] = [];
+      for await (const chunk of model.generate(prompts[0] as number[], { ...options, speculate: drafter })) {
+        if (tokens.length === 0) {
+          void (async () => {
+            for (let i = 0; i < after; i++) await new Promise(setImmediate);
+            drafter.dispose();
+          })();
+        }
+        tokens.push(...chunk.tokens);
+      }
+      expect(tokens).toEqual(plain[0]);
+    }
+  });
+
   it('by a draft that is none fails it alone', async () => {
     const bad: [string, GenerateOptions][] = [
       ['ERR_INVALID_TOKEN', { speculate: guessing([], () => ({ tokens: [5, tinyVocabulary] })) }],
