@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setMaxListeners } from 'node:events';
 import { disposed, PagewarpError } from '../errors.js';
 import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner } from '../model/llama.js';
@@ -60,7 +59,6 @@ export class Scheduler implements LaneOwner, Disposable {
     this.#maxBatch = maxBatch;
     this.slots = new Slots(runner.stream);
     this.#patience = new Patience(() => this.#turn());
-    setMaxListeners(0, this.closing); // any number of generations
   }
 
   /** Aborted when there will be no more steps: who waits for one, or makes a draft for one, waits no longer. */

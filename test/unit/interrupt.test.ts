@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { getEventListeners } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
@@ -30,6 +31,24 @@ describe('Interrupt', () => {
     interrupt.dispose();
     controller.abort();
     expect(await wait).toBe('done');
+  });
+
+  it('has one listener for all that share a signal, so that Node does not take many for a leak', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const interrupts = Array.from({ length: 20 }, () => new Interrupt([signal]));
+    const waits = interrupts.map((interrupt) => interrupt.wait(never));
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    for (const interrupt of interrupts.splice(0, 5)) interrupt.dispose();
+    controller.abort('enough');
+    for (const wait of waits.slice(5)) await expect(wait).rejects.toBe('enough');
+    const other = new AbortController();
+    const [first, second] = [new Interrupt([other.signal]), new Interrupt([other.signal])];
+    first.dispose();
+    first.dispose();
+    expect(getEventListeners(other.signal, 'abort')).toHaveLength(1);
+    second.dispose();
+    expect(getEventListeners(other.signal, 'abort')).toHaveLength(0);
   });
 
   it('keeps nothing of the waits that are over', async () => {
