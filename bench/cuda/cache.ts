@@ -10,14 +10,22 @@ import {
   keyBounds,
   PagedKvCache,
   ropeAppendKv,
-  ropeFrequencies,
-  ropeFrequencyTensor,
-  ropeTable,
   type StoredCacheDType,
   Tensor,
 } from '../../lib/index.js';
 import { cacheRowBytes } from '../../lib/kv/layer.js';
-import { headDim, heads, type KernelCase, keep, kvHeads, numbers, type Owned, prepared, running } from './kernel.js';
+import {
+  headDim,
+  heads,
+  type KernelCase,
+  keep,
+  kvHeads,
+  numbers,
+  type Owned,
+  prepared,
+  ropeTableFor,
+  running,
+} from './kernel.js';
 
 const pageSize = 16;
 
@@ -56,14 +64,7 @@ export function ropeAppendCase(rows: number, dtype: StoredCacheDType): KernelCas
       prepared((owned) => {
         const stream = device.defaultStream;
         const tokens = tokensFor(device, owned, rows, dtype);
-        using positions = Tensor.from(
-          device,
-          Int32Array.from({ length: rows }, (_, i) => i),
-          [rows],
-          'i32',
-        );
-        using frequencies = ropeFrequencyTensor(device, ropeFrequencies({ rotaryDim: headDim, theta: 500000 }));
-        const table = keep(owned, ropeTable(stream, { positions, frequencies }));
+        const table = ropeTableFor(device, owned, rows);
         const q = keep(owned, numbers(device, [rows, heads, headDim], 'f16', 6));
         const qOut = keep(owned, Tensor.empty(device, [rows, heads, headDim], 'f16'));
         const enqueue = (): void => void ropeAppendKv(stream, { ...tokens, q, qOut, table, pairing: 'halves' });

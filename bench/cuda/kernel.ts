@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What bench/cuda measures, one kernel at a time: how a case says what it is and what it needs. */
-import { type Device, type FloatDType, Tensor } from '../../lib/index.js';
+import {
+  type Device,
+  type FloatDType,
+  ropeFrequencies,
+  ropeFrequencyTensor,
+  ropeTable,
+  Tensor,
+} from '../../lib/index.js';
 import { tiledNumbers } from '../../test/support/tile.js';
 
 export interface Kernel {
@@ -60,3 +67,11 @@ export function numbers(device: Device, shape: readonly number[], dtype: FloatDT
 
 /** Heads of the measured model: 32, in groups of 4, of 128 columns. */
 export const [heads, kvHeads, headDim] = [32, 8, 128];
+
+/** How the heads of so many tokens, the first of a sequence, are turned. */
+export function ropeTableFor(device: Device, owned: Owned, rows: number): Tensor<'f32'> {
+  const each = Int32Array.from({ length: rows }, (_, i) => i);
+  using positions = Tensor.from(device, each, [rows], 'i32');
+  using frequencies = ropeFrequencyTensor(device, ropeFrequencies({ rotaryDim: headDim, theta: 500000 }));
+  return keep(owned, ropeTable(device.defaultStream, { positions, frequencies }));
+}

@@ -11,15 +11,12 @@ import {
   type RoundingFormat,
   rmsNorm,
   rope,
-  ropeFrequencies,
-  ropeFrequencyTensor,
-  ropeTable,
   siluMul,
   Tensor,
 } from '../../lib/index.js';
 import { formatInfo } from '../../lib/quant/format.js';
 import { randomBlocks, tablesOf } from '../../test/oracle/ggml-blocks.js';
-import { headDim, heads, type KernelCase, keep, kvHeads, numbers, prepared, running } from './kernel.js';
+import { headDim, heads, type KernelCase, keep, kvHeads, numbers, prepared, ropeTableFor, running } from './kernel.js';
 
 const rounded: readonly MatrixFormat[] = ['f32', 'f16', 'bf16', 'q4_0', 'q4_1', 'q8_0'] satisfies RoundingFormat[];
 
@@ -116,14 +113,7 @@ export function ropeCase(rows: number): KernelCase {
     prepare: (device) =>
       prepared((owned) => {
         const stream = device.defaultStream;
-        using positions = Tensor.from(
-          device,
-          Int32Array.from({ length: rows }, (_, i) => i),
-          [rows],
-          'i32',
-        );
-        using frequencies = ropeFrequencyTensor(device, ropeFrequencies({ rotaryDim: headDim, theta: 500000 }));
-        const table = keep(owned, ropeTable(stream, { positions, frequencies }));
+        const table = ropeTableFor(device, owned, rows);
         const q = keep(owned, numbers(device, [rows, heads, headDim], 'f16', 6));
         const k = keep(owned, numbers(device, [rows, kvHeads, headDim], 'f16', 7));
         const qOut = keep(owned, Tensor.empty(device, [rows, heads, headDim], 'f16'));
