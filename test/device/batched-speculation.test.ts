@@ -20,7 +20,7 @@ import {
 } from '../../lib/index.js';
 import { guessing, knowing, knowingTree } from '../bodies/batching.js';
 import { temporaryFolder } from '../support/folder.js';
-import { tinyModel, tinyVocabulary } from '../support/tiny-model.js';
+import { tinyText as ids, tinyModel, tinyVocabulary } from '../support/tiny-model.js';
 
 const folder = temporaryFolder();
 const device = Device.cpu({ threads: 2 });
@@ -42,8 +42,6 @@ afterAll(async () => {
   device.dispose();
 });
 
-const ids = (length: number, seed = 1): number[] =>
-  Array.from({ length }, (_, i) => 3 + ((i * 7 + seed * 13 + i * i * seed) % (tinyVocabulary - 3)));
 const repeating = (length: number, seed: number): number[] => Array.from({ length }, (_, i) => 4 + ((i * seed) % 5));
 
 interface Kind {

@@ -21,7 +21,7 @@ import {
   verifiedTogether,
 } from '../bodies/batching.js';
 import { temporaryFolder } from '../support/folder.js';
-import { tinyModel, tinyVocabulary } from '../support/tiny-model.js';
+import { tinyText as ids, tinyModel } from '../support/tiny-model.js';
 
 const folder = temporaryFolder();
 const path = join(folder, 'tiny.gguf');
@@ -46,10 +46,6 @@ afterAll(() => model[Symbol.asyncDispose]());
 
 const settled = (results: PromiseSettledResult<unknown>[]): string[] =>
   results.map((result) => (result.status === 'rejected' ? (result.reason as { code: string }).code : 'fulfilled'));
-
-/** Prompts of many lengths; those above 65 tokens are computed in parts. */
-const ids = (length: number, seed = 1): number[] =>
-  Array.from({ length }, (_, i) => 3 + ((i * 7 + seed * 13 + i * i * seed) % (tinyVocabulary - 3)));
 
 batchingTests('on the CPU', () => model, ids);
 verifiedTogether('on the CPU', () => model, ids, 24);

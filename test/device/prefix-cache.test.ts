@@ -13,7 +13,7 @@ import {
 } from '../../lib/index.js';
 import { noDraft } from '../../lib/speculate/drafter.js';
 import { temporaryFolder } from '../support/folder.js';
-import { tinyModel, tinyVocabulary } from '../support/tiny-model.js';
+import { tinyText as ids, tinyModel } from '../support/tiny-model.js';
 
 const folder = temporaryFolder();
 const path = join(folder, 'tiny.gguf');
@@ -31,9 +31,6 @@ beforeAll(async () => {
   cold = await open({ prefixCache: false });
 });
 afterAll(() => cold[Symbol.asyncDispose]());
-
-const ids = (length: number, seed = 1): number[] =>
-  Array.from({ length }, (_, i) => 3 + ((i * 7 + seed * 13 + i * i * seed) % (tinyVocabulary - 3)));
 
 interface Outcome {
   tokens: number[];

@@ -37,6 +37,10 @@ const vocabulary = ['<unk>', '<s>', '</s>', '▁', ...letters];
 /** Ids of the tiny vocabulary: 0 unknown, 1 begin, 2 end, then a space, letters and digits. */
 export const tinyVocabulary: number = vocabulary.length;
 
+/** Tokens of a text that looks random, the same for a seed: none that begins or ends a text. */
+export const tinyText = (length: number, seed = 1): number[] =>
+  Array.from({ length }, (_, i) => 3 + ((i * 7 + seed * 13 + i * i * seed) % (tinyVocabulary - 3)));
+
 export function tinyModel(options: TinyOptions = {}): { writer: GgufWriter; oracle: OracleModel } {
   const { architecture = 'llama', dim = 32, layers = 2, heads = 4, kvHeads = 2, ffnDim = 48 } = options;
   const { headDim = dim / heads, theta = 10000, context = 128, tied = false, seed = 1 } = options;
