@@ -12,7 +12,7 @@ import { Patience } from './patience.js';
 import { cutProposal, offerOf, type Proposal, type Verified } from './proposal.js';
 import type { Sampler } from './sampler.js';
 import { Slots } from './slots.js';
-import { type Entry, enqueueStep, hasDraft, type StepOutcome } from './step.js';
+import { type Entry, enqueueStep, hasDraft, isAdaptive, nodesOf, type StepOutcome } from './step.js';
 import { type BatchStatistics, StepRecords } from './steprecords.js';
 
 /** Rows of prompts in a step that other generations wait for: what they cost is the time between two of their tokens. */
@@ -336,12 +336,4 @@ export class Scheduler implements LaneOwner, Disposable {
     this.#budgets = undefined;
     this.#retryStarved();
   }
-}
-
-function isAdaptive({ proposal }: Entry): boolean {
-  return proposal?.acceptance !== undefined;
-}
-
-function nodesOf({ proposal }: Entry): number {
-  return proposal ? sizeOf(proposal.draft) : 0;
 }

@@ -61,9 +61,19 @@ export function enqueueStep(runner: LlamaRunner, slots: Slots, entries: Entry[])
   }
 }
 
+/** Nodes of the draft that it verifies. @internal */
+export function nodesOf({ proposal }: Entry): number {
+  return proposal ? sizeOf(proposal.draft) : 0;
+}
+
 /** Does it verify more than nothing? @internal */
-export function hasDraft({ proposal }: Entry): boolean {
-  return proposal !== undefined && sizeOf(proposal.draft) > 0;
+export function hasDraft(entry: Entry): boolean {
+  return nodesOf(entry) > 0;
+}
+
+/** Was it drafted as far as pays for all, and may be cut? @internal */
+export function isAdaptive({ proposal }: Entry): boolean {
+  return proposal?.acceptance !== undefined;
 }
 
 /**

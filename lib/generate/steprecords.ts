@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { sizeOf } from '../speculate/drafter.js';
 import type { BatchControl } from './batchcontrol.js';
 import type { Lane } from './lane.js';
 import type { Verified } from './proposal.js';
-import { type Entry, hasDraft } from './step.js';
+import { type Entry, hasDraft, isAdaptive, nodesOf } from './step.js';
 
 /** What the steps of a model have been so far. */
 export interface BatchStatistics {
@@ -82,14 +81,15 @@ export class StepRecords {
     const hasPrompt = entries.some(({ isPrompt }) => isPrompt);
     let [rows, baseRows, tokens, added] = [0, 0, 0, 0];
     let [isAttempt, waitsForDrafts] = [false, false];
-    for (const { lane, rows: own, proposal } of entries) {
+    for (const entry of entries) {
+      const { lane, rows: own, proposal } = entry;
       const verified = drawn.get(lane);
-      const isAdaptive = proposal?.acceptance !== undefined;
+      const mayBeCut = isAdaptive(entry);
       rows += own;
-      baseRows += isAdaptive ? 1 : own;
+      baseRows += mayBeCut ? 1 : own;
       tokens += verified?.drawn.length ?? 0;
-      if (isAdaptive) added += verified?.path.length ?? 0;
-      isAttempt ||= isAdaptive;
+      if (mayBeCut) added += verified?.path.length ?? 0;
+      isAttempt ||= mayBeCut;
       waitsForDrafts ||= proposal !== undefined && 'enqueued' in proposal.draft;
     }
     const isUnusual = hasPrompt || isFirst;
@@ -121,7 +121,7 @@ export class StepRecords {
       statistics.rows += entry.rows;
       if (!hasDraft(entry)) continue;
       verified++;
-      statistics.drafted += sizeOf(entry.proposal?.draft ?? { tokens: [] });
+      statistics.drafted += nodesOf(entry);
     }
     if (verified > 1) statistics.sharedVerifications++;
     statistics.mostVerified = Math.max(statistics.mostVerified, verified);
