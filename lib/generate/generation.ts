@@ -5,11 +5,12 @@ import { cutOf, kindOf } from '../model/rows.js';
 import { TokenSequence } from '../model/sequence.js';
 import type { Detokenizer } from '../tokenizer/detokenizer.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { Holdings, type Settle } from './holdings.js';
 import { Interrupt } from './interrupt.js';
 import type { Lane } from './lane.js';
 import type { ResolvedOptions } from './options.js';
 import { Pace } from './pace.js';
-import { type GenerateChunk, type GenerateResult, Recorder } from './result.js';
+import type { GenerateChunk, GenerateResult, Recorder } from './result.js';
 import { type Drawn, Sampler } from './sampler.js';
 import type { Scheduler } from './scheduler.js';
 import { Speculation } from './speculation.js';
@@ -28,7 +29,8 @@ export interface GenerationContext {
 
 /**
  * Text as it is generated: iterate over it. Leaving the loop, an abort or an error ends the generation and leaves the cache
- * clean. Nothing runs before the first chunk is asked for.
+ * clean. Nothing runs before the first chunk is asked for. Who calls the iterator's `next()` instead of using a loop ends it with
+ * `return()`; one that is dropped without keeps its pages of the cache until the garbage collector finds it.
  */
 export class Generation implements AsyncIterable<GenerateChunk> {
   /**
@@ -36,7 +38,7 @@ export class Generation implements AsyncIterable<GenerateChunk> {
    * it failed. Does not start it: iterate, or call {@link Generation.complete}.
    */
   readonly result: Promise<GenerateResult>;
-  readonly #run: (leaving: AbortSignal) => AsyncGenerator<GenerateChunk, void, void>;
+  readonly #begin: () => { steps: AsyncGenerator<GenerateChunk, void, void>; leaving: AbortController };
   #started = false;
 
   /** @internal Use {@link LanguageModel.generate}. */
@@ -46,12 +48,18 @@ export class Generation implements AsyncIterable<GenerateChunk> {
     options: ResolvedOptions,
     sequence: TokenSequence | undefined,
   ) {
-    let settle!: { resolve: (result: GenerateResult) => void; reject: (error: unknown) => void };
+    let settle!: Settle;
     this.result = new Promise((resolve, reject) => {
       settle = { resolve, reject };
     });
     this.result.catch(() => {}); // the iterator reports it, too
-    this.#run = (leaving) => run(context, prompt, options, sequence, settle, leaving);
+    this.#begin = () => {
+      const holdings = new Holdings(options, settle);
+      const leaving = new AbortController();
+      const steps = run(context, prompt, options, sequence, holdings, leaving.signal);
+      holdings.follow(steps);
+      return { steps, leaving };
+    };
   }
 
   /** @throws PagewarpError ERR_INVALID_ARGUMENT when it is being iterated, or has been */
@@ -60,8 +68,7 @@ export class Generation implements AsyncIterable<GenerateChunk> {
       throw new PagewarpError('ERR_INVALID_ARGUMENT', 'a generation can be iterated only once; call generate() again');
     }
     this.#started = true;
-    const leaving = new AbortController();
-    const steps = this.#run(leaving.signal);
+    const { steps, leaving } = this.#begin();
     // Ended from outside while a chunk is awaited, it must not wait for it: a drafter's promise may never settle.
     const end = steps.return.bind(steps);
     steps.return = (value) => {
@@ -85,48 +92,26 @@ async function* run(
   prompt: () => readonly number[],
   options: ResolvedOptions,
   given: TokenSequence | undefined,
-  settle: { resolve: (result: GenerateResult) => void; reject: (error: unknown) => void },
+  holdings: Holdings,
   leaving: AbortSignal,
 ): AsyncGenerator<GenerateChunk, void, void> {
-  const recorder = new Recorder();
-  const resources: Disposable[] = [];
-  let sequence: TokenSequence | undefined;
-  let lengthBefore = 0;
   try {
     yield { text: '', tokens: [] };
     const { closing } = context.scheduler;
-    const interrupt = new Interrupt(options.signal ? [options.signal, leaving, closing] : [leaving, closing]);
-    resources.push(interrupt);
-    const target = given ?? new TokenSequence(context.runner.cache.sequence());
-    target.claim();
-    sequence = target; // from here on ours to release
-    lengthBefore = sequence.length;
-    const decoder = new Decoder(context, sequence, options, recorder, interrupt);
-    resources.push(decoder);
+    const interrupt = holdings.hold(
+      new Interrupt(options.signal ? [options.signal, leaving, closing] : [leaving, closing]),
+    );
+    const sequence = holdings.claim(given ?? new TokenSequence(context.runner.cache.sequence()), !given);
+    const decoder = holdings.hold(new Decoder(context, sequence, options, holdings.recorder, interrupt));
     yield* decoder.run(prompt());
   } catch (error) {
     if (leaving.aborted && error === leaving.reason) return;
     if (options.signal?.aborted && error === options.signal.reason) throw error;
-    settle.reject(error);
-    if (sequence && !sequence.isDisposed) rollBack(sequence, lengthBefore);
+    holdings.fail(error);
     throw error;
   } finally {
-    try {
-      for (const resource of resources.reverse()) resource[Symbol.dispose]();
-      if (options.ownsDrafter) options.drafter?.dispose();
-    } finally {
-      // Also when a drafter fails to forget.
-      sequence?.release();
-      if (!given) sequence?.dispose();
-      settle.resolve(recorder.result(options.seed));
-    }
+    holdings.end();
   }
-}
-
-/** After an error the caller's sequence is what it was. */
-function rollBack(sequence: TokenSequence, length: number): void {
-  sequence.release();
-  sequence.truncate(length);
 }
 
 /** One generation's loop over its tokens. */

@@ -6,7 +6,8 @@ import { type NativeInt4, native } from '../native.js';
 import type { MatrixFormat } from '../quant/format.js';
 import { PackedMatrix } from '../quant/matrix.js';
 import type { Stream } from '../tensor/stream.js';
-import { type TokenizerConfig, type TokenizerJson, tokenizerFromJson } from '../tokenizer/json.js';
+import { jsonTokenizer, type TokenizerConfig, type TokenizerJson } from '../tokenizer/json.js';
+import type { Piecewise } from '../tokenizer/piecewise.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type LlamaConfig, tensorShapes } from './config.js';
 import { configFromHf } from './hfconfig.js';
@@ -145,14 +146,14 @@ export class HfSource implements ModelSource {
     return { json, config };
   }
 
-  tokenizer(): Tokenizer {
+  *tokenizer(): Piecewise<Tokenizer> {
     const { json, config } = this.tokenizerFiles();
     const ends = [this.configJson, this.#optionalJson('generation_config.json')].flatMap(
       (source) => source['eos_token_id'],
     );
     const endTokens = ends.filter((id): id is number => Number.isInteger(id));
     try {
-      const tokenizer = tokenizerFromJson(json, config, [...new Set(endTokens)]);
+      const tokenizer = yield* jsonTokenizer(json, config, [...new Set(endTokens)]);
       // What is wrong with its rules shows when it is used: better now than in the midst of a generation.
       for (const parseSpecial of [true, false]) encodes(tokenizer, parseSpecial);
       return tokenizer;

@@ -7,6 +7,7 @@ import { checkCacheDType, type StoredCacheDType } from '../kv/layer.js';
 import { formatOfGgufType } from '../quant/format.js';
 import type { Device } from '../tensor/device.js';
 import { type FloatDType, isFloat } from '../tensor/dtype.js';
+import { besides } from '../tokenizer/piecewise.js';
 import type { LlamaConfig } from './config.js';
 import { chooseDevice, type DeviceOption, type ModelNeeds } from './device.js';
 import { GgufFile } from './gguf.js';
@@ -96,7 +97,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
   const { maxBatch = 32, prefixCache = true } = options;
   checkCount('maxBatch', maxBatch, mostOutputs - 1);
   if (typeof prefixCache !== 'boolean') throw invalidArgument('prefixCache', prefixCache, 'true or false');
-  const tokenizer = source.tokenizer();
+  const tokenizer = await besides(source.tokenizer());
   if (tokenizer.size > config.vocabulary) {
     throw new PagewarpError(
       'ERR_INVALID_MODEL',

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PackedMatrix } from '../quant/matrix.js';
 import type { Stream } from '../tensor/stream.js';
-import { tokenizerFromGguf } from '../tokenizer/gguf.js';
+import { ggufTokenizer } from '../tokenizer/gguf.js';
+import type { Piecewise } from '../tokenizer/piecewise.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { configFromGguf, type LlamaConfig } from './config.js';
 import type { GgufFile } from './gguf.js';
@@ -28,7 +29,7 @@ export interface WeightSource extends Disposable {
 export interface ModelSource extends WeightSource {
   readonly config: LlamaConfig;
   /** @throws PagewarpError ERR_INVALID_MODEL, ERR_UNSUPPORTED */
-  tokenizer(): Tokenizer;
+  tokenizer(): Piecewise<Tokenizer>;
 }
 
 /** A GGUF file as a model. It takes over the file. */
@@ -55,8 +56,8 @@ export class GgufSource implements ModelSource {
     return [...this.file.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0);
   }
 
-  tokenizer(): Tokenizer {
-    return tokenizerFromGguf(this.file);
+  tokenizer(): Piecewise<Tokenizer> {
+    return ggufTokenizer(this.file);
   }
 
   bytesOf(name: string): number {

@@ -3,6 +3,7 @@ import { unsupported } from '../errors.js';
 import type { LlamaConfig } from '../model/config.js';
 import type { GgufFile } from '../model/gguf.js';
 import type { HfSource } from '../model/hf.js';
+import { atOnce } from '../tokenizer/piecewise.js';
 import { type GgufEntry, ggufArrayEntry, ggufEntry } from './ggufwriter.js';
 
 /** GGUF's numbers for "mostly of this type". */
@@ -84,7 +85,7 @@ function tokenizerEntries(source: HfSource): GgufEntry[] {
     tokens[id] = content;
     types[id] = special ? kinds.control : kinds.userDefined;
   }
-  const tokenizer = source.tokenizer();
+  const tokenizer = atOnce(source.tokenizer());
   const ids = { bos: tokenizer.bosToken, eos: tokenizer.eosToken };
   const addsBegin = tokenizer.encode('').includes(ids.bos ?? -1);
   return [

@@ -2,16 +2,21 @@
 import { disposed } from '../errors.js';
 import { type Handle, native } from '../native.js';
 
+/** Debug mode (`PAGEWARP_DEBUG_LEAKS=1`) warns, with the creating stack, about what the garbage collector found undisposed. */
+const isDebugging = process.env['PAGEWARP_DEBUG_LEAKS'] === '1';
+
 /**
- * Debug mode (`PAGEWARP_DEBUG_LEAKS=1`): warns, with the creating stack, about handles that the garbage collector found
- * undisposed.
+ * @param how it would have been ended
+ * @returns what warns that something created here was collected; undefined unless in debug mode
+ * @internal
  */
-const leaks =
-  process.env['PAGEWARP_DEBUG_LEAKS'] === '1'
-    ? new FinalizationRegistry<{ what: string; stack: string }>(({ what, stack }) => {
-        process.emitWarning(`${what} was garbage-collected without dispose()\n${stack}`, 'PagewarpLeakWarning');
-      })
-    : undefined;
+export function watchForLeak(what: string, how = 'dispose()'): (() => void) | undefined {
+  if (!isDebugging) return undefined;
+  const { stack = '' } = new Error();
+  return () => process.emitWarning(`${what} was garbage-collected without ${how}\n${stack}`, 'PagewarpLeakWarning');
+}
+
+const leaks = isDebugging ? new FinalizationRegistry<(() => void) | undefined>((warn) => warn?.()) : undefined;
 
 /**
  * Base of everything that holds a native handle. `dispose()` drops the handle at once; the native object lives on until the
@@ -22,7 +27,7 @@ export abstract class Resource<H extends Handle<string>> implements Disposable {
 
   protected constructor(handle: H) {
     this.#handle = handle;
-    leaks?.register(this, { what: this.constructor.name, stack: new Error().stack ?? '' }, this);
+    leaks?.register(this, watchForLeak(this.constructor.name), this);
   }
 
   /** The native handle. @throws PagewarpError ERR_DISPOSED */

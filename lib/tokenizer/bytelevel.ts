@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
 import { unsupported } from '../errors.js';
-import { addedTokens, inexpressible } from './sentencepiece.js';
+import { addedTokens, type BpeVocabulary, bpeEncoders, type Encoders, idsOf, inexpressible } from './bpe.js';
+import type { Piecewise } from './piecewise.js';
 
 export interface ByteLevelVocabulary {
   pieces: readonly string[];
-  merges: readonly [string, string][];
+  merges: BpeVocabulary['merges'];
   kinds: ArrayLike<number>;
   /** `tokenizer.ggml.pre`: the rule by which text is cut into words before merging. */
   pre: string;
@@ -57,21 +57,17 @@ const rulesOf: Readonly<Record<string, Rules>> = {
 };
 
 /**
- * A Hugging Face tokenizer for a byte-level BPE vocabulary.
- * @param parseSpecial see {@link sentencePieceTokenizer}
+ * Tokenizers of a byte-level BPE vocabulary.
  * @throws PagewarpError ERR_UNSUPPORTED for a pre-tokenizer that is not known
  */
-export function byteLevelTokenizer(vocabulary: ByteLevelVocabulary, parseSpecial: boolean): HfTokenizer {
+export function* byteLevelEncoders(vocabulary: ByteLevelVocabulary): Piecewise<Encoders> {
   const { pieces, merges, kinds, pre } = vocabulary;
   const rules = Object.hasOwn(rulesOf, pre) ? (rulesOf[pre] as Rules) : undefined;
   if (!rules) throw unsupported(`the pre-tokenizer "${pre}"`, Object.keys(rulesOf).join(', '));
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: !rules.split };
-  const vocab = new Map<string, number>();
-  for (const [id, piece] of pieces.entries()) if (!vocab.has(piece)) vocab.set(piece, id);
-  return new HfTokenizer(
-    {
+  return yield* bpeEncoders({
+    settings: {
       version: '1.0',
-      added_tokens: addedTokens(pieces, kinds, parseSpecial),
       normalizer: rules.normalizer ?? null,
       pre_tokenizer: {
         type: 'Sequence',
@@ -88,14 +84,11 @@ export function byteLevelTokenizer(vocabulary: ByteLevelVocabulary, parseSpecial
       },
       post_processor: null,
       decoder: null,
-      model: {
-        type: 'BPE',
-        vocab: Object.fromEntries(vocab),
-        merges,
-        unk_token: inexpressible,
-        ignore_merges: rules.ignoreMerges ?? false,
-      },
+      model: { unk_token: inexpressible, ignore_merges: rules.ignoreMerges ?? false },
     },
-    {},
-  );
+    added: addedTokens(pieces, kinds),
+    pieces,
+    ids: yield* idsOf(pieces),
+    merges,
+  });
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PagewarpError, unsupported } from '../errors.js';
 import type { GgufFile } from '../model/gguf.js';
-import { byteLevelTokenizer } from './bytelevel.js';
+import { byteLevelEncoders } from './bytelevel.js';
 import { PieceTable, TokenKind } from './pieces.js';
-import { sentencePieceTokenizer } from './sentencepiece.js';
+import { atOnce, inPieces, type Piecewise } from './piecewise.js';
+import { sentencePieceEncoders } from './sentencepiece.js';
 import { Tokenizer, type TokenizerParts } from './tokenizer.js';
 
 /** Control tokens that end a turn or a text in the families that we know, for files that name none but `eos`. */
@@ -22,21 +23,26 @@ const endNames: ReadonlySet<string> = new Set([
  * @throws PagewarpError ERR_INVALID_MODEL when the vocabulary contradicts itself, ERR_UNSUPPORTED for other kinds
  */
 export function tokenizerFromGguf(file: GgufFile): Tokenizer {
+  return atOnce(ggufTokenizer(file));
+}
+
+/** {@link tokenizerFromGguf}, in pieces. */
+export function* ggufTokenizer(file: GgufFile): Piecewise<Tokenizer> {
   const model = file.string('tokenizer.ggml.model');
   if (model === undefined) throw invalid(file, 'it has no vocabulary ("tokenizer.ggml.model" is missing)');
   const pieces = file.strings('tokenizer.ggml.tokens');
   if (!pieces || pieces.length === 0) throw invalid(file, '"tokenizer.ggml.tokens" is missing or empty');
   const kinds = file.numbers('tokenizer.ggml.token_type') ?? new Uint8Array(pieces.length).fill(TokenKind.Normal);
   checkLength(file, 'tokenizer.ggml.token_type', kinds.length, pieces.length);
-  if (model === 'llama') return new Tokenizer(sentencePieceParts(file, pieces, kinds));
-  if (model === 'gpt2') return new Tokenizer(byteLevelParts(file, pieces, kinds));
+  if (model === 'llama') return new Tokenizer(yield* sentencePieceParts(file, pieces, kinds));
+  if (model === 'gpt2') return new Tokenizer(yield* byteLevelParts(file, pieces, kinds));
   throw unsupported(
     `the tokenizer model "${model}" of ${file.path}`,
     'llama (SentencePiece BPE), gpt2 (byte-level BPE)',
   );
 }
 
-function sentencePieceParts(file: GgufFile, pieces: string[], kinds: ArrayLike<number>): TokenizerParts {
+function* sentencePieceParts(file: GgufFile, pieces: string[], kinds: ArrayLike<number>): Piecewise<TokenizerParts> {
   const scores = file.numbers('tokenizer.ggml.scores');
   if (!scores) throw invalid(file, '"tokenizer.ggml.scores" is missing');
   checkLength(file, 'tokenizer.ggml.scores', scores.length, pieces.length);
@@ -44,31 +50,34 @@ function sentencePieceParts(file: GgufFile, pieces: string[], kinds: ArrayLike<n
   if (nan >= 0) throw invalid(file, `the score of token ${nan} is not a number`);
   const addSpacePrefix = file.boolean('tokenizer.ggml.add_space_prefix') ?? true;
   const unknownToken = token(file, 'unknown', pieces) ?? (kinds[0] === TokenKind.Unknown ? 0 : undefined);
-  const vocabulary = { pieces, scores, kinds, unknownToken, addSpacePrefix };
   return {
     table: new PieceTable(pieces, kinds, 'sentencepiece'),
-    build: (parseSpecial) => sentencePieceTokenizer(vocabulary, parseSpecial),
+    encoders: yield* sentencePieceEncoders({ pieces, scores, kinds, unknownToken, addSpacePrefix }),
     stripsSpace: addSpacePrefix,
     ...common(file, pieces, kinds, true),
   };
 }
 
-function byteLevelParts(file: GgufFile, pieces: string[], kinds: ArrayLike<number>): TokenizerParts {
-  const lines = file.strings('tokenizer.ggml.merges');
-  if (!lines) throw invalid(file, '"tokenizer.ggml.merges" is missing');
-  const merges = lines.map((line, i): [string, string] => {
-    const space = line.indexOf(' ', 1);
-    if (space < 0 || space === line.length - 1)
-      throw invalid(file, `merge ${i} is not two tokens with a space between`);
-    return [line.slice(0, space), line.slice(space + 1)];
-  });
-  const vocabulary = { pieces, merges, kinds, pre: file.string('tokenizer.ggml.pre') ?? 'default' };
+function* byteLevelParts(file: GgufFile, pieces: string[], kinds: ArrayLike<number>): Piecewise<TokenizerParts> {
+  const pre = file.string('tokenizer.ggml.pre') ?? 'default';
   return {
     table: new PieceTable(pieces, kinds, 'byte-level'),
-    build: (parseSpecial) => byteLevelTokenizer(vocabulary, parseSpecial),
+    encoders: yield* byteLevelEncoders({ pieces, kinds, pre, merges: (add) => mergesOf(file, add) }),
     stripsSpace: false,
     ...common(file, pieces, kinds, false),
   };
+}
+
+function mergesOf(file: GgufFile, add: (left: string, right: string, rank: number) => void): Piecewise<void> {
+  const lines = file.strings('tokenizer.ggml.merges');
+  if (!lines) throw invalid(file, '"tokenizer.ggml.merges" is missing');
+  return inPieces(lines, (line, rank) => {
+    const space = line.indexOf(' ', 1);
+    if (space < 0 || space === line.length - 1) {
+      throw invalid(file, `merge ${rank} is not two tokens with a space between`);
+    }
+    add(line.slice(0, space), line.slice(space + 1), rank);
+  });
 }
 
 function common(

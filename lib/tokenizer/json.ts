@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
 import { PagewarpError, unsupported } from '../errors.js';
+import { type AddedToken, bpeEncoders } from './bpe.js';
 import { byteValue, metaspace, type PieceEncoding, PieceTable, TokenKind } from './pieces.js';
+import { atOnce, inPieces, type Piecewise } from './piecewise.js';
 import { Tokenizer } from './tokenizer.js';
 
 interface Component {
@@ -16,7 +17,7 @@ interface Component {
 /** The parts of a `tokenizer.json` that are read here; the rest is `@huggingface/tokenizers`'s business. */
 export interface TokenizerJson {
   model: { type?: string; vocab: Record<string, number>; [key: string]: unknown };
-  added_tokens: { id: number; content: string; special: boolean }[];
+  added_tokens: AddedToken[];
   decoder: Component | null;
   post_processor: Component | null;
   normalizer: unknown;
@@ -50,9 +51,21 @@ export function tokenizerFromJson(
   config: TokenizerConfig = {},
   endTokens: readonly number[] = [],
 ): Tokenizer {
+  return atOnce(jsonTokenizer(json, config, endTokens));
+}
+
+/** {@link tokenizerFromJson}, in pieces. */
+export function* jsonTokenizer(
+  json: TokenizerJson,
+  config: TokenizerConfig,
+  endTokens: readonly number[],
+): Piecewise<Tokenizer> {
   if (!json.model?.vocab || Array.isArray(json.model.vocab)) {
     throw new PagewarpError('ERR_INVALID_MODEL', 'tokenizer.json has no BPE vocabulary ("model.vocab")');
   }
+  // The oldest files of BPE vocabularies do not say so.
+  const { type = 'BPE' } = json.model;
+  if (type !== 'BPE') throw unsupported(`the tokenizer model "${type}" of tokenizer.json`, 'BPE');
   const { pieces, kinds } = vocabularyOf(json, config);
   const { encoding, stripsSpace } = decodingOf(json.decoder);
   const idOf = (token: NamedToken | undefined): number | undefined => {
@@ -65,17 +78,37 @@ export function tokenizerFromJson(
     prefix: config.add_bos_token && bosToken !== undefined ? [bosToken] : [],
     suffix: config.add_eos_token && eosToken !== undefined ? [eosToken] : [],
   };
-  const literal = { ...json, added_tokens: json.added_tokens.filter((token) => !token.special) };
+  const { added_tokens: added, ...rest } = json;
+  const { vocab, merges, ...model } = json.model;
   const template = config.chat_template;
   return new Tokenizer({
     table: new PieceTable(pieces, kinds, encoding),
-    build: (parseSpecial) => new HfTokenizer(parseSpecial ? json : literal, config),
+    encoders: yield* bpeEncoders({
+      settings: { ...rest, model },
+      added,
+      config,
+      pieces,
+      ids: new Map(Object.entries(vocab)),
+      merges: (add) => mergesOf(merges, add),
+    }),
     ...around,
     stripsSpace,
     bosToken,
     eosToken,
     endTokens: [...new Set(eosToken === undefined ? endTokens : [eosToken, ...endTokens])],
     chatTemplate: Array.isArray(template) ? template.find((t) => t.name === 'default')?.template : template,
+  });
+}
+
+function mergesOf(merges: unknown, add: (left: string, right: string, rank: number) => void): Piecewise<void> {
+  if (!Array.isArray(merges))
+    throw new PagewarpError('ERR_INVALID_MODEL', 'tokenizer.json has no merges ("model.merges")');
+  return inPieces(merges as unknown[], (merge, rank) => {
+    const pair: unknown = typeof merge === 'string' ? merge.split(' ', 2) : merge;
+    if (!Array.isArray(pair) || typeof pair[0] !== 'string' || typeof pair[1] !== 'string') {
+      throw new PagewarpError('ERR_INVALID_MODEL', `merge ${rank} of tokenizer.json is not two tokens`, { rank });
+    }
+    add(pair[0], pair[1], rank);
   });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
 import { invalidArgument, PagewarpError } from '../errors.js';
+import type { Encoders } from './bpe.js';
 import { Detokenizer, type DetokenizerOptions } from './detokenizer.js';
 import type { PieceTable } from './pieces.js';
 
@@ -17,7 +18,7 @@ export interface EncodeOptions {
 /** What a {@link Tokenizer} is made of. @internal */
 export interface TokenizerParts {
   table: PieceTable;
-  build: (parseSpecial: boolean) => HfTokenizer;
+  encoders: Encoders;
   prefix: readonly number[];
   suffix: readonly number[];
   /** Does decoding drop the space that encoding put in front? */
@@ -31,13 +32,11 @@ export interface TokenizerParts {
 /** A vocabulary: text to token ids and back. Encoding is `@huggingface/tokenizers`'s; decoding streams, byte for byte. */
 export class Tokenizer {
   readonly #parts: TokenizerParts;
-  readonly #parsing: HfTokenizer;
   #literal: HfTokenizer | undefined;
 
   /** @internal Use {@link tokenizerFromGguf} or {@link tokenizerFromJson}. */
   constructor(parts: TokenizerParts) {
     this.#parts = parts;
-    this.#parsing = parts.build(true);
   }
 
   /** Number of tokens. */
@@ -115,8 +114,9 @@ export class Tokenizer {
   }
 
   #encoder(parseSpecial: boolean): HfTokenizer {
-    if (parseSpecial) return this.#parsing;
-    this.#literal ??= this.#parts.build(false);
+    const { parsing, literal } = this.#parts.encoders;
+    if (parseSpecial) return parsing;
+    this.#literal ??= literal();
     return this.#literal;
   }
 }

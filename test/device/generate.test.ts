@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type GenerateChunk, type GenerateOptions, type LanguageModel, load, promptLookup } from '../../lib/index.js';
 import { temporaryFolder } from '../support/folder.js';
+import { collectGarbage } from '../support/garbage.js';
 import { tinyModel } from '../support/tiny-model.js';
 
 const folder = temporaryFolder();
@@ -369,6 +370,28 @@ describe('ending early', () => {
     }
     const aborted = model.generate('abc', { signal: AbortSignal.abort(new Error('before')) }).complete();
     await expect(aborted).rejects.toThrow('before');
+  });
+
+  it('happens by itself when the iterator is dropped without an end', async () => {
+    const { signal } = new AbortController();
+    const drop = async (speculate: GenerateOptions['speculate']) => {
+      const generation = model.generate('abc abc', { ...endless, signal, ...(speculate ? { speculate } : {}) });
+      await generation[Symbol.asyncIterator]().next();
+      return generation;
+    };
+    const kept = model.generate('abc', { ...endless, signal })[Symbol.asyncIterator]();
+    await kept.next();
+    const { used } = model.cacheStatistics;
+    const dropped = [await drop('off'), await drop('auto'), await drop(promptLookup())];
+    expect(model.cacheStatistics.used).toBeGreaterThan(used);
+    await collectGarbage(() => model.cacheStatistics.used === used);
+    for (const { result } of dropped) {
+      expect(await result).toMatchObject({ finishReason: 'cancelled', usage: { completionTokens: 1 } });
+    }
+    expect(await kept.next()).toMatchObject({ done: false });
+    await kept.return();
+    expect(EventEmitter.getEventListeners(signal, 'abort').length).toBe(0);
+    expectCleanCache();
   });
 
   it('leaves no listener on the signal', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Device, load, PagewarpError, philox } from '../../lib/index.js';
 import { HfSource, hfName } from '../../lib/model/hf.js';
+import { atOnce } from '../../lib/tokenizer/piecewise.js';
 import { encodeInt4, type Int4Options, quantizationConfig } from '../oracle/int4.js';
 import { temporaryFolder } from '../support/folder.js';
 import { ggufFromFolder } from '../support/hf-to-gguf.js';
@@ -57,7 +58,7 @@ describe('a dense folder', () => {
     const folder = writeFolder(join(temporary, 'ends'), base, original, { eos_token_id: [0, 7] });
     writeFileSync(join(folder, 'generation_config.json'), '{"eos_token_id": 9}');
     using source = new HfSource(folder);
-    expect(source.tokenizer().endTokens).toEqual([0, 7, 9]);
+    expect(atOnce(source.tokenizer()).endTokens).toEqual([0, 7, 9]);
   });
 });
 

@@ -130,4 +130,9 @@ describe('Stream', () => {
     const { stdout } = await runProgram(name);
     expect(stdout.trim().split('\n').at(-1)).toBe('done');
   });
+
+  it('tells of forgotten handles, and where they were made, in debug mode', async () => {
+    const { stderr } = await runProgram('garbage', [], { PAGEWARP_DEBUG_LEAKS: '1' });
+    expect(stderr).toMatch(/PagewarpLeakWarning: Tensor was garbage-collected without dispose\(\)[\s\S]*garbage\.mjs/);
+  });
 });

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
 import { describe, expect, it } from 'vitest';
-import { GgufFile, philox, type Tokenizer, tokenizerFromGguf, tokenizerFromJson } from '../../lib/index.js';
+import {
+  GgufFile,
+  philox,
+  type Tokenizer,
+  type TokenizerJson,
+  tokenizerFromGguf,
+  tokenizerFromJson,
+} from '../../lib/index.js';
 import { TokenKind } from '../../lib/tokenizer/pieces.js';
-import { sentencePieceTokenizer } from '../../lib/tokenizer/sentencepiece.js';
+import { atOnce } from '../../lib/tokenizer/piecewise.js';
+import { sentencePieceEncoders } from '../../lib/tokenizer/sentencepiece.js';
 import { segment } from '../oracle/sentencepiece.js';
 import { temporaryFolder } from '../support/folder.js';
 import { GgufWriter } from '../support/gguf-writer.js';
@@ -91,6 +100,27 @@ describe('tokenizer.json', () => {
   });
 });
 
+describe('tables that are filled here', () => {
+  it('do what those of the library’s own constructor do, control tokens in the text or not', () => {
+    const read = (name: string) => JSON.parse(readFileSync(modelPath('demo', 'target-hf', name) as string, 'utf8'));
+    const [json, config] = [read('tokenizer.json') as TokenizerJson, read('tokenizer_config.json')];
+    const added_tokens = json.added_tokens.filter(({ special }) => !special);
+    const tokenizer = tokenizerFromJson(json, config);
+    const control = json.added_tokens.map(({ content }) => content);
+    expect(control.length).toBeGreaterThan(0);
+    const words = ['The President', ' of', ' the Union', ' 1790', '\n\n', '🙂', ' é', 'x', ...control];
+    for (const parseSpecial of [true, false]) {
+      const library = new HfTokenizer(parseSpecial ? json : { ...json, added_tokens }, config);
+      for (let seed = 0; seed < 100; seed++) {
+        const word = (i: number): string => words[(philox(seed, 0, i)[0] ?? 0) % words.length] as string;
+        const text = Array.from({ length: 12 }, (_, i) => word(i)).join('');
+        const { ids } = library.encode(text, { add_special_tokens: false });
+        expect(tokenizer.encode(text, { parseSpecial, addSpecial: false }), text).toEqual(ids);
+      }
+    }
+  });
+});
+
 describe('SentencePiece segmentation', () => {
   it('equals the definition on random vocabularies, ties and repetitions included', () => {
     const letters = ['a', 'b', 'c', '▁'];
@@ -105,7 +135,7 @@ describe('SentencePiece segmentation', () => {
       }
       const scores = pieces.map(() => -random(6));
       const vocabulary = { pieces, scores, kinds: pieces.map(() => TokenKind.Normal), unknownToken: undefined };
-      const hf = sentencePieceTokenizer({ ...vocabulary, addSpacePrefix: false }, true);
+      const { parsing: hf } = atOnce(sentencePieceEncoders({ ...vocabulary, addSpacePrefix: false }));
       for (let i = 0; i < 5; i++) {
         const text = Array.from({ length: 1 + random(24) }, () => 'aabbc '[random(6)]).join('');
         const expected = segment(text.replaceAll(' ', '▁'), pieces, scores);
