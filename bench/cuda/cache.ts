@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/**
- * The cache: tokens written, turned and rounded on the way, and read back; bounds of keys. Copies of pages and moves of slots
- * cannot be captured, and so not be timed by replays.
- */
+/** The cache: tokens written, turned and rounded on the way, and read back; bounds of keys; pages copied and slots moved. */
 import {
   appendKv,
   type Device,
@@ -29,9 +26,9 @@ import {
 
 const pageSize = 16;
 
-/** A cache of so many tokens, their keys and values, and slots out of order. */
-function tokensFor(device: Device, owned: Owned, rows: number, dtype: StoredCacheDType) {
-  const shape = { layers: 1, kvHeads, headDim, pageSize, pages: Math.ceil(rows / pageSize), dtype };
+/** A cache of so many tokens and some empty pages, keys and values of the tokens, and slots out of order. */
+function tokensFor(device: Device, owned: Owned, rows: number, dtype: StoredCacheDType, emptyPages = 0) {
+  const shape = { layers: 1, kvHeads, headDim, pageSize, pages: Math.ceil(rows / pageSize) + emptyPages, dtype };
   const cache = keep(owned, new PagedKvCache(device, shape));
   const k = keep(owned, numbers(device, [rows, kvHeads, headDim], 'f16', 8));
   const v = keep(owned, numbers(device, [rows, kvHeads, headDim], 'f16', 9));
@@ -113,6 +110,49 @@ export function boundsCase(pages: number): KernelCase {
           high: keep(owned, Tensor.empty(device, [pages, kvHeads, headDim], 'f32')),
         };
         return running(() => keyBounds(stream, options), options.low);
+      }),
+  };
+}
+
+/** Bytes that a token's keys and values take, read and written. */
+const bytesPerToken = 2 * 2 * 2 * kvHeads * headDim;
+
+/** Whole pages to as many empty ones, as a sequence does that is forked. */
+export function copyPagesCase(pages: number): KernelCase {
+  return {
+    name: `copyPages f16, ${pages} pages of ${pageSize} tokens, launched one by one`,
+    bytes: pages * (pageSize * bytesPerToken + 2 * 4),
+    operations: 0,
+    tolerance: 0,
+    isDirect: true,
+    prepare: (device) =>
+      prepared((owned) => {
+        const stream = device.defaultStream;
+        const { cache, ...tokens } = tokensFor(device, owned, pages * pageSize, 'f16', pages);
+        appendKv(stream, { cache, ...tokens });
+        const from = Array.from({ length: pages }, (_, i) => i);
+        const to = from.map((i) => 2 * pages - 1 - i);
+        return running(() => cache.copyPages(from, to, stream), cache.layer(0).k);
+      }),
+  };
+}
+
+/** The second half of the tokens in place of the first, as after a verification that keeps them. */
+export function moveSlotsCase(rows: number): KernelCase {
+  return {
+    name: `moveSlots f16, ${rows} tokens of ${kvHeads} heads, launched one by one`,
+    bytes: rows * (bytesPerToken + 2 * 8),
+    operations: 0,
+    tolerance: 0,
+    isDirect: true,
+    prepare: (device) =>
+      prepared((owned) => {
+        const stream = device.defaultStream;
+        const { cache, ...tokens } = tokensFor(device, owned, 2 * rows, 'f16');
+        appendKv(stream, { cache, ...tokens });
+        const to = Array.from({ length: rows }, (_, i) => i);
+        const from = to.map((i) => 2 * rows - 1 - i);
+        return running(() => cache.moveSlots(from, to, stream), cache.layer(0).k);
       }),
   };
 }

@@ -2,7 +2,7 @@
 /** The kernels that bench/cuda measures: inputs, what they must move and compute, and their results. */
 import { gpuFormats } from '../../test/support/linear.js';
 import { attentionCase, mergeCase, prefixCase } from './attention.js';
-import { appendCase, boundsCase, gatherCase, ropeAppendCase } from './cache.js';
+import { appendCase, boundsCase, copyPagesCase, gatherCase, moveSlotsCase, ropeAppendCase } from './cache.js';
 import type { KernelCase } from './kernel.js';
 import { embeddingCase, gatedCase, linearCase, normCase, ropeCase, transposeCase } from './layers.js';
 import { argmaxCase, candidatesCase, sampleCase, verifyCase } from './tokens.js';
@@ -34,6 +34,8 @@ function smallCases(): KernelCase[] {
     ropeAppendCase(8, 'i8'),
     gatherCase(16),
     boundsCase(2),
+    copyPagesCase(2),
+    moveSlotsCase(16),
     sampleCase(1, 32_000),
     argmaxCase(1, 32_000),
     verifyCase(1, 3, 32_000),
@@ -74,6 +76,8 @@ function realCases(): KernelCase[] {
       gatherCase(rows),
     ]),
     boundsCase(2048),
+    ...[8, 1024].map(copyPagesCase),
+    ...[64, 16_384].map(moveSlotsCase),
     ...[1, 64].flatMap((rows) => [
       sampleCase(rows, 128_256),
       argmaxCase(rows, 128_256),

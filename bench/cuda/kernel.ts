@@ -27,6 +27,8 @@ export interface KernelCase {
   operations: number;
   /** Largest difference between the results of two devices, relative to their root mean square; 0: the same tokens. */
   tolerance: number;
+  /** It cannot be captured: its time is that of launches one by one. */
+  isDirect?: true;
   prepare(device: Device): Prepared;
 }
 

@@ -22,33 +22,53 @@ export async function checkCase(one: KernelCase, gpu: Device, cpu: Device): Prom
   }
 }
 
-/** Seconds of `rounds` replays of one graph of `count` commands, each per command. */
+/** Seconds that `run` takes, by events before and after it, `rounds` times, after two more that warm up. */
+async function timeRounds(gpu: Device, run: () => void, rounds: number): Promise<number[]> {
+  const stream = gpu.defaultStream;
+  const seconds: number[] = [];
+  for (let round = -2; round < rounds; round++) {
+    using begin = stream.record();
+    run();
+    using end = stream.record();
+    await stream.synchronize();
+    if (round >= 0) seconds.push(end.since(begin));
+  }
+  return seconds;
+}
+
+/** Seconds per command, of `rounds` replays of one graph of `count` commands; the first round of all captures it. */
 async function timeGraph(gpu: Device, enqueue: (i: number) => void, count: number, rounds: number): Promise<number[]> {
   const stream = gpu.defaultStream;
   using list = stream.capture(() => {
     for (let i = 0; i < count; i++) enqueue(i);
   });
-  const seconds: number[] = [];
-  for (let round = -2; round < rounds; round++) {
-    using begin = stream.record();
-    stream.replay(list);
-    using end = stream.record();
-    await stream.synchronize();
-    // The first replay captures the graph, the second warms up.
-    if (round >= 0) seconds.push(end.since(begin) / count);
-  }
-  return seconds;
+  const seconds = await timeRounds(gpu, () => stream.replay(list), rounds);
+  return seconds.map((all) => all / count);
 }
 
-/** Seconds per run of the case; each figure is the mean over one replay of a graph that lasts about 5 ms. */
+/** The same of launches one by one. Where these take the host longer than the GPU, it is the host that is timed. */
+export async function timeLaunches(
+  gpu: Device,
+  enqueue: (i: number) => void,
+  count: number,
+  rounds: number,
+): Promise<number[]> {
+  const launchAll = (): void => {
+    for (let i = 0; i < count; i++) enqueue(i);
+  };
+  return (await timeRounds(gpu, launchAll, rounds)).map((all) => all / count);
+}
+
+/** Seconds per run of the case; each figure is the mean over one replay of a graph, or over launches, of about 5 ms. */
 export async function timeCase(one: KernelCase, gpu: Device, rounds: number): Promise<number[]> {
   const copies: Prepared[] = [];
   try {
     for (let i = copiesFor(one.bytes); i > 0; i--) copies.push(one.prepare(gpu));
     const enqueue = (i: number): void => (copies[i % copies.length] as Prepared).enqueue();
-    const [estimate] = await timeGraph(gpu, enqueue, copies.length, 1);
+    const time = one.isDirect ? timeLaunches : timeGraph;
+    const [estimate] = await time(gpu, enqueue, copies.length, 1);
     const count = Math.min(1000, Math.max(copies.length, Math.ceil(5e-3 / (estimate as number))));
-    return await timeGraph(gpu, enqueue, count, rounds);
+    return await time(gpu, enqueue, count, rounds);
   } finally {
     for (const copy of copies) copy[Symbol.dispose]();
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Every kernel of the CUDA backend on a GPU, through the public API: checked against the CPU first, then timed by CUDA events
- * around a replayed graph, with inputs that rotate through more memory than the second-level cache holds. Beside each time
+ * around a replayed graph (around launches one by one, for what cannot be captured), with inputs that rotate through more memory than the second-level cache holds. Beside each time
  * stands what it is of the device's own rates, measured in the same run: bytes of copies, operations of tensor cores.
  *
  *     npm run bench:cuda -- [--only attention] [--repeats 9] [--device 0]

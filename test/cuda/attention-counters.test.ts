@@ -9,11 +9,11 @@ import { attention, load, planAttention, type StoredCacheDType, Tensor } from '.
 import { cacheRowBytes } from '../../lib/kv/layer.js';
 import { AttentionBench, makeInputs } from '../support/attention.js';
 import { isCodeType } from '../support/cache-codes.js';
-import { countLaunches, describeCounters, type LaunchProfile } from '../support/counters.js';
+import { describeCounters, type LaunchProfile, lastLaunch, profileLaunches } from '../support/counters.js';
 import { cudaDevice } from '../support/cuda.js';
 import { temporaryFolder } from '../support/folder.js';
 import { prefixPageTable } from '../support/prefix.js';
-import { tinyModel } from '../support/tiny-model.js';
+import { tinyModel, tinyText } from '../support/tiny-model.js';
 import { nmse } from '../support/tolerance.js';
 
 interface Shape {
@@ -52,7 +52,8 @@ const shapes: Shape[] = [
 const folder = temporaryFolder();
 
 describeCounters('attention', () => {
-  const profileOf = countLaunches();
+  const launches = profileLaunches();
+  const profileOf = (name: string): LaunchProfile => lastLaunch(launches(), name);
   const device = cudaDevice();
 
   async function profile({ queries, group, headDim, dtype, cache }: Shape, kv: number): Promise<LaunchProfile> {
@@ -61,6 +62,14 @@ describeCounters('attention', () => {
     bench.enqueue();
     await device.defaultStream.synchronize();
     return profileOf('pw_attention_');
+  }
+
+  /** Bytes that kernels whose names begin so have read from global memory in launches from number `first` on. */
+  function bytesOf(name: string, first: number): number {
+    const those = launches()
+      .slice(first)
+      .filter(({ kernel }) => kernel.startsWith(name));
+    return those.reduce((sum, { globalLoadBytes }) => sum + globalLoadBytes, 0);
   }
 
   it.each(shapes)('$queries rows of $group heads, head dimension $headDim, $dtype over $cache', async (shape) => {
@@ -107,13 +116,16 @@ describeCounters('attention', () => {
   });
 
   it.each([
-    ['once for all of its readers', true],
-    ['by each of them where the plan does not know that it is shared', false],
-  ] as const)('a prefix is read %s', async (_, isKnown) => {
-    const [readers, heads, headDim, pageSize] = [4, 4 * kvHeads, 64, 16];
+    ['once for all of its readers', 4, 1, 1],
+    ['once per 128 packed rows of its readers, 4 of each', 40, 2, 8 + 2],
+    ['by each of them where the plan does not know that it is shared', 4, 4, 4],
+  ] as const)('a prefix is read %s', async (_, readers, times, warps) => {
+    const isKnown = times < readers;
+    const [heads, headDim, pageSize] = [4 * kvHeads, 64, 16];
     async function bytesLoaded(shared: number): Promise<number> {
       const pageTable = prefixPageTable({ readers, shared, unique: pageSize, pageSize, kvHeads, headDim }, 1);
       const pool = [pageTable.pages, pageSize, kvHeads, headDim];
+      const before = launches().length;
       using k = Tensor.full(device, pool, 'f16', 1);
       using v = Tensor.full(device, pool, 'f16', 1);
       using q = Tensor.full(device, [readers, heads, headDim], 'f16', 1);
@@ -124,15 +136,59 @@ describeCounters('attention', () => {
       out.dispose();
       lse?.dispose();
       await device.defaultStream.synchronize();
-      return profileOf('pw_attention_f16').globalLoadBytes;
+      return bytesOf('pw_attention_f16', before);
     }
     const grown = (await bytesLoaded(lengths[1])) - (await bytesLoaded(lengths[0]));
-    // Keys and values, and the page number of each key.
-    const once = (lengths[1] - lengths[0]) * kvHeads * (2 * 2 * headDim + 4);
-    const times = isKnown ? 1 : readers;
-    expect(grown / (times * once)).toBeGreaterThanOrEqual(1);
-    expect(grown / (times * once)).toBeLessThanOrEqual(1.02);
+    // Besides, the page number of each key by every warp of 16 rows.
+    const keys = (lengths[1] - lengths[0]) * kvHeads;
+    const ratio = (grown - 4 * warps * keys) / (times * keys * 2 * 2 * headDim);
+    expect(ratio).toBeGreaterThanOrEqual(1);
+    expect(ratio).toBeLessThanOrEqual(1.02);
   });
+
+  it.each([
+    ['f16', 'f16_64', 3],
+    ['i8', 'f16_i8_64', 1],
+  ] as const)(
+    'steps of a model read each byte of a cache of %s once (%s), %i sequences at a time',
+    async (...which) => {
+      const [cacheDType, kernel, count] = which;
+      const [layers, headDim, steps] = [2, 64, 2];
+      const path = join(folder, 'decoded.gguf');
+      tinyModel({ seed: 5, dim: 32, heads: 2 * kvHeads, kvHeads, headDim, layers, context: 256 }).writer.write(path);
+      const memory = { cacheDType, contextLength: 256, cacheTokens: 1024, prefixCache: false } as const;
+      await using model = await load(path, { device, ...memory });
+      const options = { ignoreEnd: true, speculate: 'off' } as const;
+      /** What attention asks for in steps of a row for each sequence, and the keys that these rows see. */
+      async function decode(length: number): Promise<{ bytes: number; keys: number }> {
+        const prompts = Array.from({ length: count }, (_, i) => tinyText(length + 16 * i, i + 1));
+        const sequences = [];
+        for (const prompt of prompts) {
+          const sequence = model.createSequence();
+          await model.generate(prompt, { ...options, sequence, maxTokens: 1 }).complete();
+          sequences.push(sequence);
+        }
+        const before = launches().length;
+        const continued = sequences.map((sequence) => model.generate([], { ...options, sequence, maxTokens: steps }));
+        await Promise.all(continued.map((one) => one.complete()));
+        for (const sequence of sequences) sequence.dispose();
+        const main = launches()
+          .slice(before)
+          .filter((launch) => launch.kernel === `pw_attention_${kernel}`);
+        // Sequences share steps, once the others have joined the first.
+        expect(main.length).toBeLessThanOrEqual(layers * Math.max(steps, steps * count - 1));
+        // A step's rows see the keys before them and their own.
+        const keys = prompts.reduce((sum, { length }) => sum + steps * length + (steps * (steps + 1)) / 2, 0);
+        return { bytes: bytesOf('pw_attention_', before), keys: layers * kvHeads * keys };
+      }
+      const [shorter, longer] = [await decode(16), await decode(48)];
+      const keys = longer.keys - shorter.keys;
+      // Besides, the page number of each key.
+      const ratio = (longer.bytes - shorter.bytes - 4 * keys) / (keys * 2 * cacheRowBytes(cacheDType, headDim));
+      expect(ratio).toBeGreaterThanOrEqual(1);
+      expect(ratio).toBeLessThanOrEqual(1.02);
+    },
+  );
 
   it.each([
     ['f16', 'f16_64'],

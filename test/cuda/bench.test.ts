@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest';
 import { kernelCases } from '../../bench/cuda/cases.js';
 import type { Prepared } from '../../bench/cuda/kernel.js';
-import { checkCase, measureCopies } from '../../bench/cuda/measure.js';
+import { checkCase, measureCopies, timeLaunches } from '../../bench/cuda/measure.js';
 import type { Device } from '../../lib/index.js';
 import { cudaDevices, describeOnGpu, inTurn } from '../support/cuda.js';
 import { bestCpu } from '../support/devices.js';
@@ -28,5 +28,15 @@ describeOnGpu('bench/cuda', () => {
 
   it('measures copies by events around a replayed graph', async () => {
     expect(await measureCopies(next().device, 3, 2 ** 16)).toBeGreaterThan(0);
+  });
+
+  it('measures launches one by one of what cannot be captured', async () => {
+    const { device } = next();
+    for (const one of kernelCases(true).filter(({ isDirect }) => isDirect)) {
+      using kernel = one.prepare(device);
+      const seconds = await timeLaunches(device, () => kernel.enqueue(), 2, 3);
+      expect(seconds).toHaveLength(3);
+      expect(Math.min(...seconds)).toBeGreaterThan(0);
+    }
   });
 });

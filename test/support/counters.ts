@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Counters of the simulated GPU: figures that hold on every GPU, and no times. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
@@ -41,9 +41,9 @@ export function readProfile(file: string): LaunchProfile[] {
 
 /**
  * Has the simulator count the launches of devices that are opened from here on, until the file's tests are over.
- * @returns reads the last launch of a kernel whose name begins like its argument; the stream must be idle
+ * @returns reads the launches so far, in order; the streams must be idle
  */
-export function countLaunches(): (name: string) => LaunchProfile {
+export function profileLaunches(): () => LaunchProfile[] {
   const folder = mkdtempSync(join(tmpdir(), 'pagewarp-counters-'));
   const file = join(folder, 'profile.json');
   process.env['GPUSIM_PROFILE'] = file;
@@ -51,5 +51,16 @@ export function countLaunches(): (name: string) => LaunchProfile {
     delete process.env['GPUSIM_PROFILE'];
     rmSync(folder, { recursive: true });
   });
-  return (name) => readProfile(file).findLast(({ kernel }) => kernel.startsWith(name)) as LaunchProfile;
+  return () => (existsSync(file) ? readProfile(file) : []);
+}
+
+/** The last of some launches whose kernel's name begins like this. */
+export function lastLaunch(launches: readonly LaunchProfile[], name: string): LaunchProfile {
+  return launches.findLast(({ kernel }) => kernel.startsWith(name)) as LaunchProfile;
+}
+
+/** profileLaunches() for those who want to know of the last launch of a kernel. */
+export function countLaunches(): (name: string) => LaunchProfile {
+  const launches = profileLaunches();
+  return (name) => lastLaunch(launches(), name);
 }
