@@ -103,6 +103,19 @@ export function checkObject(name: string, value: unknown): void {
   if (typeof value !== 'object' || value === null) throw invalidArgument(name, value, 'an object');
 }
 
+/** Does something with all of them, whatever happens with one. @throws the first error, afterwards */
+export function withAll<T>(items: Iterable<T>, act: (item: T) => void): void {
+  const errors: unknown[] = [];
+  for (const item of items) {
+    try {
+      act(item);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
+}
+
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { withAll } from '../errors.js';
 import type { TokenSequence } from '../model/sequence.js';
 import { watchForLeak } from '../tensor/resource.js';
 import type { ResolvedOptions } from './options.js';
@@ -24,6 +25,7 @@ export class Holdings {
   #sequence: TokenSequence | undefined;
   #isOwnSequence = false;
   #lengthBefore = 0;
+  #hasFailed = false;
   #hasEnded = false;
 
   constructor(options: ResolvedOptions, settle: Settle) {
@@ -57,6 +59,7 @@ export class Holdings {
 
   /** After an error the caller's sequence is what it was. */
   fail(error: unknown): void {
+    this.#hasFailed = true;
     this.#settle.reject(error);
     const sequence = this.#sequence;
     if (!sequence || sequence.isDisposed) return;
@@ -64,16 +67,24 @@ export class Holdings {
     sequence.truncate(this.#lengthBefore);
   }
 
-  /** Gives everything back, and settles the result. Harmless when repeated. */
+  /**
+   * Gives everything back, and settles the result. Harmless when repeated.
+   * @throws whatever fails to be given back, unless the generation has failed already: a drafter may fail to forget
+   */
   end(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     dropped.unregister(this);
+    const { ownsDrafter, drafter } = this.#options;
+    if (ownsDrafter && drafter) this.#resources.unshift(drafter);
     try {
-      for (const resource of this.#resources.reverse()) resource[Symbol.dispose]();
-      if (this.#options.ownsDrafter) this.#options.drafter?.dispose();
+      withAll(this.#resources.reverse(), (resource) => resource[Symbol.dispose]());
+    } catch (error) {
+      // Who iterates and who awaits the result are told of the same error: the first one.
+      if (this.#hasFailed) return;
+      this.fail(error);
+      throw error;
     } finally {
-      // Also when a drafter fails to forget.
       this.#sequence?.release();
       if (this.#isOwnSequence) this.#sequence?.dispose();
       this.#settle.resolve(this.recorder.result(this.#options.seed));

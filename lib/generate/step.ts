@@ -2,6 +2,7 @@
 import type { LlamaRunner } from '../model/llama.js';
 import { isPacked } from '../model/rows.js';
 import type { StepOptions } from '../model/step.js';
+import { joinTokens, type TokenPart } from '../model/tokens.js';
 import { depthsOf, treeMask } from '../ops/treemask.js';
 import { noDraft, sizeOf } from '../speculate/drafter.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -9,7 +10,6 @@ import { draw } from './draw.js';
 import type { Lane } from './lane.js';
 import type { Proposal, Verified } from './proposal.js';
 import { runsOf, type Slots } from './slots.js';
-import { joinTokens, type TokenPart } from './tokens.js';
 import { groupOf, verifyDrafts } from './verification.js';
 
 /** A lane's part in a step. Its sequence has room for the rows already. @internal */

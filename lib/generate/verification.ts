@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PagewarpError } from '../errors.js';
+import { joinTokens } from '../model/tokens.js';
 import { packSampling, type SamplingParameters } from '../ops/sampling.js';
 import { type VerifyResult, verify } from '../ops/verify.js';
 import { type Draft, type EnqueuedDraft, parentsOf, sizeOf } from '../speculate/drafter.js';
@@ -9,7 +10,6 @@ import { readDespite } from './despite.js';
 import type { Proposal, Verified } from './proposal.js';
 import type { Drawn, Sampler } from './sampler.js';
 import { type Run, runsOf } from './slots.js';
-import { joinTokens } from './tokens.js';
 
 /** A draft among the rows of a step. */
 export interface VerifiedRows {

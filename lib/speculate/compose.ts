@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { withAll } from '../errors.js';
 import {
   type Draft,
   type Drafter,
@@ -40,11 +41,11 @@ abstract class Composed implements Drafter {
   }
 
   reset(target?: DraftTarget): void {
-    for (const drafter of this.drafters) drafter.reset(target);
+    withAll(this.drafters, (drafter) => drafter.reset(target));
   }
 
   dispose(): void {
-    for (const drafter of this.drafters) drafter.dispose();
+    withAll(this.drafters, (drafter) => drafter.dispose());
   }
 
   [Symbol.dispose](): void {

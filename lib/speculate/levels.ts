@@ -63,15 +63,30 @@ export function shapeLevels(tree: TreeShape): { levels: ShapeLevel[]; picks: num
   return { levels, picks, candidates };
 }
 
-/** Rows that see the first `base` keys, and some of those after it. */
-export function maskOf(base: number, keys: number, visible: readonly (readonly number[])[]): CustomMask {
-  const bits = new Uint8Array(Math.ceil((visible.length * keys) / 8));
+/** What the rows of one sequence see: each the first `prefix` of `keys` keys, and some of those after it. */
+export interface VisibleRows {
+  keys: number;
+  rows: readonly { prefix: number; others: readonly number[] }[];
+}
+
+/** The mask of a step over some sequences. */
+export function maskOf(sequences: readonly VisibleRows[]): CustomMask {
+  const total = sequences.reduce((sum, { keys, rows }) => sum + rows.length * keys, 0);
+  const bits = new Uint8Array(Math.ceil(total / 8));
   const set = (bit: number): void => {
     bits[bit >> 3] = (bits[bit >> 3] as number) | (1 << (bit & 7));
   };
-  for (const [row, list] of visible.entries()) {
-    for (let key = 0; key < base; key++) set(row * keys + key);
-    for (const key of list) set(row * keys + key);
+  let first = 0;
+  for (const { keys, rows } of sequences) {
+    for (const { prefix, others } of rows) {
+      const end = first + prefix;
+      let bit = first;
+      for (; bit < end && bit % 8 !== 0; bit++) set(bit);
+      bits.fill(255, bit >> 3, Math.max(bit, end) >> 3);
+      for (bit = Math.max(bit, end - (end % 8)); bit < end; bit++) set(bit);
+      for (const key of others) set(first + key);
+      first += keys;
+    }
   }
   return { kind: 'custom', bits };
 }

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { disposed, invalidArgument } from '../errors.js';
-import type { KvSequence } from '../kv/sequence.js';
-import type { LlamaRunner } from '../model/llama.js';
-import type { StepOptions } from '../model/step.js';
 import { drawCandidates } from '../ops/candidates.js';
 import { gatherRows } from '../ops/embedding.js';
 import { argmax, sample } from '../ops/sample.js';
@@ -17,28 +14,29 @@ import {
   noDraft,
 } from './drafter.js';
 import type { DraftModelOptions } from './draftmodel.js';
-import { childrenOf, type Expansion, maskOf, rootExpansion, shapeLevels } from './levels.js';
+import { type DraftRunner, DraftSequence, type HeadRows } from './draftsequence.js';
+import { childrenOf, type Expansion, rootExpansion, shapeLevels } from './levels.js';
 import { SampledSource } from './sampledsource.js';
 import { TreeGrowth, type TreeShape } from './tree.js';
 
-/** What drafts: a model, or the part of one that an EAGLE head is. */
-export interface DraftRunner {
-  parts(): { runner: LlamaRunner; contextLength: number };
+/** A generation that is drafted for. */
+interface Served {
+  target: DraftTarget;
+  sequence: DraftSequence;
 }
 
-/** Drafts level by level with a runner that has a cache of its own. */
+/**
+ * Drafts level by level with a runner that has a cache of its own. Those that draft with the same runner at the same time do that in
+ * the same steps.
+ */
 export class ModelDrafter implements Drafter {
   readonly #model: DraftRunner;
   readonly #options: Required<DraftModelOptions>;
-  #target: DraftTarget | undefined;
-  #kv: KvSequence | undefined;
-  /** Tokens whose keys and values are the sequence's first ones. */
-  #cached: number[] = [];
+  #served: Served | undefined;
   /** Of sampled drafts. */
   #source: SampledSource | undefined;
-  /** The last enqueued draft; its tokens in the cache, not known to the host yet; and the point where it is complete. */
+  /** The last enqueued draft, and the point where it is complete. */
   #enqueued: Tensor<'i32'> | undefined;
-  #unknown = 0;
   #drafted: Event | undefined;
 
   constructor(model: DraftRunner, options: Required<DraftModelOptions>) {
@@ -48,7 +46,6 @@ export class ModelDrafter implements Drafter {
 
   reset(target?: DraftTarget): void {
     this.#release();
-    this.#target = target;
     if (!target) return;
     const { runner } = this.#model.parts();
     if (runner.config.vocabulary !== target.vocabulary) {
@@ -58,154 +55,159 @@ export class ModelDrafter implements Drafter {
         `of the target's, ${target.vocabulary}`,
       );
     }
-    if (this.#isSampled && runner.stream.device !== target.runner.stream.device) {
+    const isSampled = this.#isSampled(target);
+    if (isSampled && runner.stream.device !== target.runner.stream.device) {
       throw invalidArgument('the draft model', 'on another device', "on the target's device, for sampled drafts");
     }
-    this.#kv = runner.cache.sequence();
-    if (this.#isSampled) this.#source = new SampledSource(runner.stream, target);
+    this.#served = { target, sequence: new DraftSequence(this.#model, this.head) };
+    if (isSampled) this.#source = new SampledSource(runner.stream, target);
   }
 
-  /** The runner's options for the tokens `begin` to `end` of the context. */
-  protected contextStep(_begin: number, _end: number): StepOptions {
-    return {};
+  /** What the runner's rows need beside their tokens. */
+  protected get head(): HeadRows | undefined {
+    return undefined;
   }
 
-  /** The runner's options for nodes. @param rows those that they were drawn from, of the rows computed for this draft */
-  protected nodeStep(_rows: readonly number[]): StepOptions {
-    return {};
+  draft(context: ArrayLike<number>, maxTokens: number, worth = 0): Promise<Draft> {
+    return this.#together((served) => this.#grow(served, context, maxTokens, worth));
   }
 
-  /** Called when a step of `rows` has been enqueued, the last of which are rows `begin` to `end` computed for this draft. */
-  protected computed(_rows: number, _begin: number, _end: number): void {}
-
-  async draft(context: ArrayLike<number>, maxTokens: number, worth = 0): Promise<Draft> {
-    const target = this.#target;
-    if (!target || !this.#kv) throw disposed('draft model drafter');
-    const { tree, confidence } = this.#options;
-    const nodes = Math.min(maxTokens, this.#options.maxDraft);
-    const deepest = typeof tree === 'string' ? Math.min(nodes, this.#options.depth) : nodes;
-    const common = this.#forgetOthers(context);
-    if (!this.#hasRoom(context.length, common, nodes, deepest)) return noDraft;
-
-    const growth = new TreeGrowth();
-    const drawnFrom: number[] = []; // of each candidate, the row of the kept logits
-    let logits = this.#feed(context, common);
-    let level: Expansion[] = [rootExpansion];
-    let rows = 0; // of the kept logits
-    let linear = true; // the rows in the cache after the context are a chain
-    for (;;) {
-      const offered = await this.#draw(logits, level, rows, context.length - 1, growth, drawnFrom);
-      if (this.#target !== target) return noDraft; // that generation has ended meanwhile
-      rows += level.length;
-      const next = this.#choose(offered, growth, worth, deepest, nodes - (rows - 1));
-      // Other sequences of the draft model may have taken pages meanwhile.
-      if (next.length === 0 || next.length > this.#model.parts().runner.cache.freeTokens) break;
-      linear &&= next.length === 1 && (next[0] as Expansion).path.length === rows;
-      logits = this.#expand(next, rows - 1, context.length, linear);
-      if (linear) this.#cached.push((next[0] as Expansion).token);
-      level = next;
-    }
-    const { draft, chosen } = growth.best(nodes, typeof tree === 'string' ? Math.max(worth, confidence) : 0);
-    const from = chosen.map((candidate) => drawnFrom[candidate] as number);
-    return this.#source?.ofTree(draft, from, rows) ?? draft;
-  }
-
-  enqueue(context: ArrayLike<number>, maxTokens: number, _worth: number, depth: number): EnqueuedDraft | undefined {
-    const target = this.#target;
-    if (!target || !this.#kv) throw disposed('draft model drafter');
+  enqueue(
+    context: ArrayLike<number>,
+    maxTokens: number,
+    _worth: number,
+    depth: number,
+  ): Promise<EnqueuedDraft | Draft | undefined> | undefined {
     const { tree, confidence, maxDraft } = this.#options;
+    const target = this.#served?.target;
+    if (!target) throw disposed('draft model drafter');
     const { stream, config } = this.#model.parts().runner;
     if (tree === 'dynamic' || confidence > 0 || stream.device !== target.runner.stream.device) return undefined;
     const isShape = typeof tree !== 'string';
     // Where sampling has few tokens to draw from, or the shape has more branches than tokens, places stay empty.
-    if (isShape && (this.#isSampled || tree.length > Math.min(maxTokens, maxDraft, config.vocabulary)))
-      return undefined;
+    if (isShape && (this.#source || tree.length > Math.min(maxTokens, maxDraft, config.vocabulary))) return undefined;
     const count = isShape ? tree.length : Math.min(maxTokens, maxDraft, this.#options.depth, depth);
-    const common = this.#forgetOthers(context);
-    if (count < 1 || !this.#hasRoom(context.length, common, count, count)) return undefined;
-    this.#enqueued ??= Tensor.empty(stream.device, [maxDraft], 'i32');
-    const enqueued = this.#enqueued.slice(0, 0, count);
-    if (isShape) this.#enqueueShape(tree, context, common, enqueued);
-    else this.#enqueueChain(count, context, common, enqueued);
-    if (stream !== target.runner.stream) {
-      this.#drafted = stream.record(this.#drafted);
-      target.runner.stream.wait(this.#drafted);
-    }
-    if (isShape) return { enqueued, parents: tree };
-    return { enqueued, ...(this.#source ? { source: this.#source.ofChain(count) } : {}) };
+    return count < 1 ? undefined : this.#together((served) => this.#enqueue(served, context, count));
   }
 
   observe({ draft }: DraftOutcome): void {
-    this.#cached.push(...draft.tokens.slice(0, this.#unknown));
-    this.#unknown = 0;
+    this.#served?.sequence.learn(draft.tokens);
   }
 
   dispose(): void {
     this.#release();
-    this.#target = undefined;
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  get #isSampled(): boolean {
-    return this.#options.sampled && (this.#target?.sampling.temperature ?? 0) > 0;
+  #isSampled({ sampling }: DraftTarget): boolean {
+    return this.#options.sampled && sampling.temperature > 0;
   }
 
-  /** Is there room for so many nodes, in the model's context and in its cache? @param common tokens that are cached */
-  #hasRoom(contextTokens: number, common: number, nodes: number, deepest: number): boolean {
-    const { runner, contextLength } = this.#model.parts();
-    const needed = contextTokens - common + nodes + runner.cache.pageSize;
-    return contextTokens + deepest <= contextLength && runner.cache.freeTokens >= needed;
+  /** Drafts at the same time as others that draft with this model. */
+  async #together<T>(make: (served: Served) => Promise<T>): Promise<T> {
+    const served = this.#served;
+    if (!served) throw disposed('draft model drafter');
+    return served.sequence.together(() => make(served));
   }
 
-  /** Drops what is cached beyond the common prefix with `context`; its last token is computed anew in any case. */
-  #forgetOthers(context: ArrayLike<number>): number {
-    this.#unknown = 0;
-    let common = 0;
-    const most = Math.min(this.#cached.length, context.length - 1);
-    while (common < most && this.#cached[common] === context[common]) common++;
-    this.#cached.length = common;
-    this.#kv?.truncate(common);
-    return common;
-  }
+  async #grow(
+    { target, sequence }: Served,
+    context: ArrayLike<number>,
+    maxTokens: number,
+    worth: number,
+  ): Promise<Draft> {
+    const { tree, confidence } = this.#options;
+    const nodes = Math.min(maxTokens, this.#options.maxDraft);
+    const deepest = typeof tree === 'string' ? Math.min(nodes, this.#options.depth) : nodes;
+    const common = sequence.begin(context, nodes, deepest);
+    if (common === undefined) return noDraft;
 
-  /** Computes the context from `begin` on; the logits after its last token. */
-  #feed(context: ArrayLike<number>, begin: number): Tensor<'f32'> {
-    const { runner } = this.#model.parts();
-    const kv = this.#kv as KvSequence;
-    for (let at = begin; ; ) {
-      const end = Math.min(context.length, at + Math.min(runner.chunk, runner.maxRows));
-      const ids = Int32Array.from({ length: end - at }, (_, i) => context[at + i] as number);
-      kv.reserve(ids.length, runner.stream);
-      const last = end === context.length;
-      const batch = runner.cache.batch([{ sequence: kv, queryLength: ids.length }]);
-      const step = this.contextStep(at, end);
-      const logits = runner.forward(batch, ids, last ? 1 : 0, step);
-      step.inputs?.dispose();
-      this.#cached.push(...ids);
-      if (last) {
-        this.computed(ids.length, 0, 1);
-        return logits;
-      }
-      at = end;
+    const growth = new TreeGrowth();
+    const drawnFrom: number[] = []; // of each candidate, the row of the kept logits
+    let level: Expansion[] = [rootExpansion];
+    let rows = 0; // of the kept logits
+    let linear = true; // the rows in the cache after the context are a chain
+    const draw = (logits: Tensor<'f32'>): Promise<Expansion[]> =>
+      this.#draw(target, logits, level, rows, context.length - 1, growth, drawnFrom);
+    let offered = await sequence.feed(context, common, draw);
+    while (offered) {
+      rows += level.length;
+      level = this.#choose(offered, growth, worth, deepest, nodes - (rows - 1));
+      if (level.length === 0) break;
+      linear &&= level.length === 1 && (level[0] as Expansion).path.length === rows;
+      offered = await sequence.expand(level, rows - 1, context.length, linear, draw);
     }
+    if (sequence.isDisposed) return noDraft;
+    const { draft, chosen } = growth.best(nodes, typeof tree === 'string' ? Math.max(worth, confidence) : 0);
+    const from = chosen.map((candidate) => drawnFrom[candidate] as number);
+    return this.#source?.ofTree(draft, from, rows) ?? draft;
   }
 
-  #enqueueChain(count: number, context: ArrayLike<number>, common: number, out: Tensor<'i32'>): void {
-    let logits = this.#feed(context, common);
-    for (let node = 0; ; node++) {
+  async #enqueue(
+    { target, sequence }: Served,
+    context: ArrayLike<number>,
+    count: number,
+  ): Promise<EnqueuedDraft | Draft | undefined> {
+    const { tree, maxDraft } = this.#options;
+    const { stream } = this.#model.parts().runner;
+    const common = sequence.begin(context, count, count);
+    if (common === undefined) return undefined;
+    this.#enqueued ??= Tensor.empty(stream.device, [maxDraft], 'i32');
+    using place = this.#enqueued.slice(0, 0, count);
+    const isShape = typeof tree !== 'string';
+    const made = isShape
+      ? await this.#enqueueShape(sequence, tree, context, common, place)
+      : await this.#enqueueChain(sequence, target, context, common, place);
+    if (sequence.isDisposed) return noDraft;
+    if (made === 0) return undefined;
+    if (stream !== target.runner.stream) {
+      this.#drafted = stream.record(this.#drafted);
+      target.runner.stream.wait(this.#drafted);
+    }
+    const enqueued = place.slice(0, 0, made);
+    if (isShape) return { enqueued, parents: tree };
+    return { enqueued, ...(this.#source ? { source: this.#source.ofChain(made) } : {}) };
+  }
+
+  /** @returns nodes that were drafted: fewer than there is place for where the cache has no room for them */
+  async #enqueueChain(
+    sequence: DraftSequence,
+    target: DraftTarget,
+    context: ArrayLike<number>,
+    common: number,
+    out: Tensor<'i32'>,
+  ): Promise<number> {
+    const count = out.shape[0] as number;
+    let node = 0;
+    const draw = (logits: Tensor<'f32'>): true => {
       using token = out.slice(0, node, node + 1);
-      this.#drawNext(logits, node, context.length - 1 + node, token);
-      if (node + 1 === count) break;
-      logits = this.#continue(token, node);
+      this.#drawNext(target, logits, node, context.length - 1 + node, token);
+      return true;
+    };
+    let isDrawn = await sequence.feed(context, common, draw);
+    while (isDrawn) {
+      node++;
+      if (node === count) break;
+      using token = out.slice(0, node - 1, node);
+      isDrawn = await sequence.continue(token, node - 1, draw);
     }
-    this.#unknown = count - 1;
+    return node;
   }
 
-  /** The most probable tokens of every level go side by side, and nodes are picked from there. */
-  #enqueueShape(tree: TreeShape, context: ArrayLike<number>, common: number, out: Tensor<'i32'>): void {
+  /**
+   * The most probable tokens of every level go side by side, and nodes are picked from there.
+   * @returns nodes that were drafted: those of the tree, or none where the cache has no room for them
+   */
+  async #enqueueShape(
+    sequence: DraftSequence,
+    tree: TreeShape,
+    context: ArrayLike<number>,
+    common: number,
+    out: Tensor<'i32'>,
+  ): Promise<number> {
     const { stream } = this.#model.parts().runner;
     const { levels, picks, candidates } = shapeLevels(tree);
     using found = Tensor.empty(stream.device, [candidates, 1], 'i32');
@@ -216,53 +218,48 @@ export class ModelDrafter implements Drafter {
       gatherRows(stream, { x: found, indices, out: column });
     };
     let rows = 0;
-    let logits = this.#feed(context, common);
     for (const { nodes, count, first } of levels) {
-      if (first > 0) {
+      const draw = (logits: Tensor<'f32'>): true => {
+        const drawn = drawCandidates(stream, { logits, count, kind: 'top' });
+        using here = found.slice(0, first, first + nodes.length * count);
+        using ids = drawn.ids.reshape(nodes.length * count, 1);
+        here.copyFrom(ids, stream);
+        drawn.ids.dispose();
+        drawn.logprobs.dispose();
+        return true;
+      };
+      let isDrawn: true | undefined;
+      if (first === 0) {
+        isDrawn = await sequence.feed(context, common, draw);
+      } else {
         using ids = Tensor.empty(stream.device, [nodes.length], 'i32');
         pick(
           nodes.map(({ place }) => picks[place] as number),
           ids,
         );
-        logits = this.#expand(nodes, rows - 1, context.length, false, ids);
+        isDrawn = await sequence.expand(nodes, rows - 1, context.length, false, draw, ids);
       }
+      if (!isDrawn) return 0;
       rows += nodes.length;
-      const drawn = drawCandidates(stream, { logits, count, kind: 'top' });
-      using here = found.slice(0, first, first + nodes.length * count);
-      using ids = drawn.ids.reshape(nodes.length * count, 1);
-      here.copyFrom(ids, stream);
-      drawn.ids.dispose();
-      drawn.logprobs.dispose();
     }
     pick(picks, out);
+    return tree.length;
   }
 
   /** Draws a node of a chain on the device. */
-  #drawNext(logits: Tensor<'f32'>, node: number, offset: number, out: Tensor<'i32'>): void {
+  #drawNext({ seed }: DraftTarget, logits: Tensor<'f32'>, node: number, offset: number, out: Tensor<'i32'>): void {
     const { stream } = this.#model.parts().runner;
     if (!this.#source) {
       argmax(stream, { logits, out });
       return;
     }
     this.#source.keep(logits, node);
-    const { seed } = this.#target as DraftTarget;
     sample(stream, { logits, parameters: this.#source.parameters, seed, offset, out });
-  }
-
-  /** Computes a node of a chain, whose token the device has. */
-  #continue(token: Tensor<'i32'>, node: number): Tensor<'f32'> {
-    const { runner } = this.#model.parts();
-    const kv = this.#kv as KvSequence;
-    kv.reserve(1, runner.stream);
-    const step = this.nodeStep([node]);
-    const logits = runner.forward(runner.cache.batch([{ sequence: kv, queryLength: 1 }]), token, 1, step);
-    step.inputs?.dispose();
-    this.computed(1, node + 1, node + 2);
-    return logits;
   }
 
   /** Draws the children of a level's nodes and offers them; returns what was offered, as the next level could expand it. */
   async #draw(
+    target: DraftTarget,
     logits: Tensor<'f32'>,
     level: readonly Expansion[],
     rows: number,
@@ -272,9 +269,8 @@ export class ModelDrafter implements Drafter {
   ): Promise<Expansion[]> {
     const { runner } = this.#model.parts();
     const { stream } = runner;
-    const target = this.#target as DraftTarget;
     const { temperature, topK, topP, minP } = target.sampling;
-    const sampled = this.#isSampled;
+    const sampled = this.#isSampled(target);
     const { tree, width } = this.#options;
     const places = level.map(({ place }) => (typeof tree === 'string' ? [] : childrenOf(tree, place)));
     const count = typeof tree === 'string' ? width : Math.max(...places.map((list) => list.length));
@@ -341,45 +337,14 @@ export class ModelDrafter implements Drafter {
       .slice(0, Math.min(width, most));
   }
 
-  /**
-   * Computes the chosen nodes.
-   * @param before rows of this draft that are in the cache already
-   * @param ids the nodes' tokens, where only the device knows them
-   */
-  #expand(
-    next: readonly Expansion[],
-    before: number,
-    base: number,
-    linear: boolean,
-    ids: Int32Array | Tensor<'i32'> = Int32Array.from(next, ({ token }) => token),
-  ): Tensor<'f32'> {
-    const { runner } = this.#model.parts();
-    const kv = this.#kv as KvSequence;
-    kv.reserve(next.length, runner.stream);
-    const batch = runner.cache.batch([{ sequence: kv, queryLength: next.length }]);
-    const step = this.nodeStep(next.map(({ path }) => path.at(-1) as number));
-    if (!linear) {
-      // Row 0 of a draft is the root, which is the last token of the context: row i > 0 is token base + i - 1.
-      const keys = next.map(({ path }, row) => [...path.slice(1).map((at) => base + at - 1), base + before + row]);
-      step.positions = Int32Array.from(next, ({ depth }) => base + depth - 1);
-      step.mask = maskOf(base, kv.length, keys);
-    }
-    const logits = runner.forward(batch, ids, next.length, step);
-    step.inputs?.dispose();
-    this.computed(next.length, before + 1, before + 1 + next.length);
-    return logits;
-  }
-
   #release(): void {
-    this.#kv?.dispose();
+    this.#served?.sequence.dispose();
     this.#source?.dispose();
     this.#enqueued?.dispose();
     this.#drafted?.dispose();
-    this.#kv = undefined;
+    this.#served = undefined;
     this.#source = undefined;
     this.#enqueued = undefined;
     this.#drafted = undefined;
-    this.#unknown = 0;
-    this.#cached = [];
   }
 }

@@ -71,7 +71,10 @@ describe('pagewarp', () => {
       'abc',
     ]);
     expect(drafted).toMatchObject({ code: 0, stdout: plain.stdout });
-    expect(drafted.stderr).toMatch(/drafts {3}\d+ of \d+ tokens accepted/);
+    expect(drafted.stderr).toMatch(
+      /drafts {3}\d+ of \d+ tokens accepted \(\d+ %\), [\d.]+ accepted and [\d.]+ emitted per pass in \d+ passes/,
+    );
+    expect(drafted.stderr).toMatch(/about \d+ ms (saved|lost), \d+ ms spent drafting/);
   });
 
   it('generate --json prints one object', async () => {

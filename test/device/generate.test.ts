@@ -3,7 +3,16 @@ import { EventEmitter } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type GenerateChunk, type GenerateOptions, type LanguageModel, load, promptLookup } from '../../lib/index.js';
+import {
+  type Drafter,
+  firstOf,
+  type GenerateChunk,
+  type GenerateOptions,
+  type LanguageModel,
+  load,
+  promptLookup,
+} from '../../lib/index.js';
+import { guessing } from '../bodies/batching.js';
 import { temporaryFolder } from '../support/folder.js';
 import { collectGarbage } from '../support/garbage.js';
 import { tinyModel } from '../support/tiny-model.js';
@@ -398,6 +407,52 @@ describe('ending early', () => {
     const { signal } = new AbortController();
     await model.generate('abc', { maxTokens: 3, signal }).complete();
     expect(EventEmitter.getEventListeners(signal, 'abort').length).toBe(0);
+  });
+
+  it('with a drafter that fails to forget tells who iterates and who awaits the result the same', async () => {
+    const forgetful = (draft: Drafter['draft']): Drafter => ({
+      ...guessing([], () => ({ tokens: [] })),
+      draft,
+      reset: (target) => {
+        if (!target) throw new Error('cannot forget');
+      },
+    });
+    const silent = () => forgetful(() => ({ tokens: [] }));
+    const failing = () =>
+      forgetful(() => {
+        throw new Error('cannot draft');
+      });
+    for (const [make, way, message] of [
+      [silent, 'complete', 'cannot forget'],
+      [silent, 'break', 'cannot forget'],
+      [silent, 'abort', 'cannot forget'],
+      [failing, 'complete', 'cannot draft'],
+    ] as const) {
+      using sequence = model.createSequence();
+      const controller = new AbortController();
+      const { signal } = controller;
+      const options = { maxTokens: 8, ignoreEnd: true, adaptive: false, sequence, signal, speculate: make() };
+      const generation = model.generate('abc', options);
+      const iterating = (async () => {
+        for await (const _ of generation) {
+          if (way === 'break') break;
+          if (way === 'abort') controller.abort(new Error('enough'));
+        }
+      })();
+      await expect(iterating, way).rejects.toThrow(message);
+      await expect(generation.result, way).rejects.toThrow(message);
+      expect(sequence.length).toBe(0);
+      expect(EventEmitter.getEventListeners(signal, 'abort').length).toBe(0);
+      // The sequence and the model serve on.
+      expect((await model.generate('abc', { maxTokens: 2, sequence }).complete()).tokens.length).toBe(2);
+    }
+    expectCleanCache();
+    let forgot = 0;
+    const other = { ...guessing([], () => ({ tokens: [] })), reset: () => void forgot++ };
+    await expect(
+      model.generate('abc', { maxTokens: 3, speculate: firstOf(silent(), other) }).complete(),
+    ).rejects.toThrow('cannot forget');
+    expect(forgot).toBe(2);
   });
 
   it('ends with ERR_DISPOSED when model or sequence are disposed meanwhile', async () => {

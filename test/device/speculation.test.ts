@@ -11,6 +11,7 @@ import {
   type LanguageModel,
   load,
   optimalTree,
+  quantize,
   selfSpeculation,
   suffixLookup,
   Tensor,
@@ -132,6 +133,19 @@ describe('a draft model', () => {
     using sampled = draftModel(twin, { tree: 'chain', sampled: true, maxDraft: 4 });
     const hot = await run({ speculate: sampled, adaptive: false, temperature: 1, seed: 3 });
     expect(hot.speculation?.acceptanceRate).toBe(1);
+  });
+
+  it('that is the target with fewer bits is mostly right', async () => {
+    const path = join(folder, 'low.gguf');
+    await quantize(join(folder, 'target.gguf'), path, { type: 'q4_0' });
+    await using low = await load(path, { device, cacheDType: 'f32' });
+    using drafter = draftModel(low, { tree: 'chain', maxDraft: 4 });
+    const plain = await run({ speculate: 'off' });
+    const { tokens, speculation } = await run({ speculate: drafter, adaptive: false });
+    expect(tokens).toEqual(plain.tokens);
+    using stranger = draftModel(other, { tree: 'chain', maxDraft: 4 });
+    const strange = await run({ speculate: stranger, adaptive: false });
+    expect(speculation?.acceptanceRate).toBeGreaterThan(2 * (strange.speculation?.acceptanceRate ?? 1));
   });
 
   it('must have the same vocabulary, and for sampled drafts the same device', async () => {

@@ -5,7 +5,6 @@ import type { LlamaConfig } from '../../model/config.js';
 import { hfName } from '../../model/hf.js';
 import { configFromHf } from '../../model/hfconfig.js';
 import { LlamaRunner } from '../../model/llama.js';
-import type { StepOptions } from '../../model/step.js';
 import type { FusionWeights, LayerWeights } from '../../model/weights.js';
 import { loadLayer, WeightLoader } from '../../model/weights.js';
 import { gatherRows } from '../../ops/embedding.js';
@@ -14,7 +13,8 @@ import type { Stream } from '../../tensor/stream.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { type Draft, type DraftOutcome, type DraftTarget, type EnqueuedDraft, noDraft } from '../drafter.js';
 import { type DraftModelOptions, resolveDraftOptions } from '../draftmodel.js';
-import { type DraftRunner, ModelDrafter } from '../modeldrafter.js';
+import type { DraftRunner, HeadRows } from '../draftsequence.js';
+import { ModelDrafter } from '../modeldrafter.js';
 import type { HeadCheckpoint } from './checkpoint.js';
 import { FeatureStore } from './features.js';
 import { requireRunner } from './residualdrafter.js';
@@ -179,7 +179,7 @@ export class EagleDrafter extends ModelDrafter {
     maxTokens: number,
     worth: number,
     depth: number,
-  ): EnqueuedDraft | undefined {
+  ): Promise<EnqueuedDraft | Draft | undefined> | undefined {
     const tokens = this.#rowsOf(context);
     return tokens && super.enqueue(tokens, maxTokens, worth, depth);
   }
@@ -194,23 +194,24 @@ export class EagleDrafter extends ModelDrafter {
     this.#free();
   }
 
-  protected override contextStep(begin: number, end: number): StepOptions {
-    const { first } = this.#features as FeatureStore;
-    const inputs = this.#features?.view(first + begin, first + end);
-    return { features: true, ...(inputs ? { inputs } : {}) };
-  }
-
-  protected override nodeStep(rows: readonly number[]): StepOptions {
-    const stream = this.#stream as Stream;
-    using indices = Tensor.empty(stream.device, [rows.length], 'i32');
-    indices.write(rows, stream);
-    return { features: true, inputs: gatherRows(stream, { x: this.#own as Tensor<'f32'>, indices }) };
-  }
-
-  protected override computed(rows: number, begin: number, end: number): void {
-    using from = this.#head.runner.features(rows).slice(0, rows - (end - begin), rows);
-    using to = this.#own?.slice(0, begin, end);
-    to?.copyFrom(from, this.#stream);
+  protected override get head(): HeadRows {
+    return {
+      contextStep: (begin, end) => {
+        const { first } = this.#features as FeatureStore;
+        const inputs = this.#features?.view(first + begin, first + end);
+        return { features: true, ...(inputs ? { inputs } : {}) };
+      },
+      nodeStep: (rows) => {
+        const stream = this.#stream as Stream;
+        using indices = Tensor.empty(stream.device, [rows.length], 'i32');
+        indices.write(rows, stream);
+        return { features: true, inputs: gatherRows(stream, { x: this.#own as Tensor<'f32'>, indices }) };
+      },
+      computed: (features, begin) => {
+        using to = this.#own?.slice(0, begin, begin + (features.shape[0] as number));
+        to?.copyFrom(features, this.#stream);
+      },
+    };
   }
 
   /** The tokens that the head has rows for: not the first whose features are known. undefined: some are not known. */

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KvSequence } from '../kv/sequence.js';
+import type { LlamaRunner } from '../model/llama.js';
+import type { StepOptions } from '../model/step.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type DraftRows, type JointMember, JointSteps } from './jointsteps.js';
+import type { Expansion } from './levels.js';
+
+/** What drafts: a model, or the part of one that an EAGLE head is. */
+export interface DraftRunner {
+  parts(): { runner: LlamaRunner; contextLength: number };
+}
+
+/** What a head wants of its rows besides their tokens. */
+export interface HeadRows {
+  /** For the tokens `begin` to `end` of the context. */
+  contextStep(begin: number, end: number): Pick<StepOptions, 'features' | 'inputs'>;
+  /** For nodes. @param rows those that they were drawn from, of the rows computed for this draft */
+  nodeStep(rows: readonly number[]): Pick<StepOptions, 'features' | 'inputs'>;
+  /** A step has been enqueued whose last rows are rows `begin` and following computed for this draft. */
+  computed(features: Tensor<'f32'>, begin: number): void;
+}
+
+/** Enqueues what reads the logits of some rows, before they are gone. */
+type Use<T> = (logits: Tensor<'f32'>) => T;
+
+/** The sequence of one generation in the model that drafts for it: its context, and behind that the nodes of the draft. */
+export class DraftSequence implements Disposable {
+  readonly #model: DraftRunner;
+  readonly #kv: KvSequence;
+  readonly #member: JointMember;
+  readonly #head: HeadRows | undefined;
+  /** Tokens whose keys and values are the first ones; and of those after these, drafted, how many the host does not know yet. */
+  readonly #cached: number[] = [];
+  #unknown = 0;
+
+  /** @throws PagewarpError ERR_DISPOSED */
+  constructor(model: DraftRunner, head: HeadRows | undefined) {
+    const { runner } = model.parts();
+    this.#model = model;
+    this.#kv = runner.cache.sequence();
+    this.#member = JointSteps.join(runner);
+    this.#head = head;
+  }
+
+  /** Has its generation ended? */
+  get isDisposed(): boolean {
+    return this.#kv.isDisposed;
+  }
+
+  /** Makes a draft, at the same time as others that draft with this model. */
+  together<T>(make: () => Promise<T>): Promise<T> {
+    return this.#member.draft(make);
+  }
+
+  /**
+   * Drops what is cached beyond the common prefix with `context`, whose last token is computed anew in any case.
+   * @returns tokens that are cached; undefined where the model's context or its cache has no room for so many nodes
+   */
+  begin(context: ArrayLike<number>, nodes: number, deepest: number): number | undefined {
+    const { runner, contextLength } = this.#model.parts();
+    this.#unknown = 0;
+    let common = 0;
+    const most = Math.min(this.#cached.length, context.length - 1);
+    while (common < most && this.#cached[common] === context[common]) common++;
+    this.#cached.length = common;
+    this.#kv.truncate(common);
+    const needed = context.length - common + nodes + runner.cache.pageSize;
+    const hasRoom = context.length + deepest <= contextLength && runner.cache.freeTokens >= needed;
+    return hasRoom ? common : undefined;
+  }
+
+  /** Drafted tokens are known now. */
+  learn(tokens: readonly number[]): void {
+    this.#cached.push(...tokens.slice(0, this.#unknown));
+    this.#unknown = 0;
+  }
+
+  /**
+   * Computes the context from `begin` on.
+   * @param use of the logits after its last token
+   * @returns what that returns; undefined where other sequences have taken the room, or the generation has ended
+   */
+  feed<T>(context: ArrayLike<number>, begin: number, use: Use<T>): Promise<Awaited<T> | undefined> {
+    const { runner } = this.#model.parts();
+    const most = Math.min(runner.chunk, runner.maxRows);
+    const tokensOf = (from: number, to: number): Int32Array =>
+      Int32Array.from({ length: to - from }, (_, i) => context[from + i] as number);
+    let at = begin;
+    for (; context.length - at > most; at += most) {
+      const ids = tokensOf(at, at + most);
+      this.#kv.reserve(most, runner.stream);
+      const step = this.#head?.contextStep(at, at + most);
+      runner.forward(runner.cache.batch([{ sequence: this.#kv, queryLength: most }]), ids, 0, step);
+      step?.inputs?.dispose();
+      this.#cached.push(...ids);
+    }
+    const ids = tokensOf(at, context.length);
+    const head = this.#head?.contextStep(at, context.length);
+    return this.#step({ ids, count: ids.length, outputs: 1, head }, 0, (logits) => {
+      this.#cached.push(...ids);
+      return use(logits);
+    });
+  }
+
+  /** Computes a node of a chain, whose token only the device has. */
+  continue<T>(token: Tensor<'i32'>, node: number, use: Use<T>): Promise<Awaited<T> | undefined> {
+    const head = this.#head?.nodeStep([node]);
+    return this.#step({ ids: token, count: 1, outputs: 1, head }, node + 1, (logits) => {
+      this.#unknown++;
+      return use(logits);
+    });
+  }
+
+  /**
+   * Computes the chosen nodes.
+   * @param before rows of this draft that are in the cache already
+   * @param base tokens of the context
+   * @param linear all of these rows are a chain
+   * @param ids the nodes' tokens, where only the device knows them
+   */
+  expand<T>(
+    nodes: readonly Expansion[],
+    before: number,
+    base: number,
+    linear: boolean,
+    use: Use<T>,
+    ids: Int32Array | Tensor<'i32'> = Int32Array.from(nodes, ({ token }) => token),
+  ): Promise<Awaited<T> | undefined> {
+    // Row 0 of a draft is the root, which is the last token of the context: row i > 0 is token base + i - 1.
+    const tree = {
+      positions: Int32Array.from(nodes, ({ depth }) => base + depth - 1),
+      visible: nodes.map(({ path }, row) => ({
+        prefix: base,
+        others: [...path.slice(1).map((at) => base + at - 1), base + before + row],
+      })),
+    };
+    const head = this.#head?.nodeStep(nodes.map(({ path }) => path.at(-1) as number));
+    const rows = { ids, count: nodes.length, outputs: nodes.length, head, ...(linear ? {} : tree) };
+    return this.#step(rows, before + 1, (logits) => {
+      if (linear) this.#cached.push((nodes[0] as Expansion).token);
+      return use(logits);
+    });
+  }
+
+  dispose(): void {
+    this.#member.dispose();
+    this.#kv.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #step<T>(rows: Omit<DraftRows<T>, 'kv' | 'use'>, begin: number, use: Use<T>): Promise<Awaited<T> | undefined> {
+    return this.#member.step({
+      ...rows,
+      kv: this.#kv,
+      use: (logits, features) => {
+        if (features) this.#head?.computed(features, begin);
+        return use(logits);
+      },
+    });
+  }
+}
