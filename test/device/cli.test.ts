@@ -156,6 +156,13 @@ describe('pagewarp', () => {
     expect((await run(['generate', '-n', '1', 'a'], { env })).stderr).not.toMatch(/path is/);
   });
 
+  it('computes with the instruction set that PAGEWARP_CPU_ISA names', async () => {
+    const on = (isa: string): Promise<Outcome> =>
+      run(['generate', '-m', model, '-n', '2', '--stats', 'a'], { env: { PAGEWARP_CPU_ISA: isa } });
+    expect((await on('portable')).stderr).toMatch(/, portable, \d+ thread/);
+    expect(await on('sse2')).toMatchObject({ code: 2, stderr: expect.stringMatching(/PAGEWARP_CPU_ISA is "?sse2/) });
+  });
+
   it('prints no control characters of a file', async () => {
     const hostile = join(folder, 'hostile.gguf');
     tinyModel({ architecture: 'llama' }).writer.value('general.name', 'string', '\u001b[31mred').write(hostile);

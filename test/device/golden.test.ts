@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { load, promptLookup } from '../../lib/index.js';
+import { type LanguageModel, load, promptLookup } from '../../lib/index.js';
 import { temporaryFolder } from '../support/folder.js';
 import { ggufFromFolder } from '../support/hf-to-gguf.js';
 import { availableIsas } from '../support/isa.js';
@@ -12,6 +12,17 @@ import { nmse } from '../support/tolerance.js';
 const temporary = temporaryFolder();
 const models = goldenModels();
 const runs = availableIsas().flatMap((isa) => [1, 2].map((threads) => ({ isa, threads })));
+
+/** So many tokens, three of them from a sequence, the others from a fork that outlives it. */
+async function throughFork(model: LanguageModel, ids: readonly number[], count: number): Promise<number[]> {
+  const options = { ignoreEnd: true, speculate: 'off' as const };
+  using trunk = model.createSequence();
+  const first = await model.generate(ids, { ...options, maxTokens: 3, sequence: trunk }).complete();
+  using branch = trunk.fork();
+  trunk.dispose();
+  const rest = await model.generate([], { ...options, maxTokens: count - 3, sequence: branch }).complete();
+  return [...first.tokens, ...rest.tokens];
+}
 
 describe.each(models)('golden tokens of $name', (golden) => {
   it.each(runs)('on $isa, $threads thread(s): plain, speculated, after a fork', async (device) => {
@@ -28,12 +39,7 @@ describe.each(models)('golden tokens of $name', (golden) => {
         .complete();
       expect(speculated.tokens).toEqual(greedy);
 
-      using trunk = model.createSequence();
-      const first = await model.generate(ids, { maxTokens: 3, ignoreEnd: true, sequence: trunk }).complete();
-      using branch = trunk.fork();
-      trunk.dispose();
-      const rest = await model.generate([], { ...options, maxTokens: greedy.length - 3, sequence: branch }).complete();
-      expect([...first.tokens, ...rest.tokens]).toEqual(greedy);
+      expect(await throughFork(model, ids, greedy.length)).toEqual(greedy);
 
       const last = (await model.logits(ids)).at(-1) as Float32Array;
       for (const [id, logit] of last_logits_top5) expect(last[id]).toBeCloseTo(logit, 2);
@@ -65,6 +71,7 @@ describe.each(['target', 'draft'])('golden tokens of the demo %s, from its Huggi
           .complete();
         expect(result.tokens).toEqual(greedy);
       }
+      expect(await throughFork(model, model.tokenize(prompt), greedy.length)).toEqual(greedy);
     }
   });
 });

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -15,7 +16,9 @@ import { decodeBlocks, randomBlocks, tablesOf } from '../oracle/ggml-blocks.js';
 import { temporaryFolder } from '../support/folder.js';
 import { type GgufBlockType, GgufWriter } from '../support/gguf-writer.js';
 import { onEveryCpu } from '../support/isa.js';
+import { runProgram } from '../support/program.js';
 import { randomNumbers } from '../support/random.js';
+import { announceSkip } from '../support/skip.js';
 import { meanRelativeError } from '../support/tolerance.js';
 
 function pack(device: Device, format: MatrixFormat, blocks: readonly Uint8Array[], columns: number): PackedMatrix {
@@ -111,6 +114,19 @@ describe('PackedMatrix', () => {
       expect(await viewed.unpack(stream).readNumbers()).toEqual(values('plain'));
       expect(fused.rowsDone).toBe(1024);
     });
+  });
+
+  const hasPeak = existsSync('/proc/self/status') || !announceSkip('peak memory of packing: /proc is not there');
+  it.runIf(hasPeak)('never has the file and the packed matrix resident together', async () => {
+    const path = join(folder, 'large.gguf');
+    const shape = [8192, 8192] as const;
+    const bytes = (shape[0] * shape[1] * 18) / 32;
+    new GgufWriter().blocks('weight', shape, 'Q4_0', new Uint8Array(bytes)).write(path);
+    const { grown, packed } = JSON.parse((await runProgram('resident-packing', [path, 'weight'])).stdout);
+    rmSync(path);
+    expect(packed).toBe(bytes);
+    expect(grown).toBeGreaterThan(packed / 2); // it was measured
+    expect(grown).toBeLessThan(1.4 * packed); // both would be twice as much
   });
 
   it('rounds tensors to nearest', async () => {

@@ -25,6 +25,7 @@ const features: [name: string, options: TinyOptions][] = [
   ['partial rotation', { headDim: 16, rotaryDim: 8 }],
   ['rope_freqs, as Llama 3 writes it', { ropeFactors: [1, 1.5, 4, 8] }],
   ['linear rope scaling', { ropeScale: 4 }],
+  ['YaRN rope scaling', { yarn: { factor: 4, originalContext: 64 }, headDim: 16 }],
   ['Qwen2: biases', { architecture: 'qwen2', theta: 1e6 }],
   ['Qwen3: head norms', { architecture: 'qwen3', headDim: 16, theta: 1e6, tied: true }],
   ['f16 weights', { typeOf: () => 'F16' }],

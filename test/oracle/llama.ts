@@ -16,6 +16,8 @@ export interface OracleModel {
   pairing: 'interleaved' | 'halves';
   /** Divisors of the rotary frequencies, per pair. */
   ropeFactors?: ArrayLike<number>;
+  /** Factor on what is rotated. */
+  ropeMagnitude?: number;
   /** Weights by GGUF name, row-major. */
   weights: ReadonlyMap<string, ArrayLike<number>>;
 }
@@ -110,8 +112,21 @@ function rotate(model: OracleModel, head: Float64Array, position: number): Float
     const [first, second] = model.pairing === 'interleaved' ? [2 * i, 2 * i + 1] : [i, i + half];
     const a = head[first] as number;
     const b = head[second] as number;
-    out[first] = a * Math.cos(angle) - b * Math.sin(angle);
-    out[second] = a * Math.sin(angle) + b * Math.cos(angle);
+    const magnitude = model.ropeMagnitude ?? 1;
+    out[first] = magnitude * (a * Math.cos(angle) - b * Math.sin(angle));
+    out[second] = magnitude * (a * Math.sin(angle) + b * Math.cos(angle));
   }
   return out;
+}
+
+/** YaRN (Peng et al., 2023), section 3: divisors of the rotary frequencies with alpha = 1 and beta = 32, the ramp over pairs. */
+export function yarnFactors(rotaryDim: number, theta: number, factor: number, originalContext: number): number[] {
+  const pairThatTurns = (times: number): number =>
+    (rotaryDim * Math.log(originalContext / (2 * Math.PI * times))) / (2 * Math.log(theta));
+  const first = Math.max(0, Math.floor(pairThatTurns(32)));
+  const last = Math.min(rotaryDim - 1, Math.ceil(pairThatTurns(1)));
+  return Array.from({ length: rotaryDim / 2 }, (_, pair) => {
+    const kept = pair <= first ? 1 : pair >= last ? 0 : (last - pair) / (last - first);
+    return 1 / (kept + (1 - kept) / factor);
+  });
 }

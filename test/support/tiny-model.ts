@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Small random models of every architecture feature: as a GGUF file, and as the float64 oracle takes them. */
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from '../../lib/index.js';
-import type { OracleModel } from '../oracle/llama.js';
+import { type OracleModel, yarnFactors } from '../oracle/llama.js';
 import { type GgufTensorType, GgufWriter } from './gguf-writer.js';
 import { randomNumbers } from './random.js';
 
@@ -23,6 +23,7 @@ export interface TinyOptions {
   ropeFactors?: number[];
   /** Linear position interpolation. */
   ropeScale?: number;
+  yarn?: { factor: number; originalContext: number };
   /** Type of each tensor's values. Default F32. */
   typeOf?: (name: string) => Extract<GgufTensorType, 'F32' | 'F16' | 'BF16'>;
   seed?: number;
@@ -79,6 +80,13 @@ export function tinyModel(options: TinyOptions = {}): { writer: GgufWriter; orac
       .value(`${p}rope.scaling.type`, 'string', 'linear')
       .value(`${p}rope.scaling.factor`, 'f32', options.ropeScale);
   }
+  const { yarn } = options;
+  if (yarn) {
+    writer
+      .value(`${p}rope.scaling.type`, 'string', 'yarn')
+      .value(`${p}rope.scaling.factor`, 'f32', yarn.factor)
+      .value(`${p}rope.scaling.original_context_length`, 'u32', yarn.originalContext);
+  }
   if (options.chatTemplate) writer.value('tokenizer.chat_template', 'string', options.chatTemplate);
 
   const weights = new Map<string, Float32Array>();
@@ -121,13 +129,17 @@ export function tinyModel(options: TinyOptions = {}): { writer: GgufWriter; orac
   add('output_norm.weight', [dim], 0.1, 1);
   if (!tied) add('output.weight', [vocabulary.length, dim], 2 / Math.sqrt(dim));
   if (options.ropeFactors) writer.tensor('rope_freqs.weight', [rotaryDim / 2], Float32Array.from(options.ropeFactors));
-  const factors = options.ropeFactors ?? (options.ropeScale ? Array(rotaryDim / 2).fill(options.ropeScale) : undefined);
+  const factors =
+    options.ropeFactors ??
+    (options.ropeScale ? Array(rotaryDim / 2).fill(options.ropeScale) : undefined) ??
+    (yarn && yarnFactors(rotaryDim, theta, yarn.factor, yarn.originalContext));
   const oracle: OracleModel = {
     ...{ dim, layers, heads, kvHeads, headDim, ffnDim, rotaryDim, theta, weights },
     vocabulary: vocabulary.length,
     eps: Math.fround(1e-5),
     pairing: architecture === 'llama' ? 'interleaved' : 'halves',
-    ...(factors ? { ropeFactors: Float32Array.from(factors) } : {}),
+    ...(factors ? { ropeFactors: Float64Array.from(factors) } : {}),
+    ...(yarn ? { ropeMagnitude: 0.1 * Math.log(yarn.factor) + 1 } : {}),
   };
   return { writer, oracle };
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Linear layers over F32, F16 and BF16 weights, row-major: f32 products and sums.
 ///
+/// Rows of x are widened to f32 first, but where the processor multiplies their type by that of the weights:
+/// avx512bf16.cpp.
+///
 /// An output element is one vector of partial sums over ascending columns, reduced at the end, whatever the tile is: a
 /// row's result does not depend on the batch around it. A tile of 4 weight rows x 4 tokens reads 8 vectors for 16
 /// multiply-adds.
@@ -16,25 +19,42 @@ namespace {
 constexpr int kDenseRows = Vec::kLanes == 16 ? 4 : 2;  // what fits the registers: 32 with AVX-512, 16 elsewhere
 constexpr int kDenseTokens = 4;
 
+/// How weights of W are multiplied by rows of X: in vectors of kStep elements.
+template <class W, class X>
+struct Products {
+  static constexpr int kStep = Vec::kLanes;
+  template <class T>
+  static Vec whole(const T* p) {
+    return load(p);
+  }
+  /// The first `count` elements, and zeros.
+  template <class T>
+  static Vec part(const T* p, int64_t count) {
+    return loadPartial(p, count);
+  }
+  static Vec add(Vec sum, Vec w, Vec x) { return fma(w, x, sum); }
+};
+
 /// sums[t * kStripRows + r] = dot(weights row r, x row t) for R weight rows and T tokens.
-template <class W, int R, int T>
-void multiplyDense(const W* weights, int64_t k, const float* const* x, float* sums) {
+template <int R, int T, class W, class X>
+void multiplyDense(const W* weights, int64_t k, const X* const* x, float* sums) {
+  using P = Products<W, X>;
+  using Weights = decltype(P::whole(weights));
   Vec sum[R][T];
   PW_IN_REGISTERS for (int r = 0; r < R; ++r) { PW_IN_REGISTERS for (int t = 0; t < T; ++t) sum[r][t] = Vec(0.0f); }
   int64_t i = 0;
-  for (; i + Vec::kLanes <= k; i += Vec::kLanes) {
-    Vec w[R];
-    PW_IN_REGISTERS for (int r = 0; r < R; ++r) w[r] = load(weights + r * k + i);
+  for (; i + P::kStep <= k; i += P::kStep) {
+    Weights w[R];
+    PW_IN_REGISTERS for (int r = 0; r < R; ++r) w[r] = P::whole(weights + r * k + i);
     PW_IN_REGISTERS for (int t = 0; t < T; ++t) {
-      const Vec v = loadF32(x[t] + i);
-      PW_IN_REGISTERS for (int r = 0; r < R; ++r) sum[r][t] = fma(w[r], v, sum[r][t]);
+      const auto v = P::whole(x[t] + i);
+      PW_IN_REGISTERS for (int r = 0; r < R; ++r) sum[r][t] = P::add(sum[r][t], w[r], v);
     }
   }
   if (i < k) {
     PW_IN_REGISTERS for (int t = 0; t < T; ++t) {
-      const Vec v = loadPartial(x[t] + i, k - i);
-      PW_IN_REGISTERS for (int r = 0; r < R; ++r) sum[r][t] =
-          fma(loadPartial(weights + r * k + i, k - i), v, sum[r][t]);
+      const auto v = P::part(x[t] + i, k - i);
+      PW_IN_REGISTERS for (int r = 0; r < R; ++r) sum[r][t] = P::add(sum[r][t], P::part(weights + r * k + i, k - i), v);
     }
   }
   PW_IN_REGISTERS for (int t = 0; t < T; ++t) {
@@ -42,17 +62,17 @@ void multiplyDense(const W* weights, int64_t k, const float* const* x, float* su
   }
 }
 
-template <class W, int R>
-void multiplyDenseTokens(const W* weights, int64_t k, const float* const* x, int tokens, float* sums) {
+template <int R, class W, class X>
+void multiplyDenseTokens(const W* weights, int64_t k, const X* const* x, int tokens, float* sums) {
   switch (tokens) {
     case 1:
-      return multiplyDense<W, R, 1>(weights, k, x, sums);
+      return multiplyDense<R, 1>(weights, k, x, sums);
     case 2:
-      return multiplyDense<W, R, 2>(weights, k, x, sums);
+      return multiplyDense<R, 2>(weights, k, x, sums);
     case 3:
-      return multiplyDense<W, R, 3>(weights, k, x, sums);
+      return multiplyDense<R, 3>(weights, k, x, sums);
     default:
-      return multiplyDense<W, R, kDenseTokens>(weights, k, x, sums);
+      return multiplyDense<R, kDenseTokens>(weights, k, x, sums);
   }
 }
 
@@ -63,32 +83,38 @@ void widen(const X* from, int64_t k, float* to) {
   for (; i < k; ++i) to[i] = toFloat(from[i]);
 }
 
-/// Pointers to the rows of x as f32, converted into shared memory where they are not.
-const float** floatRows(const pw_linear_args& a, int64_t tokens, Context& context) {
+/// Pointers to the rows of x as elements of X: f32, into which they are converted in shared memory where they are
+/// something else, or their own type.
+template <class X>
+const X** rowsAs(const pw_linear_args& a, int64_t tokens, Context& context) {
+  constexpr bool kWidens = sizeof(X) == sizeof(float);
   const int64_t k = a.weight.k, stride = (k + 15) / 16 * 16;
-  const bool converts = a.x.dtype != PW_F32;
-  const size_t rowBytes = converts ? static_cast<size_t>(stride) * sizeof(float) : 0;
-  auto* converted = static_cast<float*>(context.shared(static_cast<size_t>(tokens) * (rowBytes + sizeof(float*))));
+  const bool converts = kWidens && a.x.dtype != PW_F32;
+  const size_t rowBytes = converts ? static_cast<size_t>(stride) * sizeof(X) : 0;
+  auto* converted = static_cast<X*>(context.shared(static_cast<size_t>(tokens) * (rowBytes + sizeof(X*))));
   auto** rows =
-      reinterpret_cast<const float**>(reinterpret_cast<char*>(converted) + static_cast<size_t>(tokens) * rowBytes);
+      reinterpret_cast<const X**>(reinterpret_cast<char*>(converted) + static_cast<size_t>(tokens) * rowBytes);
   context.pool().forRange(tokens, converts ? 1 + 32768 / k : tokens, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       void* row = rowPointer(a.x, t);
-      rows[t] = converts ? converted + t * stride : static_cast<const float*>(row);
-      if (a.x.dtype == PW_F16) widen(static_cast<const Half*>(row), k, converted + t * stride);
-      if (a.x.dtype == PW_BF16) widen(static_cast<const BFloat*>(row), k, converted + t * stride);
+      rows[t] = converts ? converted + t * stride : static_cast<const X*>(row);
+      if constexpr (kWidens) {
+        if (a.x.dtype == PW_F16) widen(static_cast<const Half*>(row), k, converted + t * stride);
+        if (a.x.dtype == PW_BF16) widen(static_cast<const BFloat*>(row), k, converted + t * stride);
+      }
     }
   });
   return rows;
 }
 
-template <class W>
+template <class W, class X = float>
 void linearDenseOver(const pw_linear_args& a, Context& context) {
   const int64_t tokens = rowCount(a.x), k = a.weight.k, n = a.weight.n;
-  const float** x = floatRows(a, tokens, context);
+  const X** x = rowsAs<X>(a, tokens, context);
   const int64_t strips = stripCount(n);
-  const plan::LinearPlan plan = plan::planLinear(tokens, strips, kStripRows * k * static_cast<int64_t>(sizeof(W)),
-                                                 k * 4, context.pool().size(), {kDenseTokens});
+  const plan::LinearPlan plan =
+      plan::planLinear(tokens, strips, kStripRows * k * static_cast<int64_t>(sizeof(W)),
+                       k * static_cast<int64_t>(sizeof(X)), context.pool().size(), {kDenseTokens});
   context.pool().run(plan.tasks(), [&](int64_t task, int) {
     const int64_t firstToken = task / plan.stripTasks * plan.tokensPerBlock,
                   firstStrip = task % plan.stripTasks * plan.stripsPerTask;
@@ -102,15 +128,15 @@ void linearDenseOver(const pw_linear_args& a, Context& context) {
         const int count = static_cast<int>(endToken - token < kDenseTokens ? endToken - token : kDenseTokens);
         int r = 0;
         for (; r + kDenseRows <= rows; r += kDenseRows)
-          multiplyDenseTokens<W, kDenseRows>(weights + r * k, k, x + token, count, sums + r);
-        for (; r < rows; ++r) multiplyDenseTokens<W, 1>(weights + r * k, k, x + token, count, sums + r);
+          multiplyDenseTokens<kDenseRows>(weights + r * k, k, x + token, count, sums + r);
+        for (; r < rows; ++r) multiplyDenseTokens<1>(weights + r * k, k, x + token, count, sums + r);
         writeTile(a, sums, token, count, s * kStripRows);
       }
     }
   });
 }
 
-void linearDense(const pw_linear_args& a, Context& context) {
+inline void linearDense(const pw_linear_args& a, Context& context) {
   switch (a.weight.format) {
     case PW_MATRIX_F16:
       return linearDenseOver<Half>(a, context);

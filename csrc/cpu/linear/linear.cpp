@@ -12,6 +12,9 @@ void linear(const pw_linear_args& args, Context& context) {
 #if defined(PW_CPU_X86)
   if (context.isa() == Isa::kAvx512 && context.features().vnni && isPacked(args.weight.format))
     return avx512vnni::linearPacked(args, context);
+  if (context.isa() >= Isa::kAvx512 && context.features().bf16 && args.weight.format == PW_MATRIX_BF16 &&
+      args.x.dtype == PW_BF16)
+    return avx512bf16::linearDense(args, context);
 #endif
   PW_CPU_DISPATCH(linear, args, context)
 }
