@@ -14,6 +14,8 @@ namespace {
 using plan::DenseLinearKernel;
 using plan::DenseLinearPlan;
 
+constexpr int64_t kMostBlocksAlongY = 65535;
+
 const char* nameOf(pw_dtype dtype) { return dtype == PW_F32 ? "f32" : dtype == PW_F16 ? "f16" : "bf16"; }
 
 /// x as a contiguous tensor of another type, in scratch memory.
@@ -43,6 +45,12 @@ void linearDense(Context& context, const pw_linear_args& a) {
   const pw_dtype xType = tensorCores ? type : PW_F32;
   const bool usable = a.x.dtype == xType && (!aligned || rowsAligned(a.x, 16));
   const DenseLinearPlan plan = plan::planDenseLinear(m, n, k, tensorCores, aligned);
+  const bool many = plan.kernel == DenseLinearKernel::kMany;
+  if (!many && plan.tokenBlocks > kMostBlocksAlongY)
+    throw Error(PW_UNSUPPORTED,
+                "CUDA kernels take up to " + std::to_string(kMostBlocksAlongY * plan.tokens) +
+                    " rows of x over a dense matrix whose rows are no multiple of 8 elements, but got " +
+                    std::to_string(m));
 
   pw_gpu_linear_params p{};
   p.x = rowsOf(usable ? a.x : converted(context, a.x, xType));
@@ -56,7 +64,6 @@ void linearDense(Context& context, const pw_linear_args& a) {
   p.n = static_cast<int32_t>(n);
   p.k = static_cast<int32_t>(k);
   p.sliceLength = static_cast<int32_t>(plan.sliceLength);
-  const bool many = plan.kernel == DenseLinearKernel::kMany;
   const auto tokenBlocks = static_cast<unsigned>(plan.tokenBlocks),
              featureBlocks = static_cast<unsigned>(plan.featureBlocks);
   // Tiles of the same weights follow one another, so that the second-level cache serves all but the first.

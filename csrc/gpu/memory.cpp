@@ -57,6 +57,8 @@ CUdeviceptr DeviceMemory::allocate(size_t bytes) {
   CUdeviceptr pointer = 0;
   CUresult result = take(&pointer, std::max<size_t>(bytes, 1));
   if (result == kCudaOutOfMemory && pool_) {
+    // The pool keeps what was freed until the host has seen that happen.
+    driver().streamSynchronize(stream_);
     driver().poolTrim(pool_, 0);
     result = take(&pointer, std::max<size_t>(bytes, 1));
   }

@@ -11,9 +11,21 @@ namespace pw::gpu {
 PrimaryContext::PrimaryContext(const DeviceProperties& properties) : properties_(properties) {
   CUresult result = driver().deviceGet(&device_, properties.index);
   if (result == kCudaSuccess) result = driver().primaryContextRetain(&context_, device_);
-  if (result != kCudaSuccess)
-    throw Error(PW_DEVICE_UNAVAILABLE, "CUDA device " + std::to_string(properties.index) + " (" + properties.name +
-                                           ") could not be opened: " + driver().describe(result));
+  if (result == kCudaSuccess) {
+    // It may be one that a fault has broken and that somebody still holds.
+    const Scope scope(*this);
+    size_t free = 0, total = 0;
+    result = driver().memoryInfo(&free, &total);
+    if (result == kCudaSuccess) return;
+    driver().primaryContextRelease(device_);
+  }
+  // NVIDIA promises CUDA after such a fault to new processes only.
+  const char* advice = isSticky(result)
+                           ? "; a fault has broken CUDA in this process: dispose what is left of the device "
+                             "that it hit, or start a new process"
+                           : "";
+  throw Error(PW_DEVICE_UNAVAILABLE, "CUDA device " + std::to_string(properties.index) + " (" + properties.name +
+                                         ") could not be opened: " + driver().describe(result) + advice);
 }
 
 PrimaryContext::~PrimaryContext() { driver().primaryContextRelease(device_); }
@@ -32,6 +44,7 @@ bool PrimaryContext::isSticky(CUresult result) noexcept {
   switch (result) {
     case 214:  // CUDA_ERROR_ECC_UNCORRECTABLE
     case 220:  // CUDA_ERROR_NVLINK_UNCORRECTABLE
+    case 226:  // CUDA_ERROR_CONTAINED
     case 700:  // CUDA_ERROR_ILLEGAL_ADDRESS
     case 702:  // CUDA_ERROR_LAUNCH_TIMEOUT
     case 709:  // CUDA_ERROR_CONTEXT_IS_DESTROYED
@@ -42,7 +55,9 @@ bool PrimaryContext::isSticky(CUresult result) noexcept {
     case 717:  // CUDA_ERROR_INVALID_ADDRESS_SPACE
     case 718:  // CUDA_ERROR_INVALID_PC
     case 719:  // CUDA_ERROR_LAUNCH_FAILED
-    case 721:  // CUDA_ERROR_CONTAINED
+    case 721:  // CUDA_ERROR_TENSOR_MEMORY_LEAK
+    case 810:  // CUDA_ERROR_MPS_CLIENT_TERMINATED
+    case 911:  // CUDA_ERROR_EXTERNAL_DEVICE
     case 999:  // CUDA_ERROR_UNKNOWN
       return true;
     default:
@@ -53,8 +68,10 @@ bool PrimaryContext::isSticky(CUresult result) noexcept {
 void PrimaryContext::lose(CUresult result, const std::string& during) const {
   std::lock_guard<std::mutex> lock(mutex_);
   if (lost_.load(std::memory_order_relaxed)) return;
-  message_ = "the GPU failed during " + during + " (" + driver().describe(result) +
-             "); this device cannot be used any more: dispose it and open it again";
+  message_ =
+      "the GPU failed during " + during + " (" + driver().describe(result) +
+      "); this device cannot be used any more: dispose it and what is on it, and open it again, in a new process if "
+      "the driver refuses";
   lost_.store(true, std::memory_order_release);
 }
 

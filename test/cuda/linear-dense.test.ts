@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { expect, it } from 'vitest';
+import { linear, PackedMatrix, Tensor } from '../../lib/index.js';
 import { linearTests } from '../bodies/linear.js';
 import { cudaDevices, describeOnGpu, inTurn } from '../support/cuda.js';
 import { bestCpu } from '../support/devices.js';
@@ -14,5 +16,17 @@ describeOnGpu('over dense weights on the GPU', () => {
     },
     integers: false,
     repeats: 5,
+  });
+
+  it('takes no more rows of an odd length than a grid has blocks for', async () => {
+    const { device } = next();
+    using numbers = Tensor.full(device, [1, 3], 'f32', 1);
+    using weight = PackedMatrix.fromTensor(device.defaultStream, numbers, 'f32');
+    using x = Tensor.zeros(device, [4 * 65_535 + 1, 3], 'f32');
+    linear(device.defaultStream, { x, weight }).dispose();
+    await expect(device.defaultStream.synchronize()).rejects.toMatchObject({
+      code: 'ERR_UNSUPPORTED',
+      message: expect.stringMatching(/up to 262140 rows.*262141/),
+    });
   });
 });

@@ -16,7 +16,11 @@ const normOn = async (device) => {
   const x = Tensor.from(device, new Float32Array(2 ** 19), [256, 2048], 'f32');
   const weight = Tensor.from(device, new Float32Array(2048), [2048], 'f32');
   const out = rmsNorm(stream, { x, weight, eps: 1e-5 });
-  await out.read(stream);
+  try {
+    await out.read(stream);
+  } finally {
+    for (const used of [x, weight, out, stream]) used.dispose();
+  }
 };
 
 const device = Device.cuda();
@@ -25,4 +29,5 @@ await attempt(() => normOn(device)); // whoever comes after is told the same
 await attempt(async () => void (await load(process.argv[2], { device })).dispose());
 await attempt(() => normOn(Device.cpu())); // others are not concerned
 device.dispose();
+await attempt(() => Device.cuda().dispose()); // works only if nothing of the old one is left
 console.log(JSON.stringify(errors));

@@ -12,6 +12,7 @@ namespace {
 CUresult createContext(CUcontext* pctx, unsigned flags, CUdevice dev) {
   return onDevice(dev, [&](Device& device) {
     if (!pctx || (flags & ~static_cast<unsigned>(CU_CTX_FLAGS_MASK))) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult fault = processFault(); fault != CUDA_SUCCESS) return fault;
     auto context = std::make_shared<Context>(device, flags, false);
     handles<Context>().add(context);
     *pctx = asHandle<CUcontext>(context.get());

@@ -161,6 +161,7 @@ CUresult cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute attrib, CUdev
 CUresult cuDevicePrimaryCtxRetain(CUcontext* pctx, CUdevice dev) {
   return onDevice(dev, [&](Device& device) {
     if (!pctx) return CUDA_ERROR_INVALID_VALUE;
+    if (const CUresult fault = processFault(); fault != CUDA_SUCCESS) return fault;
     std::lock_guard lock(device.mutex);
     if (!device.primary) {
       device.primary = std::make_shared<Context>(device, device.primaryFlags, true);

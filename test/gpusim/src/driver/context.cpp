@@ -2,6 +2,8 @@
 #include "context.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 
 #include "capture.h"
 #include "event.h"
@@ -16,6 +18,7 @@ namespace gpusim {
 namespace {
 
 std::atomic<uint64_t> nextContextId{1};
+std::atomic<int> faultOfProcess{CUDA_SUCCESS};
 
 const char* kindName(MemoryKind kind) {
   switch (kind) {
@@ -62,6 +65,8 @@ void Context::setDefaultLimits() {
   limits[CU_LIMIT_MAX_L2_FETCH_GRANULARITY] = 64;
 }
 
+CUresult processFault() { return static_cast<CUresult>(faultOfProcess.load()); }
+
 std::string Context::faultMessage() const {
   std::lock_guard lock(mutex_);
   return faultMessage_;
@@ -72,6 +77,8 @@ void Context::setFault(CUresult status, const std::string& message) {
   if (fault_ != CUDA_SUCCESS) return;
   faultMessage_ = message;
   fault_ = status;
+  const char* end = std::getenv("GPUSIM_FAULTS");
+  if (end && std::strcmp(end, "process") == 0) faultOfProcess = status;
 }
 
 std::shared_ptr<Stream> Context::createStream(unsigned streamFlags, int priority) {

@@ -68,6 +68,9 @@ class Context : public std::enable_shared_from_this<Context> {
   std::map<std::thread::id, std::shared_ptr<Stream>> perThread_;
 };
 
+/// With GPUSIM_FAULTS=process, the first fault that any context has had: there are no more contexts then.
+CUresult processFault();
+
 /// Logs the program's allocations on a device that are still there, if memory is checked.
 void reportLeaks(Device& device, const std::string& occasion);
 
