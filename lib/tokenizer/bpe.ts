@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
+import { PairRanks } from './pairranks.js';
 import { TokenKind } from './pieces.js';
 import { inPieces, type Piecewise } from './piecewise.js';
 
@@ -46,7 +47,7 @@ export interface BpeVocabulary {
   config?: object;
   /** Piece of each id. */
   pieces: readonly string[];
-  /** Id of each piece, the added ones apart. */
+  /** Id of each piece. Those that are only `added` need none. */
   ids: Map<string, number>;
   /** Calls `add` for every pair of pieces that is joined; those of lower rank are joined first. */
   merges: (add: (left: string, right: string, rank: number) => void) => Piecewise<void>;
@@ -60,21 +61,30 @@ export interface Encoders {
   literal: () => HfTokenizer;
 }
 
+/** A neighbour of another one in the text that the library segments. */
+interface LibraryNode {
+  token: string;
+  next: LibraryNode;
+  bias: number;
+  score?: number;
+}
+
 /** What the library's byte-pair model looks up while it encodes. */
 interface LibraryModel {
   tokens_to_ids: Map<string, number>;
   /** Pieces by id. */
   vocab: readonly string[];
-  /** Ranks of merges, by the JSON of the two pieces. */
-  bpe_ranks: Map<string, number>;
   unk_token: string;
   unk_token_id: number | undefined;
+  /** Queues the pair that begins with a node, if it is one that is joined. */
+  add_node(queue: { push(node: LibraryNode): void }, node: LibraryNode): void;
 }
 
 /**
  * Makes the library's tokenizers of a byte-pair vocabulary. The library's constructor would be given every merge as an array of two
- * strings and keep these and the vocabulary beside the tables that it makes of them, all in one go: of 128 thousand tokens that is a
- * second in which nothing else runs, and twice the memory. So it is given none, and its tables are filled here.
+ * strings, keep it, and make a string of the two for a Map, beside the vocabulary as an object and as a Map, all in one go: of 128
+ * thousand tokens that is a second in which nothing else runs, and up to 100 MB. So it is given none of them; its vocabulary is
+ * filled here, and ranks of merges are looked up by the numbers of the two pieces.
  */
 export function* bpeEncoders(vocabulary: BpeVocabulary): Piecewise<Encoders> {
   const { settings, added, config = {}, pieces, ids, merges } = vocabulary;
@@ -82,13 +92,30 @@ export function* bpeEncoders(vocabulary: BpeVocabulary): Piecewise<Encoders> {
     const model = { ...settings.model, type: 'BPE', vocab: {}, merges: [] };
     return new HfTokenizer({ ...settings, model, added_tokens: tokens }, config);
   };
+  const ranks = new PairRanks();
+  /** Numbers of parts of merges that are no pieces themselves: characters that SentencePiece has only as a part of others. */
+  const parts = new Map<string, number>();
+  const numberOf = (part: string): number | undefined => ids.get(part) ?? parts.get(part);
+  const numbered = (part: string): number => {
+    const known = numberOf(part);
+    if (known !== undefined) return known;
+    const number = pieces.length + parts.size;
+    parts.set(part, number);
+    return number;
+  };
+  yield* merges((left, right, rank) => ranks.set(numbered(left), numbered(right), rank));
   const parsing = build(added);
   const model = parsing.model as unknown as LibraryModel;
-  yield* merges((left, right, rank) => model.bpe_ranks.set(JSON.stringify([left, right]), rank));
-  model.unk_token_id = ids.get(model.unk_token);
-  for (const { id, content } of added) ids.set(content, id);
   model.tokens_to_ids = ids;
   model.vocab = pieces;
+  model.unk_token_id = ids.get(model.unk_token);
+  model.add_node = (queue, node) => {
+    const [left, right] = [numberOf(node.token), numberOf(node.next.token)];
+    const rank = left === undefined || right === undefined ? undefined : ranks.get(left, right);
+    if (rank === undefined) return;
+    node.score = rank + node.bias; // the leftmost of equal ones first
+    queue.push(node);
+  };
   const literal = (): HfTokenizer => {
     const tokenizer = build(added.filter(({ special }) => !special));
     tokenizer.model = parsing.model; // the same tables
