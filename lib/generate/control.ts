@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { AcceptanceRate } from './acceptancerate.js';
 import { Attempts, measuring, trial } from './attempts.js';
 import { Running } from './running.js';
 
@@ -29,9 +30,8 @@ const mostToCatchUp = 0.03;
 const catchUpSpeed = 5;
 /** Plain steps that a draft of which nothing is accepted may take. */
 const mostPerPass = 8;
-/** The chance that a level has an accepted token while nothing is known of it, and the least that is believed. */
+/** The chance that a level has an accepted token while nothing is known of it. */
 const unknownAcceptance = 0.5;
-const leastAcceptance = 0.05;
 
 /**
  * Decides per generation whether to speculate and how far, by what it measures: the goodput, tokens per time, of speculative
@@ -46,8 +46,7 @@ export class SpeculationControl {
   readonly #attempts = new Attempts();
   /** Milliseconds of a plain step. */
   readonly #plain = new Running();
-  /** Chance that a judged level has an accepted token. */
-  readonly #acceptance = new Running();
+  readonly #acceptance = new AcceptanceRate();
   readonly #draftPerLevel = new Running();
   /** Milliseconds that each further row adds to a pass. */
   readonly #perRow = new Running();
@@ -73,8 +72,7 @@ export class SpeculationControl {
 
   /** The same, undefined before any draft was judged. */
   get seenAcceptance(): number | undefined {
-    const { value } = this.#acceptance;
-    return value === undefined ? undefined : Math.max(leastAcceptance, value);
+    return this.#acceptance.value;
   }
 
   /**
@@ -119,7 +117,7 @@ export class SpeculationControl {
 
   /** A pass in company, whose time others decide. @param saved milliseconds, as far as that is known */
   shared({ depth, accepted }: Pick<Pass, 'depth' | 'accepted'>, saved: number): void {
-    this.#judge(depth, accepted);
+    this.#acceptance.judged(depth, accepted);
     this.#saved += saved;
   }
 
@@ -128,7 +126,7 @@ export class SpeculationControl {
     const time = draftTime + verifyTime;
     this.#saved -= time - (accepted + 1) * plain;
     if (missed > caughtUp && !isFirst) this.#caughtUp = { tokens: missed, time: time - plain, depth, drafted };
-    this.#judge(depth, accepted);
+    this.#acceptance.judged(depth, accepted);
     const isUsual = !isFirst && !this.#catchesUp;
     this.#catchesUp = false;
     const hasDraft = drafted > 0;
@@ -143,10 +141,6 @@ export class SpeculationControl {
   /** Is it unknown yet what a pass costs? */
   get #isTrying(): boolean {
     return this.#catchesUp || this.#perRow.count === 0;
-  }
-
-  #judge(depth: number, accepted: number): void {
-    for (let level = 0; level < Math.min(depth, accepted + 1); level++) this.#acceptance.add(level < accepted ? 1 : 0);
   }
 
   /** How many nodes of so many milliseconds a pass may have. */

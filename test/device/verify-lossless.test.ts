@@ -52,7 +52,7 @@ const file = JSON.parse(readFileSync(new URL('../cases/verify.json', import.meta
   cases: Case[];
 };
 const trialsPerCase = runsFull ? file.trials : file.trials / 4;
-const batch = 20_000;
+const batch = 4_000;
 const none = Number.NEGATIVE_INFINITY;
 
 /** Logits of the chain: [length + 1] target rows, [length] draft rows. */
@@ -108,21 +108,47 @@ function parametersOf(test: Case): OracleParameters {
     : parameters;
 }
 
-/** Draws the drafts of `count` trials from what the rows say. */
-function drawDrafts(rows: readonly Float64Array[], random: () => number, out: Int32Array): void {
-  const sums = rows.map((q) => {
-    let sum = 0;
-    return q.map((share) => {
-      sum += share;
-      return sum;
-    });
-  });
-  for (let i = 0; i < out.length; i++) {
-    const row = sums[i % rows.length] as Float64Array;
-    const uniform = random() * (row.at(-1) as number);
-    let token = 0;
-    while ((row[token] as number) <= uniform) token++;
-    out[i] = token;
+/** Draws tokens from fixed distributions, each in the same time whatever its size (Walker's alias method). */
+class AliasTables {
+  readonly #size: number;
+  /** Of every distribution, of every cell: the share that is its own, and whose the rest is. */
+  readonly #own: Float64Array;
+  readonly #other: Int32Array;
+
+  constructor(rows: readonly Float64Array[]) {
+    const size = rows[0]?.length ?? 0;
+    this.#size = size;
+    this.#own = new Float64Array(rows.length * size).fill(1);
+    this.#other = new Int32Array(rows.length * size);
+    for (const [row, q] of rows.entries()) {
+      const first = row * size;
+      const sum = q.reduce((a, b) => a + b, 0);
+      const left = q.map((share) => (share * size) / sum);
+      // In rising order: what rounding leaves over at the end is whole, and no token without any chance.
+      const order = [...left.keys()].sort((a, b) => (left[a] as number) - (left[b] as number));
+      const small = order.filter((token) => (left[token] as number) < 1);
+      const large = order.filter((token) => (left[token] as number) >= 1);
+      for (let token = small.shift(); token !== undefined && large.length > 0; token = small.shift()) {
+        const giver = large.at(-1) as number;
+        this.#own[first + token] = left[token] as number;
+        this.#other[first + token] = giver;
+        left[giver] = (left[giver] as number) - (1 - (left[token] as number));
+        if ((left[giver] as number) < 1) small.push(large.pop() as number);
+      }
+    }
+  }
+
+  /** Fills `out` with draws from row 0, row 1, ... in turn. */
+  draw(random: () => number, out: Int32Array): void {
+    const size = this.#size;
+    const end = this.#own.length;
+    for (let i = 0, first = 0; i < out.length; i++) {
+      const place = random() * size;
+      const cell = Math.floor(place);
+      const at = first + cell;
+      out[i] = place - cell < (this.#own[at] as number) ? cell : (this.#other[at] as number);
+      first = first + size === end ? 0 : first + size;
+    }
   }
 }
 
@@ -134,10 +160,26 @@ function repeat(rows: readonly Float32Array[], times: number): Float32Array {
 }
 
 /**
- * The trials of one case on one device.
+ * The trials of one case on one device. Half of them at a time: while the results of some are counted, others are computed.
  * @param claimed the temperature that verification is told the draft was sampled with, when not the true one
  */
 async function run(device: Device, test: Case, trials: number, claimed?: number): Promise<Tally> {
+  const tally = new Tally(test.vocabulary);
+  const steps = Math.ceil(trials / batch);
+  const half = (first: number): Promise<void> => runSteps(device, test, tally, first, steps, claimed);
+  await Promise.all([half(0), half(1)]);
+  return tally;
+}
+
+/** Every other step of `batch` trials each, from `first` on. */
+async function runSteps(
+  device: Device,
+  test: Case,
+  tally: Tally,
+  first: number,
+  steps: number,
+  claimed: number | undefined,
+): Promise<void> {
   const { vocabulary, length } = test;
   const stream = device.defaultStream;
   const parameters = parametersOf(test) as SamplingParameters;
@@ -157,49 +199,34 @@ async function run(device: Device, test: Case, trials: number, claimed?: number)
   });
   const drafted = Tensor.empty(device, [batch, length], 'i32');
   const draftTokens = drafted.reshape(batch * length);
-  const guesses = Array.from({ length: batch * length }, (_, i) => guess(test, i % length));
-  draftTokens.write(Int32Array.from(guesses));
-  const indptr = Tensor.from(
-    device,
-    Int32Array.from({ length: batch + 1 }, (_, b) => b * length),
-    undefined,
-    'i32',
-  );
-  const draftLengths = { indptr, maxLength: length };
+  draftTokens.write(Int32Array.from({ length: batch * length }, (_, i) => guess(test, i % length)));
+  const draftLengths = { indptr: evenly(device, length), maxLength: length };
   const source: DraftSource = sampled
     ? { kind: 'sampled', logits: draftLogits, parameters: claimedTable }
     : { kind: 'deterministic' };
   const offsets = Array.from({ length: length + 1 }, () => Tensor.empty(device, [batch], 'i32'));
   const column = Tensor.empty(device, [batch, 1], 'i32');
-  const tally = new Tally(vocabulary);
   const onHost = sampled && !test.everywhere && test.kind !== 'penalties';
   const shares = onHost ? draft.map((logits) => targetProbabilities(logits, draftParameters as OracleParameters)) : [];
-  const random = quickRandom(7);
+  const tables = new AliasTables(shares);
+  const random = quickRandom(7 + first);
+  const drawn = new Int32Array(batch * length);
+  const history = (matrix: Tensor<'i32'>, count: number) =>
+    count > 0 && test.kind === 'penalties' ? prefixHistory(matrix, count) : {};
 
-  for (let done = 0, step = 0; done < trials; done += batch, step++) {
-    offsets.forEach((tensor, j) => {
-      tensor.fill(step * (length + 2) + j);
-    });
+  for (let step = first; step < steps; step += 2) {
+    for (const [j, tensor] of offsets.entries()) tensor.fill(step * (length + 2) + j);
     const offset = offsets[0] as Tensor<'i32'>;
     if (onHost) {
-      const drawn = new Int32Array(batch * length);
-      drawDrafts(shares, random, drawn);
+      tables.draw(random, drawn);
       draftTokens.write(drawn);
     }
     for (let j = 0; sampled && !onHost && j < length; j++) {
       // Drafted position by position, as a draft model does; drafted tokens count as history.
-      const logits = draftLogits.asStrided([batch, vocabulary], [length * vocabulary, 1], j * vocabulary);
-      const history = prefixHistory(drafted, j, batch);
-      const { ids } = sample(stream, {
-        logits,
-        parameters: draftTable,
-        seed,
-        offset: offsets[j] as Tensor<'i32'>,
-        out: drafted.select(1, j),
-        ...(history && test.kind === 'penalties' ? { history } : {}),
-      });
-      ids.dispose();
-      logits.dispose();
+      using logits = draftLogits.asStrided([batch, vocabulary], [length * vocabulary, 1], j * vocabulary);
+      using out = drafted.select(1, j);
+      const at = offsets[j] as Tensor<'i32'>;
+      sample(stream, { logits, parameters: draftTable, seed, offset: at, out, ...history(drafted, j) });
     }
     const result = verify(stream, {
       targetLogits,
@@ -210,37 +237,36 @@ async function run(device: Device, test: Case, trials: number, claimed?: number)
       seed,
       offset,
     });
-    column.copyFrom(result.tokens.slice(1, 0, 1));
-    const history = prefixHistory(column, 1, batch);
+    using emitted = result.tokens.slice(1, 0, 1);
+    column.copyFrom(emitted);
     const next = sample(stream, {
       logits: second,
       parameters: targetTable,
       seed,
       offset: offsets[1] as Tensor<'i32'>,
-      ...(history && test.kind === 'penalties' ? { history } : {}),
+      ...history(column, 1),
     });
     const [tokens, accepted, continued] = await Promise.all([
       result.tokens.read(),
       result.acceptedLengths.read(),
       next.ids.read() as Promise<Int32Array>,
     ]);
-    for (let b = 0; b < batch; b++) {
-      const at = b * (length + 1);
-      const kept = accepted[b] as number;
-      tally.add(tokens[at] as number, (kept > 0 ? tokens[at + 1] : continued[b]) as number, kept);
-    }
+    tally.addAll(tokens, accepted, continued, length);
     for (const tensor of [result.tokens, result.acceptedLengths, result.lastTokens, next.ids]) tensor.dispose();
   }
-  return tally;
+}
+
+/** Rows of `count` elements each. */
+function evenly(device: Device, count: number): Tensor<'i32'> {
+  const indptr = Int32Array.from({ length: batch + 1 }, (_, b) => b * count);
+  return Tensor.from(device, indptr, [batch + 1], 'i32');
 }
 
 /** The first `count` columns of a token matrix as one history per row. */
-function prefixHistory(matrix: Tensor<'i32'>, count: number, rows: number) {
-  if (count === 0) return undefined;
+function prefixHistory(matrix: Tensor<'i32'>, count: number) {
   using columns = matrix.slice(1, 0, count);
   using copy = columns.to('i32');
-  const indptr = Int32Array.from({ length: rows + 1 }, (_, b) => b * count);
-  return { tokens: copy.reshape(rows * count), indptr: Tensor.from(matrix.device, indptr, undefined, 'i32') };
+  return { history: { tokens: copy.reshape(batch * count), indptr: evenly(matrix.device, count) } };
 }
 
 describe('verification is lossless', () => {

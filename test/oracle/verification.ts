@@ -86,6 +86,21 @@ export class Tally {
     this.accepted += accepted;
     this.trials++;
   }
+
+  /**
+   * Adds what one verification of many drafts gave.
+   * @param tokens [trials, columns]: emitted tokens
+   * @param accepted so many of each, of which at most `most` count
+   * @param continued what came in the next step, where only one was emitted
+   */
+  addAll(tokens: Int32Array, accepted: Int32Array, continued: Int32Array, most: number): void {
+    const columns = tokens.length / accepted.length;
+    for (let trial = 0, at = 0; trial < accepted.length; trial++, at += columns) {
+      const kept = accepted[trial] as number;
+      const second = (kept > 0 ? tokens[at + 1] : continued[trial]) as number;
+      this.add(tokens[at] as number, second, Math.min(kept, most));
+    }
+  }
 }
 
 export interface Verdict {

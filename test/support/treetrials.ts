@@ -27,10 +27,13 @@ export async function judgeTrees(
   device: Device,
   test: TreeCase,
   trials: number,
-  batch = 20_000,
+  batch = 4_000,
 ): Promise<Verdict & { trials: number }> {
   const scenario = scenarioOf(test);
-  const tally = await run(device, test, trials, batch);
+  const tally = new Tally(test.vocabulary);
+  const steps = Math.ceil(trials / batch);
+  // Half of them at a time: while the host looks at some, others are computed.
+  await Promise.all([0, 1].map((first) => runSteps(device, test, tally, batch, first, steps)));
   const chain = { length: test.parents.length, target: scenario.target, draft: scenario.draft };
   return { ...judge(tally, chain, [firstLevelChance(scenario)]), trials: tally.trials };
 }
@@ -88,7 +91,15 @@ function scenarioOf(test: TreeCase): TreeScenario {
   };
 }
 
-async function run(device: Device, test: TreeCase, trials: number, batch: number): Promise<Tally> {
+/** Every other step of `batch` trials each, from `first` on. */
+async function runSteps(
+  device: Device,
+  test: TreeCase,
+  tally: Tally,
+  batch: number,
+  first: number,
+  steps: number,
+): Promise<void> {
   const { vocabulary, parents, drawing, rule = 'rejection' } = test;
   const nodes = parents.length;
   const stream = device.defaultStream;
@@ -118,16 +129,15 @@ async function run(device: Device, test: TreeCase, trials: number, batch: number
   const targetLogits = Tensor.empty(device, [batch * (nodes + 1), vocabulary], 'f32');
   const offset = Tensor.empty(device, [batch], 'i32');
   const branches = Tensor.empty(device, [batch], 'i32');
-  const tally = new Tally(vocabulary);
   const firsts = depths.map((depth) => target.index(depth, 0));
 
-  for (let done = 0, step = 0; done < trials; done += batch, step++) {
+  for (let step = first; step < steps; step += 2) {
     const base = step * (nodes + 2);
     for (const [parent, children] of families) {
       const depth = parent < 0 ? 0 : (depths[parent] as number);
-      const [count, first] = [children.length, draft.index(depth, 0)];
+      const [count, begin] = [children.length, draft.index(depth, 0)];
       for (let b = 0; b < batch; b++) {
-        const row = parent < 0 ? 0 : first + (tokens[b * nodes + parent] as number);
+        const row = parent < 0 ? 0 : begin + (tokens[b * nodes + parent] as number);
         for (let i = 0; i < count; i++) draftRows[b * nodes + (children[i] as number)] = row;
         secondRows[b] = row;
       }
@@ -186,15 +196,7 @@ async function run(device: Device, test: TreeCase, trials: number, batch: number
     offset.fill(base + 1);
     const { ids } = sample(stream, { logits, parameters, seed, offset });
     const continued = (await ids.read(stream)) as Int32Array;
-    for (let b = 0; b < batch; b++) {
-      const kept = accepted[b] as number;
-      tally.add(
-        emitted[b * width] as number,
-        (kept > 0 ? emitted[b * width + 1] : continued[b]) as number,
-        Math.min(kept, 1),
-      );
-    }
+    tally.addAll(emitted, accepted, continued, 1);
     for (const tensor of [...Object.values(result), ids]) (tensor as Tensor).dispose();
   }
-  return tally;
 }

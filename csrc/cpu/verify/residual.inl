@@ -20,20 +20,22 @@ struct Residual {
   int64_t rejectedCount = 0;
 };
 
-/// Writes one block of the residual's weights and returns their sum; `out` has room for kBlock and is zero beyond the
-/// row's end.
+/// Writes one block of the residual's weights and returns their sum; `out` has room for kBlock, and is zero beyond the
+/// row's end up to the next whole vector.
 inline float residualOfBlock(const Residual& r, int64_t block, float* out) {
   const int64_t begin = block * kBlock, size = r.p->size;
-  for (int64_t i = size - begin; i < kBlock; ++i) out[i] = 0.0f;
+  const int64_t whole = (size - begin + Vec::kLanes - 1) / Vec::kLanes * Vec::kLanes;
+  const int64_t end = whole < kBlock ? whole : kBlock;
+  for (int64_t i = size - begin; i < end; ++i) out[i] = 0.0f;
   weightsOfBlock(*r.p, block, out);
   if (r.q && r.take > 0.0f) {
     float other[kBlock];
-    for (int64_t i = size - begin; i < kBlock; ++i) other[i] = 0.0f;
+    for (int64_t i = size - begin; i < end; ++i) other[i] = 0.0f;
     weightsOfBlock(*r.q, block, other);
     const Vec a(static_cast<float>(1.0 / r.p->total)), b(static_cast<float>(1.0 / r.q->total));
     const Vec keep(r.keep), take(r.take), cap(r.cap);
     const bool capped = r.cap < bitsFloat(0x7f800000u);
-    for (int64_t i = 0; i < kBlock; i += Vec::kLanes) {
+    for (int64_t i = 0; i < end; i += Vec::kLanes) {
       const Vec p = loadF32(out + i) * a;
       Vec taken = loadF32(other + i) * b;
       if (capped) taken = min(taken, p * cap);
@@ -43,7 +45,7 @@ inline float residualOfBlock(const Residual& r, int64_t block, float* out) {
   for (int64_t n = 0; n < r.rejectedCount; ++n)
     if (r.rejected[n] >= begin && r.rejected[n] < begin + kBlock) out[r.rejected[n] - begin] = 0.0f;
   Vec sum(0.0f);
-  for (int64_t i = 0; i < kBlock; i += Vec::kLanes) sum = sum + loadF32(out + i);
+  for (int64_t i = 0; i < end; i += Vec::kLanes) sum = sum + loadF32(out + i);
   return reduceAdd(sum);
 }
 
