@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { invalidArgument, PagewarpError, unsupported } from '../errors.js';
 import { type NativeGguf, type NativeGgufEntry, type NativeGgufTensor, native } from '../native.js';
+import { atOnce, inPieces, type Piecewise } from '../piecewise.js';
 import { bf16ToNumber, f16ToNumber } from '../tensor/float16.js';
 import { Resource } from '../tensor/resource.js';
 
@@ -105,7 +106,37 @@ export class GgufFile extends Resource<NativeGguf> {
 
   /** An array of strings. */
   strings(key: string): string[] | undefined {
-    return this.#array(key, (element) => element === 'string', 'an array of strings') as string[] | undefined;
+    return atOnce(this.stringsInPieces(key));
+  }
+
+  /** {@link strings}, stopping now and then. @internal */
+  *stringsInPieces(key: string): Piecewise<string[] | undefined> {
+    // As long as it will be: growing ones leave their earlier halves behind.
+    const strings = new Array<string>(this.#entries.get(key)?.entry.length ?? 0);
+    const isThere = yield* this.eachString(key, (text, index) => {
+      strings[index] = text;
+    });
+    return isThere ? strings : undefined;
+  }
+
+  /**
+   * Visits the strings of an array, stopping now and then: vocabularies have some hundred thousand.
+   * @returns false when the file has no such key
+   * @internal
+   */
+  *eachString(key: string, visit: (text: string, index: number) => void): Piecewise<boolean> {
+    const entry = this.#arrayEntry(key, (element) => element === 'string', 'an array of strings')?.entry;
+    if (!entry) return false;
+    // The key with its length, the types of array and element, the array's length; then strings, each behind its length.
+    const bytes = Buffer.from(native().fileBytes(this.native, entry.offset, entry.bytes));
+    const lengthAt = (position: number): number => bytes.readUIntLE(position, 6);
+    let at = 8 + lengthAt(0) + 4 + 4 + 8;
+    yield* inPieces({ length: entry.length as number }, (_, index) => {
+      const begin = at + 8;
+      at = begin + lengthAt(at);
+      visit(bytes.toString('utf8', begin, at), index);
+    });
+    return true;
   }
 
   /** An array of numbers (of any type but 64-bit integers). */
@@ -146,10 +177,19 @@ export class GgufFile extends Resource<NativeGguf> {
   }
 
   #array(key: string, accepts: (element: string) => boolean, wanted: string): unknown {
+    const found = this.#arrayEntry(key, accepts, wanted);
+    return found && native().ggufArray(this.native, found.index);
+  }
+
+  #arrayEntry(
+    key: string,
+    accepts: (element: string) => boolean,
+    wanted: string,
+  ): { index: number; entry: NativeGgufEntry } | undefined {
     const found = this.#entries.get(key);
     if (!found) return undefined;
     if (found.entry.element === undefined || !accepts(found.entry.element)) throw this.#wrongType(found.entry, wanted);
-    return native().ggufArray(this.native, found.index);
+    return found;
   }
 
   #wrongType(entry: NativeGgufEntry, wanted: string): PagewarpError {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { Piecewise } from '../piecewise.js';
 import { PackedMatrix } from '../quant/matrix.js';
 import type { Stream } from '../tensor/stream.js';
 import { ggufTokenizer } from '../tokenizer/gguf.js';
-import type { Piecewise } from '../tokenizer/piecewise.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { configFromGguf, type LlamaConfig } from './config.js';
 import type { GgufFile } from './gguf.js';

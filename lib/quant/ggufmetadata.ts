@@ -3,7 +3,7 @@ import { unsupported } from '../errors.js';
 import type { LlamaConfig } from '../model/config.js';
 import type { GgufFile } from '../model/gguf.js';
 import type { HfSource } from '../model/hf.js';
-import { atOnce } from '../tokenizer/piecewise.js';
+import { atOnce } from '../piecewise.js';
 import { type GgufEntry, ggufArrayEntry, ggufEntry } from './ggufwriter.js';
 
 /** GGUF's numbers for "mostly of this type". */

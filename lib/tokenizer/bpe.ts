@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
+import { inPieces, type Piecewise } from '../piecewise.js';
 import { PairRanks } from './pairranks.js';
 import { TokenKind } from './pieces.js';
-import { inPieces, type Piecewise } from './piecewise.js';
 
 /** An entry of `added_tokens` of a tokenizer.json: what is cut out of the text before anything else. */
 export interface AddedToken {
@@ -21,7 +21,8 @@ export const inexpressible = '\0';
 /** The added tokens of a vocabulary that knows its tokens' kinds: control tokens, and those that its users have defined. */
 export function addedTokens(pieces: readonly string[], kinds: ArrayLike<number>): AddedToken[] {
   const added: AddedToken[] = [];
-  for (const [id, content] of pieces.entries()) {
+  for (let id = 0; id < pieces.length; id++) {
+    const content = pieces[id] as string;
     const special = kinds[id] === TokenKind.Control || kinds[id] === TokenKind.Unknown;
     if (content === '' || !(kinds[id] === TokenKind.UserDefined || special)) continue;
     added.push({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special });

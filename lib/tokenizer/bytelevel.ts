@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { unsupported } from '../errors.js';
+import type { Piecewise } from '../piecewise.js';
 import { addedTokens, type BpeVocabulary, bpeEncoders, type Encoders, idsOf, inexpressible } from './bpe.js';
-import type { Piecewise } from './piecewise.js';
 
 export interface ByteLevelVocabulary {
   pieces: readonly string[];

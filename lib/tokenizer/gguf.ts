@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PagewarpError, unsupported } from '../errors.js';
 import type { GgufFile } from '../model/gguf.js';
+import { atOnce, type Piecewise } from '../piecewise.js';
 import { byteLevelEncoders } from './bytelevel.js';
 import { PieceTable, TokenKind } from './pieces.js';
-import { atOnce, inPieces, type Piecewise } from './piecewise.js';
 import { sentencePieceEncoders } from './sentencepiece.js';
 import { Tokenizer, type TokenizerParts } from './tokenizer.js';
 
@@ -30,7 +30,7 @@ export function tokenizerFromGguf(file: GgufFile): Tokenizer {
 export function* ggufTokenizer(file: GgufFile): Piecewise<Tokenizer> {
   const model = file.string('tokenizer.ggml.model');
   if (model === undefined) throw invalid(file, 'it has no vocabulary ("tokenizer.ggml.model" is missing)');
-  const pieces = file.strings('tokenizer.ggml.tokens');
+  const pieces = yield* file.stringsInPieces('tokenizer.ggml.tokens');
   if (!pieces || pieces.length === 0) throw invalid(file, '"tokenizer.ggml.tokens" is missing or empty');
   const kinds = file.numbers('tokenizer.ggml.token_type') ?? new Uint8Array(pieces.length).fill(TokenKind.Normal);
   checkLength(file, 'tokenizer.ggml.token_type', kinds.length, pieces.length);
@@ -68,16 +68,15 @@ function* byteLevelParts(file: GgufFile, pieces: string[], kinds: ArrayLike<numb
   };
 }
 
-function mergesOf(file: GgufFile, add: (left: string, right: string, rank: number) => void): Piecewise<void> {
-  const lines = file.strings('tokenizer.ggml.merges');
-  if (!lines) throw invalid(file, '"tokenizer.ggml.merges" is missing');
-  return inPieces(lines, (line, rank) => {
+function* mergesOf(file: GgufFile, add: (left: string, right: string, rank: number) => void): Piecewise<void> {
+  const areThere = yield* file.eachString('tokenizer.ggml.merges', (line, rank) => {
     const space = line.indexOf(' ', 1);
     if (space < 0 || space === line.length - 1) {
       throw invalid(file, `merge ${rank} is not two tokens with a space between`);
     }
     add(line.slice(0, space), line.slice(space + 1), rank);
   });
+  if (!areThere) throw invalid(file, '"tokenizer.ggml.merges" is missing');
 }
 
 function common(

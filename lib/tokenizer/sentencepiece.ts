@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { inPieces, type Piecewise } from '../piecewise.js';
 import { addedTokens, bpeEncoders, type Encoders, idsOf, inexpressible } from './bpe.js';
 import { metaspace, TokenKind } from './pieces.js';
-import { inPieces, type Piecewise } from './piecewise.js';
 
 export interface SentencePieceVocabulary {
   pieces: readonly string[];
@@ -38,7 +39,7 @@ export function* sentencePieceEncoders(vocabulary: SentencePieceVocabulary): Pie
       model: {
         unk_token: unknownToken === undefined ? inexpressible : pieces[unknownToken],
         fuse_unk: true,
-        byte_fallback: Array.prototype.includes.call(kinds, TokenKind.Byte),
+        byte_fallback: hasBytes(kinds),
       },
     },
     added: addedTokens(pieces, kinds),
@@ -46,6 +47,11 @@ export function* sentencePieceEncoders(vocabulary: SentencePieceVocabulary): Pie
     ids,
     merges: (add) => mergesOf(vocabulary, ids, add),
   });
+}
+
+function hasBytes(kinds: ArrayLike<number>): boolean {
+  for (let id = 0; id < kinds.length; id++) if (kinds[id] === TokenKind.Byte) return true;
+  return false;
 }
 
 function* mergesOf(
@@ -74,7 +80,7 @@ function* mergesOf(
 
 /** @returns for a score the number of different scores above it */
 function ranking(scores: ArrayLike<number>): (score: number) => number {
-  const rising = Float64Array.from(scores).sort();
+  const rising = new Float64Array(scores).sort();
   let count = 0;
   for (const score of rising) if (count === 0 || score !== rising[count - 1]) rising[count++] = score;
   return (score) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Device, load, PagewarpError, philox } from '../../lib/index.js';
 import { HfSource, hfName } from '../../lib/model/hf.js';
-import { atOnce } from '../../lib/tokenizer/piecewise.js';
+import { atOnce } from '../../lib/piecewise.js';
 import { encodeInt4, type Int4Options, quantizationConfig } from '../oracle/int4.js';
 import { temporaryFolder } from '../support/folder.js';
 import { ggufFromFolder } from '../support/hf-to-gguf.js';

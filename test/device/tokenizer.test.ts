@@ -11,8 +11,8 @@ import {
   tokenizerFromGguf,
   tokenizerFromJson,
 } from '../../lib/index.js';
+import { atOnce } from '../../lib/piecewise.js';
 import { TokenKind } from '../../lib/tokenizer/pieces.js';
-import { atOnce } from '../../lib/tokenizer/piecewise.js';
 import { sentencePieceEncoders } from '../../lib/tokenizer/sentencepiece.js';
 import { segment } from '../oracle/sentencepiece.js';
 import { temporaryFolder } from '../support/folder.js';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { atOnce, besides, inPieces, type Piecewise } from '../../lib/tokenizer/piecewise.js';
+import { atOnce, besides, inPieces, type Piecewise } from '../../lib/piecewise.js';
 
 describe('work in pieces', () => {
   const items = Array.from({ length: 5000 }, (_, i) => i * i);

@@ -9,7 +9,7 @@ const stride = 1024;
 /** Milliseconds that the thread is kept for. */
 const turn = 5;
 
-/** Goes through `items`, stopping now and then. */
+/** Goes through `items`, or only counts to their length, stopping now and then. */
 export function* inPieces<T>(items: ArrayLike<T>, visit: (item: T, index: number) => void): Piecewise<void> {
   for (let i = 0; i < items.length; i++) {
     visit(items[i] as T, i);
