@@ -47,9 +47,15 @@ double rate(int threads, Body body) {
   return total / (*std::max_element(end.begin(), end.end()) - *std::min_element(begin.begin(), begin.end()));
 }
 
+/// The better of plain reads and reads with software prefetch.
 double readRate(const char* buffer, int threads) {
-  const size_t share = kBuffer / static_cast<size_t>(threads) / 256 * 256;
-  return rate(threads, [&](int t) { return pw::bench::read(buffer + share * static_cast<size_t>(t), share, false); });
+  const size_t share = kBuffer / static_cast<size_t>(threads) / 4096 * 4096;
+  double best = 0;
+  for (const bool prefetch : {false, true})
+    best = std::max(best, rate(threads, [&](int t) {
+                      return pw::bench::read(buffer + share * static_cast<size_t>(t), share, prefetch);
+                    }));
+  return best;
 }
 
 /// 0 where there is no SIMD version to measure with.

@@ -20,14 +20,19 @@ constexpr int64_t kSteps = 4'000'000;
 volatile uint64_t sink;
 
 #if defined(__x86_64__)
+/// Prefetches are of a line of each of eight pages in turn, of the next window of as many.
 template <bool kPrefetch>
 __attribute__((target("avx2"))) double readAvx2(const char* p, size_t bytes) {
+  constexpr size_t kPages = 8, kPage = 4096, kWindow = kPages * kPage, kChunk = kPages * 64;
   __m256i sum[8] = {};
-  for (size_t i = 0; i + 256 <= bytes; i += 256)
-    for (int j = 0; j < 8; ++j) {
-      if (kPrefetch && j % 2 == 0) _mm_prefetch(p + i + 32 * j + 4096, _MM_HINT_T0);
-      sum[j] = _mm256_xor_si256(sum[j], _mm256_load_si256(reinterpret_cast<const __m256i*>(p + i + 32 * j)));
+  for (size_t i = 0; i + kChunk <= bytes; i += kChunk) {
+    const char* ahead = p + i / kWindow * kWindow + kWindow + i % kWindow / kPages;
+    for (size_t page = 0; page < kPages; ++page) {
+      if (kPrefetch) _mm_prefetch(ahead + page * kPage, _MM_HINT_T0);
+      for (size_t j = page * 2; j < page * 2 + 2; ++j)
+        sum[j % 8] = _mm256_xor_si256(sum[j % 8], _mm256_load_si256(reinterpret_cast<const __m256i*>(p + i + 32 * j)));
     }
+  }
   for (int j = 1; j < 8; ++j) sum[0] = _mm256_xor_si256(sum[0], sum[j]);
   sink = static_cast<uint64_t>(_mm256_extract_epi64(sum[0], 0));
   return static_cast<double>(bytes);

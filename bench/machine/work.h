@@ -10,7 +10,9 @@ namespace pw::bench {
 double threadSeconds();
 double wallSeconds();
 
-/// Reads memory that is aligned to 64 bytes, in order. @returns bytes
+/// Reads memory that is aligned to 64 bytes, in order.
+/// @param prefetch asks for several pages in turn before they are read
+/// @returns bytes
 double read(const void* memory, size_t bytes, bool prefetch);
 
 /// 8-bit integer products and sums (512-bit vpdpbusd; else vpmaddubsw, vpmaddwd and an addition). @returns operations,

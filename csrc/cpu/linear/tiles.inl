@@ -23,15 +23,13 @@
 #include "cpu/linear/activations.inl"
 #include "cpu/linear/epilogue.inl"
 #include "cpu/linear/formats.inl"
+#include "cpu/linear/weight_stream.h"
 #include "cpu/simd/unroll.h"
 
 namespace pw::cpu::PW_ISA {
 namespace {
 
-/// How far ahead of the multiplication weights are asked for. Hardware prefetch stops at page borders and reordering
-/// sees only a group or two ahead when many tokens share it; this distance covers the latency of memory at full
-/// bandwidth.
-constexpr int kPrefetchBytes = 4096;
+using Ahead = WeightStream<prefetch>;
 
 /// What a group's integer sums are multiplied by, for kLanes rows.
 template <class F>
@@ -94,13 +92,13 @@ constexpr int kParts = kStripRows / Vec::kLanes;
 /// turns within each block, so that memory is read at an even pace.
 template <class F, int T>
 PW_NO_INLINE void multiplyTile(const uint8_t* strip, int64_t blocks, const Activations* x,
-                               const typename F::Levels* levels, float* sums) {
+                               const typename F::Levels* levels, Ahead& ahead, float* sums) {
   Vec sum[kParts][T];
   PW_IN_REGISTERS for (int p = 0; p < kParts; ++p) {
     PW_IN_REGISTERS for (int t = 0; t < T; ++t) sum[p][t] = Vec(0.0f);
   }
   for (int64_t b = 0; b < blocks; ++b, strip += F::kLayout.blockBytes(), x += T * F::kLayout.groupsPerBlock) {
-    for (int line = 0; line < F::kLayout.blockBytes(); line += 64) prefetch(strip + kPrefetchBytes + line);
+    ahead.advance(strip + F::kLayout.blockBytes());
     PW_IN_REGISTERS for (int p = 0; p < kParts; ++p) addBlock<F, T>(strip, x, p * Vec::kLanes, levels[p], sum[p]);
   }
   PW_IN_REGISTERS for (int p = 0; p < kParts; ++p) {
@@ -114,11 +112,11 @@ PW_NO_INLINE void multiplyTile(const uint8_t* strip, int64_t blocks, const Activ
 /// multiplyTile<F, tokens> for a number of tokens up to T.
 template <class F, int T>
 void multiplyNarrow(const uint8_t* strip, int64_t blocks, const Activations* x, int tokens,
-                    const typename F::Levels* levels, float* sums) {
+                    const typename F::Levels* levels, Ahead& ahead, float* sums) {
   if constexpr (T > 1) {
-    if (tokens < T) return multiplyNarrow<F, T - 1>(strip, blocks, x, tokens, levels, sums);
+    if (tokens < T) return multiplyNarrow<F, T - 1>(strip, blocks, x, tokens, levels, ahead, sums);
   }
-  multiplyTile<F, T>(strip, blocks, x, levels, sums);
+  multiplyTile<F, T>(strip, blocks, x, levels, ahead, sums);
 }
 
 /// A block of a strip.
@@ -137,6 +135,7 @@ template <class F>
 void multiplyTask(const PackedOperands& o, const PackedTask& task, Context&, int) {
   typename F::Levels levels[kParts];
   alignas(64) float sums[kWideTile * kStripRows];
+  Ahead ahead(blockAt<F>(o, task.firstStrip, 0), blockAt<F>(o, task.endStrip, 0));
   for (int64_t strip = task.firstStrip; strip < task.endStrip; ++strip) {
     for (int p = 0; p < kParts; ++p) levels[p] = F::Levels::at(o.args.weight, strip, p * Vec::kLanes);
     const uint8_t* weights = blockAt<F>(o, strip, 0);
@@ -144,9 +143,9 @@ void multiplyTask(const PackedOperands& o, const PackedTask& task, Context&, int
       const TokenTile tile = tileOf(token, o.tokens);
       const Activations* x = recordsOf(o, tile, 0);
       if (tile.tokens == kWideTile)
-        multiplyTile<F, kWideTile>(weights, o.blocks, x, levels, sums);
+        multiplyTile<F, kWideTile>(weights, o.blocks, x, levels, ahead, sums);
       else
-        multiplyNarrow<F, kNarrowTile>(weights, o.blocks, x, tile.tokens, levels, sums);
+        multiplyNarrow<F, kNarrowTile>(weights, o.blocks, x, tile.tokens, levels, ahead, sums);
       writeTile(o.args, sums, tile.first, tile.tokens, strip * kStripRows);
       token += tile.tokens;
     }
