@@ -3,8 +3,9 @@
  * Attention over a past, with the new tokens appended to the cache, through the public API beside onnxruntime-node's
  * GroupQueryAttention: the same numbers, f32, in turns. (The peer's operator returns the whole cache as a new tensor.)
  *
- *     npm run bench:attention:peers -- [--threads 1] [--repeats 7]
+ *     npm run bench:attention:peers -- [--threads 1] [--repeats 7] [--past 2047,8191]
  *
+ * `--past` takes the cases with these numbers of past tokens.
  * Milliseconds per run from JavaScript, medians [range].
  */
 import { parseArgs } from 'node:util';
@@ -14,9 +15,14 @@ import type { Child } from '../support/child.js';
 import { compareInTurns, describeComparison, relativeDifference, startOnnxRuntime } from '../support/operator.js';
 
 const { values: options } = parseArgs({
-  options: { threads: { type: 'string', default: '1' }, repeats: { type: 'string', default: '7' } },
+  options: {
+    threads: { type: 'string', default: '1' },
+    repeats: { type: 'string', default: '7' },
+    past: { type: 'string', default: '511,2047,8191,2044,2040,0,1536' },
+  },
 });
 const threads = Number(options.threads);
+const wanted = options.past.split(',').map(Number);
 const [heads, kvHeads] = [32, 8];
 
 /** [kvHeads, tokens, headDim], as the peer keeps its past, to [tokens, kvHeads, headDim]. */
@@ -94,6 +100,7 @@ for (const headDim of [64, 128]) {
     [512, 0],
     [512, 1536],
   ] as const) {
+    if (!wanted.includes(past)) continue;
     console.log(`${headDim} | ${rows} | ${past} | ${await measure(device, headDim, rows, past, peer)}`);
   }
 }

@@ -3,8 +3,9 @@
  * 4-bit linear layers through the public API beside onnxruntime-node's MatMulNBits with int8 activations (accuracy level 4,
  * the faster of its two ways): the same codes and scales, in turns. "chain" streams more weights than caches hold.
  *
- *     npm run bench:linear:peers -- [--threads 1] [--repeats 7] [--only chain]
+ *     npm run bench:linear:peers -- [--threads 1] [--repeats 7] [--only chain] [--rows 1,4]
  *
+ * `--only` takes the shapes whose name contains it, `--rows` the numbers of tokens.
  * Milliseconds per run from JavaScript, medians [range].
  */
 import { parseArgs } from 'node:util';
@@ -19,9 +20,11 @@ const { values: options } = parseArgs({
     threads: { type: 'string', default: '1' },
     repeats: { type: 'string', default: '7' },
     only: { type: 'string', default: '' },
+    rows: { type: 'string', default: '1,2,4,8,32,512' },
   },
 });
 const threads = Number(options.threads);
+const wanted = options.rows.split(',').map(Number);
 
 const shapes: { name: string; widths: number[]; rows: number[] }[] = [
   { name: '4096 x 4096', widths: [4096, 4096], rows: [1, 2, 4, 8, 32, 512] },
@@ -106,7 +109,8 @@ for (const { name, widths, rows } of shapes.filter((shape) => shape.name.include
   const layers = await makeLayers(device, widths);
   for (const block of peer ? [32, 128] : [32]) {
     await peer?.ask({ op: 'linear', widths, block });
-    for (const m of rows) console.log(`${name} | ${block} | ${m} | ${await measure(device, layers, m, peer)}`);
+    for (const m of rows.filter((m) => wanted.includes(m)))
+      console.log(`${name} | ${block} | ${m} | ${await measure(device, layers, m, peer)}`);
   }
   for (const layer of layers) layer.dispose();
 }
