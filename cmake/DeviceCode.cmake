@@ -84,7 +84,7 @@ function(pagewarp_cuda_architectures result)
 endfunction()
 
 # Adds a step per source that writes <binary dir>/fatbin/<name>.fatbin and its log.
-function(pagewarp_compile_kernels names architectures)
+function(pagewarp_compile_kernels names architectures toolkit_version)
   # One compilation to PTX of the lowest architecture, machine code of it for every one: no kernel uses what only a later
   # one has, so all GPUs run what tests have run. That PTX is embedded, for GPUs without machine code here (those between
   # two of the architectures, such as 11.0, which could not take PTX of the newest, and those that come after it) and for
@@ -101,6 +101,12 @@ function(pagewarp_compile_kernels names architectures)
     string(APPEND codes ",sm_${arch}")
   endforeach()
 
+  # nvcc has the option since 12.8, and drivers read the result since 12.4 (see csrc/gpu/properties.cpp).
+  set(compress "")
+  if(toolkit_version GREATER_EQUAL 12080)
+    set(compress --compress-mode=size)
+  endif()
+
   set(script "${CMAKE_CURRENT_SOURCE_DIR}/cmake/CompileKernels.cmake")
   foreach(name IN LISTS names)
     set(fatbin "${CMAKE_CURRENT_BINARY_DIR}/fatbin/${name}.fatbin")
@@ -108,7 +114,7 @@ function(pagewarp_compile_kernels names architectures)
     add_custom_command(OUTPUT "${fatbin}" BYPRODUCTS "${fatbin}.log"
       COMMAND ${CMAKE_COMMAND} "-DOUTPUT=${fatbin}" -P "${script}" --
         ${PAGEWARP_NVCC} -fatbin -m64 -O3 -std=c++17 -gencode "arch=compute_${lowest},code=[${codes}]"
-        --compress-mode=size -lineinfo -Xptxas -v
+        ${compress} -lineinfo -Xptxas -v
         -I "${CMAKE_CURRENT_SOURCE_DIR}/cuda" -I "${CMAKE_CURRENT_SOURCE_DIR}/csrc/include"
         -MD -MF "${fatbin}.d" -o "${fatbin}" "${source}"
       DEPENDS "${source}" "${script}" DEPFILE "${fatbin}.d" COMMENT "nvcc cuda/${name}.cu" VERBATIM)
@@ -168,7 +174,7 @@ function(pagewarp_embed_device_code target)
     list(JOIN names "\", \"" modules)
     file(WRITE "${folder}/manifest.json"
       "{\"toolkit\": ${toolkit_version}, \"architectures\": [${architecture_list}], \"modules\": [\"${modules}\"]}\n")
-    pagewarp_compile_kernels("${names}" "${architectures}")
+    pagewarp_compile_kernels("${names}" "${architectures}" ${toolkit_version})
   endif()
   pagewarp_embed_fatbins(${target} "${folder}" "${names}" ${toolkit_version})
 endfunction()

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gpu/properties.h"
 
+#include <algorithm>
+
 #include "gpu/driver.h"
 #include "gpu/embedded_modules.h"
 
 namespace pw::gpu {
 namespace {
+
+/// Code of a toolkit runs on every driver of the same major version, and on later ones. From this toolkit on it is
+/// compressed (cmake/DeviceCode.cmake) in a way that drivers from the other version on can read.
+constexpr int kCompressingToolkit = 12080, kUnpackingDriver = 12040;
 
 std::string versionName(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
@@ -17,10 +23,10 @@ std::string reasonAgainst(const DeviceProperties& properties, int driverVersion)
     return "compute capability " + std::to_string(properties.capability / 10) + "." +
            std::to_string(properties.capability % 10) + " is too old: 8.0 or later is needed";
   if (!kEmbeddedModules[0].name) return "this build has no device code: it was built without nvcc";
-  // Code of a toolkit runs on every driver of the same major version, and on later ones.
-  if (driverVersion / 1000 < kEmbeddedToolkitVersion / 1000)
-    return "the driver supports CUDA " + versionName(driverVersion) + ", but the kernels need " +
-           std::to_string(kEmbeddedToolkitVersion / 1000) + ".0";
+  const int needed = std::max(kEmbeddedToolkitVersion / 1000 * 1000,
+                              kEmbeddedToolkitVersion >= kCompressingToolkit ? kUnpackingDriver : 0);
+  if (driverVersion < needed)
+    return "the driver supports CUDA " + versionName(driverVersion) + ", but the kernels need " + versionName(needed);
   return "";
 }
 
