@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkObject, invalidArgument, PagewarpError } from '../errors.js';
+import { checkObject, invalidArgument, PagewarpError, unsupported } from '../errors.js';
 import { cacheHeadDim, type KvLayer, nativeKvLayer } from '../kv/layer.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
@@ -67,6 +67,7 @@ export function attention(
     checkTensor(name, perHead, stream, ['f32']);
     checkShape(name, perHead, [heads], 'one per query head');
   }
+  if (alibiSlopes && plan.hasWideTrees) throw unsupported('ALiBi with trees of more than 64 nodes', 'smaller trees');
   if (workspace) checkWorkspace(workspace, plan, stream);
   const out = checkedOut(stream, options.out, q.shape, q.dtype);
   const lse = checkedLse(stream, options.lse, q.shape.slice(0, 2));

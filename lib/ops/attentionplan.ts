@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkObject, invalidArgument, PagewarpError, shapeMismatch } from '../errors.js';
+import { checkObject, invalidArgument, PagewarpError, shapeMismatch, unsupported } from '../errors.js';
 import type { CacheBatch, PageTable } from '../kv/batch.js';
 import { type NativeAttentionPlan, type NativePlanInputs, native } from '../native.js';
 import type { Device } from '../tensor/device.js';
 import { Resource } from '../tensor/resource.js';
 import type { Replaceable } from '../tensor/stream.js';
 import type { CustomMask, TreeMask } from './treemask.js';
+import { hasWideTree, visibleBits, visibleInTrees, wordsPerNode } from './visiblerows.js';
 
 /** Tokens that see each other in both directions, such as an image within a causal prompt: keys `begin` to `end`. */
 export interface AttentionSegment {
@@ -75,6 +76,8 @@ export class AttentionPlan extends Resource<NativeAttentionPlan> implements Repl
   readonly merges: number;
   /** What partial results take; 0 when nothing is split. */
   readonly workspaceBytes: number;
+  /** Are there trees of more nodes than a word of a row's mask has? @internal for `attention`, which has no ALiBi for them */
+  readonly hasWideTrees: boolean;
   /** Which kernels it takes on a GPU, as a set of bits: a graph that was captured with the same ones serves it. */
   readonly kernels: number;
 
@@ -90,6 +93,7 @@ export class AttentionPlan extends Resource<NativeAttentionPlan> implements Repl
     this.merges = made.merges;
     this.workspaceBytes = made.workspaceBytes;
     this.kernels = made.kernels;
+    this.hasWideTrees = isTree(options.mask) && hasWideTree(options.mask);
   }
 
   /**
@@ -109,6 +113,8 @@ export class AttentionPlan extends Resource<NativeAttentionPlan> implements Repl
     }
     if (this.heads !== captured.heads)
       throw stale(`it was made for ${this.heads} heads, the captured one for ${captured.heads}`);
+    if (this.hasWideTrees && !captured.hasWideTrees)
+      throw stale('it has trees of more than 64 nodes, and the captured one has none'); // there may be ALiBi
     if (this.rows > rows) throw stale(`it has ${this.rows} rows, the captured queries only ${rows}`);
     this.requireFresh();
   }
@@ -155,6 +161,7 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
   if ('batch' in options) options.batch.requireFresh();
   const table = pageTableOf(options);
   const queryLengths = integers('queryLengths', 'batch' in options ? options.batch.queryLengths : options.queryLengths);
+  const kvLengths = integers('pageTable.lengths', table.lengths);
   const device = options.device ?? ('batch' in options ? options.batch.cache.device : undefined);
   const workers = options.workers ?? device?.threads ?? 1;
   if (window !== undefined) checkInteger('window', window, 1);
@@ -164,7 +171,7 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
     checkInteger(`pageTable.${name}`, table[name], 0);
   return {
     queryLengths,
-    kvLengths: integers('pageTable.lengths', table.lengths),
+    kvLengths,
     pageBegin: integers('pageTable.indptr', table.indptr),
     pages: integers('pageTable.indices', table.indices),
     heads,
@@ -190,7 +197,7 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
         : sharedPrefix
       ).flatMap(({ first, end, keys }) => [first, end, keys]),
     ),
-    ...maskInputs(mask, queryLengths),
+    ...maskInputs(options, queryLengths, kvLengths),
   };
 }
 
@@ -210,29 +217,44 @@ function splitsOf(splits: readonly ('none' | number)[], sequences: number): Int3
   return Int32Array.from(splits, (split, i) => splitCode(`split[${i}]`, split));
 }
 
-function maskInputs(mask: AttentionPlanOptions['mask'], queryLengths: Int32Array): Partial<NativePlanInputs> {
+function isTree(mask: PlanOptions['mask']): mask is TreeMask {
+  return typeof mask === 'object' && mask.kind === 'tree';
+}
+
+/** The mask, and what it says of windows instead of the options. */
+function maskInputs(options: PlanOptions, queryLengths: Int32Array, kvLengths: Int32Array): Partial<NativePlanInputs> {
+  const { mask, window, sinkTokens, segments = [], sharedPrefix = [] } = options;
   if (mask === undefined || mask === 'causal' || mask === 'none') return {};
   if (mask.kind === 'custom') return { customBits: mask.bits };
-  if (mask.trees.length !== queryLengths.length) {
-    throw shapeMismatch(
-      'mask.trees',
-      [mask.trees.length],
-      [queryLengths.length],
-      'one tree per sequence, empty for none',
-    );
+  checkTrees(mask, queryLengths);
+  if (hasWideTree(mask)) {
+    if (segments.length > 0) throw unsupported('segments with trees of more than 64 nodes', 'one of the two');
+    if (sharedPrefix !== 0 && (typeof sharedPrefix === 'number' || sharedPrefix.length > 0))
+      throw unsupported('a shared prefix with trees of more than 64 nodes', 'one of the two');
+    const { bits } = visibleBits(visibleInTrees(mask, queryLengths, kvLengths, window, sinkTokens));
+    return { customBits: bits, window: 0, sinkTokens: 0 };
   }
   const rows = queryLengths.reduce((sum, n) => sum + n, 0);
   const treeMasks = new BigUint64Array(rows);
   const treeLengths = Int32Array.from(mask.trees, (tree) => tree.length);
   let row = 0;
   for (const [s, tree] of mask.trees.entries()) {
-    if (tree.length > 0 && tree.length !== queryLengths[s]) {
-      throw shapeMismatch(`mask.trees[${s}]`, [tree.length], [queryLengths[s] as number], 'each node is a query row');
-    }
     treeMasks.set(tree, row);
     row += queryLengths[s] as number;
   }
   return { treeMasks, treeLengths };
+}
+
+function checkTrees({ trees }: TreeMask, queryLengths: Int32Array): void {
+  if (trees.length !== queryLengths.length) {
+    throw shapeMismatch('mask.trees', [trees.length], [queryLengths.length], 'one tree per sequence, empty for none');
+  }
+  for (const [s, tree] of trees.entries()) {
+    const queries = queryLengths[s] as number;
+    const words = queries * wordsPerNode(queries);
+    if (tree.length > 0 && tree.length !== words)
+      throw shapeMismatch(`mask.trees[${s}]`, [tree.length], [words], 'each node is a query row');
+  }
 }
 
 function checkInteger(name: string, value: number, least: number): void {

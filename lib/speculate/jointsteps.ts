@@ -4,8 +4,8 @@ import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner } from '../model/llama.js';
 import type { StepOptions } from '../model/step.js';
 import { joinTokens, type TokenPart } from '../model/tokens.js';
+import { type VisibleRows, visibleBits } from '../ops/visiblerows.js';
 import { Tensor } from '../tensor/tensor.js';
-import { maskOf, type VisibleRows } from './levels.js';
 
 /** Rows of a step that several drafters share; so few that attention treats each row as in a step of its own. */
 const mostRows = 64;
@@ -290,5 +290,5 @@ function treeOptions(
     const causal = Array.from({ length: count }, (_, i) => ({ prefix: keys - count + i + 1, others: [] }));
     return { keys, rows: visible ?? causal };
   });
-  return { positions, mask: maskOf(sequences) };
+  return { positions, mask: visibleBits(sequences) };
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The levels of a draft tree as a model computes them. */
-import type { CustomMask } from '../ops/treemask.js';
 import type { TreeShape } from './tree.js';
 
 /** A node whose children are drawn in this level. */
@@ -61,32 +60,4 @@ export function shapeLevels(tree: TreeShape): { levels: ShapeLevel[]; picks: num
     nodes = next;
   }
   return { levels, picks, candidates };
-}
-
-/** What the rows of one sequence see: each the first `prefix` of `keys` keys, and some of those after it. */
-export interface VisibleRows {
-  keys: number;
-  rows: readonly { prefix: number; others: readonly number[] }[];
-}
-
-/** The mask of a step over some sequences. */
-export function maskOf(sequences: readonly VisibleRows[]): CustomMask {
-  const total = sequences.reduce((sum, { keys, rows }) => sum + rows.length * keys, 0);
-  const bits = new Uint8Array(Math.ceil(total / 8));
-  const set = (bit: number): void => {
-    bits[bit >> 3] = (bits[bit >> 3] as number) | (1 << (bit & 7));
-  };
-  let first = 0;
-  for (const { keys, rows } of sequences) {
-    for (const { prefix, others } of rows) {
-      const end = first + prefix;
-      let bit = first;
-      for (; bit < end && bit % 8 !== 0; bit++) set(bit);
-      bits.fill(255, bit >> 3, Math.max(bit, end) >> 3);
-      for (bit = Math.max(bit, end - (end % 8)); bit < end; bit++) set(bit);
-      for (const key of others) set(first + key);
-      first += keys;
-    }
-  }
-  return { kind: 'custom', bits };
 }

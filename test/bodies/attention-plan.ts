@@ -299,8 +299,32 @@ export function planTests(): void {
     it('refuses trees that are none', () => {
       expect(codeOf(() => treeMask([0]))).toBe('ERR_INVALID_ARGUMENT');
       expect(codeOf(() => treeMask([-1, 1]))).toBe('ERR_INVALID_ARGUMENT');
-      expect(codeOf(() => treeMask(new Array(65).fill(-1)))).toBe('ERR_UNSUPPORTED');
+      expect(codeOf(() => treeMask(new Array(4097).fill(-1)))).toBe('ERR_UNSUPPORTED');
       expect(treeMask([-1, 0, 0, 2]).trees[0]).toEqual(BigUint64Array.of(0b1n, 0b11n, 0b101n, 0b1101n));
+      const chain = Array.from({ length: 66 }, (_, node) => node - 1);
+      expect(treeMask(chain).trees[0]?.slice(-4)).toEqual(BigUint64Array.of(2n ** 64n - 1n, 1n, 2n ** 64n - 1n, 3n));
+    });
+
+    it('excludes what trees of more than 64 nodes have not', async () => {
+      const mask = treeMask([new Array(65).fill(-1), []]);
+      const wide = { ...good, queryLengths: [65, 1], pageTable: table([70, 5], [0, 5, 6], [0, 1, 2, 3, 4, 5]), mask };
+      const codeWith = (options: Partial<AttentionPlanOptions>) =>
+        codeOf(() => planAttention({ ...wide, ...options } as AttentionPlanOptions));
+      expect(codeWith({})).toBe('no error');
+      expect(codeWith({ segments: [{ sequence: 0, begin: 0, end: 2 }] })).toBe('ERR_UNSUPPORTED');
+      expect(codeWith({ sharedPrefix: 1 })).toBe('ERR_UNSUPPORTED');
+      expect(codeWith({ queryLengths: [64, 1] })).toBe('ERR_SHAPE_MISMATCH');
+      expect(codeWith({ pageTable: table([60, 5], [0, 5, 6], [0, 1, 2, 3, 4, 5]) })).toBe('ERR_INVALID_ARGUMENT');
+      using plan = planAttention(wide);
+      using cache = new PagedKvCache(device, { ...shape, headDim: 64, pages: 8 });
+      using q = Tensor.zeros(device, [66, 4, 64], 'f32');
+      using alibiSlopes = Tensor.zeros(device, [4], 'f32');
+      const call = { q, cache, layer: 0, plan, alibiSlopes };
+      expect(codeOf(() => attention(device.defaultStream, call))).toBe('ERR_UNSUPPORTED');
+      // Nor may a plan come to ALiBi by standing in for another one.
+      using causal = planAttention({ ...wide, mask: 'causal' });
+      expect(codeOf(() => plan.checkReplaces(causal, 66))).toBe('ERR_STALE_PLAN');
+      expect(codeOf(() => causal.checkReplaces(plan, 66))).toBe('no error');
     });
 
     it('and attention refuse what they were not made for', () => {

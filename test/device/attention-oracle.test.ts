@@ -84,6 +84,11 @@ const cases: [string, Partial<AttentionCase>][] = [
   ['a tree in a window', { mask: 'tree', queries: 12, kv: 30, window: 3 }],
   ['a tree in a window with sinks', { mask: 'tree', queries: 12, kv: 30, window: 3, sinkTokens: 5 }],
   ['a tree with ALiBi', { mask: 'tree', queries: 20, kv: 20, alibi: true }],
+  ['a tree of more than 64 nodes', { mask: 'tree', queries: [70, 0, 129], kv: [100, 5, 129] }],
+  [
+    'a tree of more than 64 nodes in a window with sinks',
+    { mask: 'tree', queries: 66, kv: 80, window: 3, sinkTokens: 5 },
+  ],
   ['custom bits', { mask: 'customCausal' }],
   ['a window', { window: 5 }],
   ['a window with sinks', { window: 5, sinkTokens: 6, queries: 8 }],
