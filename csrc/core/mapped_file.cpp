@@ -6,7 +6,6 @@
 #include "core/error.h"
 
 #if defined(_WIN32)
-#define NOMINMAX
 #include <windows.h>
 
 #include <system_error>
