@@ -18,6 +18,13 @@
 /// codes, of which no view of a word shows two; 24 shifts or reversals for e2m1 numbers: 40, 54, 60 and 56 instructions
 /// of integers. The 8 of four-bit formats without minimum are joined by 32 additions or multiply-adds of halves. Pairs
 /// of levels are looked up: address and byte, 2 for 2 weights.
+///
+/// Tables of rows are looked up code by code: a mask leaves one of the two codes of each byte of a word, and an integer
+/// dot product with a constant multiplies one byte by a level's size and adds the table's address, 5 for 4 weights.
+/// A table of pairs of a row's own levels is 1 KiB; 128 rows of them, with a copy for each lane that reads at the same
+/// time, have no room. Permutations of bytes in registers give 4 bytes of 8 table entries each: a row's 16 levels in
+/// f16 are 8 registers and take, for 4 weights, 4 permutations, 2 choices between halves of a table and 2 permutations
+/// that put bytes together, 2 and more a weight with the selectors, for half of the digits that two terms have.
 #pragma once
 #include "common/dtype.cuh"
 #include "common/small_floats.cuh"
@@ -105,9 +112,10 @@ __device__ inline uint32_t multiplyAdd(uint32_t a, int b, uint32_t c) {
 }
 
 /// Reads of tables of levels. They may not move across barriers, and stay where they are by being volatile.
+template <int kOffset>
 __device__ inline uint32_t loadShared(uint32_t address) {
   uint32_t word;
-  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(address));
+  asm volatile("ld.shared.b32 %0, [%1 + %2];" : "=r"(word) : "r"(address), "n"(kOffset));
   return word;
 }
 __device__ inline void loadShared(uint32_t address, uint32_t& first, uint32_t& second) {
@@ -211,26 +219,46 @@ class Codes {
       return position(r) == 0 ? centre<0>(bits) : centre < kOperand == PW_F16 ? 4 : 0 > (bits);
   }
 
-  /// Pairs of levels, both terms of each, from the table of all pairs. Levels of the rows' own tables, one by one, with
-  /// both terms in one operand: of columns 0 (r < 2) and 1 in the first, 2 and 3 in the second.
-  __device__ void lookUp(uint32_t word, int tile, Operand& terms) const {
-    constexpr int kLevelBytes = rowLevelBytes(T::kShape), kTableBytes = rowTableBytes(T::kShape);
+  /// Pairs of levels, both terms of each, from the table of all pairs.
+  __device__ void lookUpPairs(uint32_t word, Operand& terms) const {
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
-      if constexpr (T::kRowTables) {
-        const uint32_t row = levels_ + (2 * tile + r % 2) * kTableBytes;
-#pragma unroll
-        for (int pair = 0; pair < 2; ++pair) {
-          // Where the code becomes kLevelBytes times as large.
-          constexpr int kTo = kLevelBytes == 128 ? 7 : 6;
-          const uint32_t at = moved(word, kTo - 16 * pair - r % 2 * 8 - r / 2 * 4);
-          terms[pair][r] = loadShared(andOr(at, 15 * kLevelBytes, row));
-        }
-      } else {
-        const uint32_t both = __byte_perm(word, 0, 0x4440u + static_cast<uint32_t>(r));
-        loadShared(multiplyAdd(both, 8 * T::kTableCopies, levels_), terms[0][r], terms[kTerms - 1][r]);
-      }
+      const uint32_t both = __byte_perm(word, 0, 0x4440u + static_cast<uint32_t>(r));
+      loadShared(multiplyAdd(both, 8 * T::kTableCopies, levels_), terms[0][r], terms[kTerms - 1][r]);
     }
+  }
+
+  /// Levels of the rows' own tables, one by one, with both terms in one operand: of columns 0 (r < 2) and 1 in the
+  /// first, 2 and 3 in the second. Byte 2 pair + row of a word has the codes of a pair's columns.
+  template <int kTile>
+  __device__ void lookUpLevels(uint32_t word, Operand& terms) const {
+    constexpr int kLevelBytes = rowLevelBytes(T::kShape), kTableBytes = rowTableBytes(T::kShape);
+    constexpr int kEven = 2 * kTile * kTableBytes, kOdd = kEven + kTableBytes;
+    static_assert(kLevelBytes < 256, "a factor is a byte");
+    const uint32_t low = word & 0x0f0f0f0fu, high = word & 0xf0f0f0f0u;
+#pragma unroll
+    for (int pair = 0; pair < 2; ++pair)
+#pragma unroll
+      for (int r = 0; r < 4; ++r) {
+        const uint32_t factor = static_cast<uint32_t>(r < 2 ? kLevelBytes : kLevelBytes / 16)
+                                << (16 * pair + r % 2 * 8);
+        const uint32_t level = __dp4a(r < 2 ? low : high, factor, levels_);
+        terms[pair][r] = r % 2 == 0 ? loadShared<kEven>(level) : loadShared<kOdd>(level);
+      }
+  }
+
+  /// A table's offset is a constant of the instruction, and constants are arguments of templates.
+  __device__ void lookUp(uint32_t word, int tile, Operand& terms) const {
+    if constexpr (!T::kRowTables)
+      lookUpPairs(word, terms);
+    else if (tile == 0)
+      lookUpLevels<0>(word, terms);
+    else if (tile == 1)
+      lookUpLevels<1>(word, terms);
+    else if (tile == 2)
+      lookUpLevels<2>(word, terms);
+    else
+      lookUpLevels<3>(word, terms);
   }
 
   /// e2m1 numbers: their bits stand where f16 has them, or three bits above where bf16 has them, but for its sign.

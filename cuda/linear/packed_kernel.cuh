@@ -214,12 +214,21 @@ __device__ inline void multiplyTiles(const uint8_t* stage, const LanePlace<T>& p
   }
 }
 
+/// Multiplies half of the row tiles, from kFirst on, of all blocks of the warp's strip.
+/// @param exists is the block of that number one of the matrix?
+template <class T, int kFirst, class Exists>
+__device__ inline void multiplyHalf(const uint8_t* stage, const LanePlace<T>& place, const Exists& exists,
+                                    Sums<T>& sums) {
+#pragma unroll
+  for (int depth = 0; depth < T::kDepth; ++depth)
+    if (exists(T::firstBlock() + depth * T::kBlockStep)) multiplyTiles<T, kFirst>(stage, place, depth, depth, sums);
+}
+
 /// What a warp multiplies of a stage.
 template <class T>
 __device__ inline void multiplyStage(const uint8_t* stage, const LanePlace<T>& place, const Cursor& at, int strips,
                                      int blocks, Sums<T> (&sums)[T::kWarpStrips]) {
   // Past the last strip or column there is nothing, not even zeros.
-  const int first = T::firstBlock();
   const auto exists = [&](int block) {
     return at.column * T::kStrips + block % T::kStrips < strips && at.stage * T::kDepth + block / T::kStrips < blocks;
   };
@@ -227,16 +236,11 @@ __device__ inline void multiplyStage(const uint8_t* stage, const LanePlace<T>& p
     static_assert(T::kWarpStrips == 1 || T::kLayout.superHeaderBytes == 0, "a warp's strips share a super header");
 #pragma unroll
     for (int i = 0; i < T::kWarpStrips; ++i)
-      if (exists(first + i * T::kBlockStep)) multiplyTiles<T, 0>(stage, place, i, 0, sums[i]);
+      if (exists(T::firstBlock() + i * T::kBlockStep)) multiplyTiles<T, 0>(stage, place, i, 0, sums[i]);
+  } else if (static_cast<int>(threadIdx.x) / kLanes < T::kStrips) {
+    multiplyHalf<T, 0>(stage, place, exists, sums[0]);
   } else {
-#pragma unroll
-    for (int depth = 0; depth < T::kDepth; ++depth) {
-      if (!exists(first + depth * T::kBlockStep)) continue;
-      if (static_cast<int>(threadIdx.x) / kLanes < T::kStrips)
-        multiplyTiles<T, 0>(stage, place, depth, depth, sums[0]);
-      else
-        multiplyTiles<T, T::kWarpTiles>(stage, place, depth, depth, sums[0]);
-    }
+    multiplyHalf<T, T::kWarpTiles>(stage, place, exists, sums[0]);
   }
 }
 
@@ -251,8 +255,7 @@ __device__ inline void linearPacked(const pw_gpu_linear_packed_params& p) {
   Cursor ahead(p, begin), at = ahead;
   Loader<T> loader(p, strips, ahead);
   Sums<T> sums[T::kWarpStrips] = {};
-  uint8_t* tables = shared + T::kStages * T::kStageBytes;
-  if constexpr (T::kRowTables) tables += -sharedAddress(tables) % rowTableBytes(T::kShape);
+  uint8_t* const tables = shared + T::kStages * T::kStageBytes;
   const LanePlace<T> place(Scales<T::kFormat>::kSuperHalves, sharedAddress(tables));
   if constexpr (T::kLevels && !T::kRowTables) loadLevels<T>(p, strips, 0, tables);
   // The first turns only fill the pipeline.

@@ -93,6 +93,13 @@ struct Tile {
 template <class T>
 using Sums = float[T::kWarpTiles][T::kTokenTiles][4];
 
+/// The same number, of which the compiler does not know how it came about: it keeps it where it would work it out anew
+/// in each turn of a loop.
+__device__ inline uint32_t kept(uint32_t x) {
+  asm("" : "+r"(x));
+  return x;
+}
+
 /// Where in a stage a lane finds what it multiplies of the first block that its warp takes: byte offsets, which stages
 /// have in common.
 template <class T>
@@ -108,7 +115,7 @@ struct LanePlace {
   __device__ LanePlace(bool superHalves, uint32_t tables) {
     const int lane = static_cast<int>(threadIdx.x) % kLanes, g = lane / 4, row = g * kLaneRows;
     const int block = T::firstBlock(), strip = block % T::kStrips, header = T::blockOffset(block);
-    codes = header + T::kLayout.headerBytes + lane * kVectorBytes;
+    codes = static_cast<int>(kept(static_cast<uint32_t>(header + T::kLayout.headerBytes + lane * kVectorBytes)));
     constexpr int kVectors = T::kLayout.laneVectors() * kLanes * kVectorBytes, kRest = T::kLayout.laneWords() % 4 * 4;
     tail = header + T::kLayout.headerBytes + kVectors + lane * kRest;
     halves = (superHalves ? T::superHeaderOffset(strip) : header) + 2 * row;
@@ -155,13 +162,6 @@ class Strips {
  private:
   int count_, half_;
 };
-
-/// The same number, of which the compiler does not know how it came about: it keeps it where it would work it out anew
-/// in each turn of a loop.
-__device__ inline uint32_t kept(uint32_t x) {
-  asm("" : "+r"(x));
-  return x;
-}
 
 /// Copies stages into shared memory: one group of asynchronous copies each.
 template <class T>

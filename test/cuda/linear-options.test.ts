@@ -5,8 +5,8 @@
  */
 import { expect, it } from 'vitest';
 import { linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
-import { decodeBlocks, lutLevels, nvfp4Factor } from '../oracle/ggml-blocks.js';
-import { roundActivations } from '../oracle/linear.js';
+import { decodeBlocks, nvfp4Factor } from '../oracle/ggml-blocks.js';
+import { linearOracle, roundActivations } from '../oracle/linear.js';
 import { cudaDevices, describeOnGpu, inTurn } from '../support/cuda.js';
 import { runsFull } from '../support/grid.js';
 import {
@@ -37,12 +37,17 @@ const tokens = [1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 118, 128, 152, 768, 1024]
 describeOnGpu('options of linear over packed weights on a GPU', () => {
   const next = inTurn(cudaDevices());
   if (!runsFull) announceSkip('group N on the GPU: one of 16 numbers of tokens per format; PAGEWARP_FULL=1 runs all');
-  for (const [i, format] of gpuFormats.entries()) {
+  const kinds: Pick<LinearCase, 'format' | 'rowTables'>[] = [
+    ...gpuFormats.map((format) => ({ format })),
+    { format: 'lut4', rowTables: true },
+  ];
+  for (const [i, kind] of kinds.entries()) {
+    const { format, rowTables } = kind;
     const some = [tokens[(5 * i + 6) % 11] as number];
     for (const m of runsFull ? tokens : some) {
-      it(`${format} [${m}, 1024] x [512, 1024] f16 agrees with float64`, async () => {
+      it(`${format}${rowTables ? ', tables of rows,' : ''} [${m}, 1024] x [512, 1024] f16 agrees with float64`, async () => {
         const { device } = next();
-        const c: LinearCase = { m, n: 512, k: 1024, format, x: 'f16', out: 'f32', strided: true };
+        const c: LinearCase = { m, n: 512, k: 1024, ...kind, x: 'f16', out: 'f32', strided: true };
         const inputs = makeLinearInputs(c, m);
         const { out, gaps } = await runLinear(device, c, inputs);
         expect(gaps.every(Number.isNaN)).toBe(true);
@@ -157,46 +162,44 @@ describeOnGpu('options of linear over packed weights on a GPU', () => {
     );
   });
 
-  it('takes levels of each row, and factors of each source', async () => {
+  it('takes levels of each row, whatever the activations', async () => {
+    for (const x of ['f16', 'bf16', 'f32'] as const) {
+      for (const m of [3, 11]) {
+        const { device } = next();
+        const c: LinearCase = { m, n: 150, k: 160, format: 'lut4', rowTables: true, sources: 2, x, out: 'f32' };
+        const inputs = makeLinearInputs(c, m);
+        const { out } = await runLinear(device, c, inputs);
+        expect(meanRelativeError(out, await linearReference(c, inputs)), `${x}, ${m} tokens`).toBeLessThanOrEqual(4e-6);
+      }
+    }
+  });
+
+  it('takes factors of each source', async () => {
     const { device } = next();
     const [n, k, m] = [70, 128, 5];
     const stream = device.defaultStream;
     using x = Tensor.from(device, Array.from(makeLinearInputs({ m, n, k, format: 'q4_0' }, 3).x), [m, k], 'f16');
-    const values = await x.readNumbers();
-    const product = (weight: number[]): number[] =>
-      Array.from({ length: m * n }, (_, i) => {
-        const [row, feature] = [Math.floor(i / n), i % n];
-        let sum = 0;
-        for (let c = 0; c < k; c++) sum += (values[row * k + c] as number) * (weight[feature * k + c] as number);
-        return sum;
-      });
-    const levels = Float32Array.from({ length: 16 * n }, (_, i) => (lutLevels[i % 16] as number) * (1 + (i >> 4) / n));
     const factors = [0.5, 0.03];
-    const inputs = (['lut4', 'nvfp4'] as const).map((format) => makeLinearInputs({ m, n, k, format }, 4).blocks);
-    const [lut, fp4] = inputs.map((blocks) => Tensor.from(device, blocks, undefined, 'u8')) as [
-      Tensor<'u8'>,
-      Tensor<'u8'>,
-    ];
-    using tables = PackedMatrix.fromBlocks(stream, [{ data: lut, format: 'lut4', columns: k, levels }]);
-    const half = fp4.size / 2;
-    using scaled = PackedMatrix.fromBlocks(
+    const { blocks } = makeLinearInputs({ m, n, k, format: 'nvfp4' }, 4);
+    using data = Tensor.from(device, blocks, undefined, 'u8');
+    const half = data.size / 2;
+    using weight = PackedMatrix.fromBlocks(
       stream,
       factors.map((factor, i) => ({
-        data: fp4.slice(0, i * half, (i + 1) * half),
+        data: data.slice(0, i * half, (i + 1) * half),
         format: 'nvfp4',
         columns: k,
         factor,
       })),
     );
-    for (const weight of [tables, scaled]) {
-      const numbers = await weight.unpack(stream).readNumbers();
-      const out = Tensor.empty(device, [m, n], 'f32');
-      linear(stream, { x, weight, out });
-      expect(meanRelativeError(await out.readNumbers(), product(numbers))).toBeLessThanOrEqual(4e-6);
-    }
-    const own = decodeBlocks('nvfp4', inputs[1] as Uint8Array).map(
+    const own = decodeBlocks('nvfp4', blocks).map(
       (value, i) => (value / nvfp4Factor) * (factors[i < (n * k) / 2 ? 0 : 1] as number),
     );
-    expectClose(await scaled.unpack(stream).readNumbers(), own, { absolute: 0, relative: 1e-6 });
+    const unpacked = await weight.unpack(stream).readNumbers();
+    expectClose(unpacked, own, { absolute: 0, relative: 1e-6 });
+    const out = Tensor.empty(device, [m, n], 'f32');
+    linear(stream, { x, weight, out });
+    const expected = linearOracle({ x: await x.readNumbers(), weight: unpacked, m, n, k });
+    expect(meanRelativeError(await out.readNumbers(), expected)).toBeLessThanOrEqual(4e-6);
   });
 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from 'vitest';
-import { linear, type MatrixFormat, Tensor } from '../../lib/index.js';
+import { type Device, linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
 import { decodeBlocks } from '../oracle/ggml-blocks.js';
 import { casesOf } from '../support/cases.js';
 import { cudaDevices, describeOnGpu, inTurn, isSimulated } from '../support/cuda.js';
@@ -16,6 +16,7 @@ import {
   runLinear,
   uploadWeights,
 } from '../support/linear.js';
+import { randomNumbers } from '../support/random.js';
 import { announceSkip } from '../support/skip.js';
 import { expectClose, meanRelativeError, nmse } from '../support/tolerance.js';
 
@@ -69,8 +70,29 @@ describeOnGpu('linear over packed weights on a GPU', () => {
     it(`${format}: NaN and infinity reach exactly their rows`, async () => {
       const { device } = next();
       for (const x of ['f16', 'bf16', 'f32'] as const) await expectNonFiniteRows(device, { n: 40, k: 256, format, x });
+      if (format === 'lut4') await expectNonFiniteRows(device, { n: 40, k: 256, format, rowTables: true, x: 'f16' });
     });
   }
+
+  it('rounds tensors as the CPU does, bit for bit', async () => {
+    const { device } = next();
+    const [n, k] = [70, 96];
+    const numbers = randomNumbers(n * k, { seed: 6, distribution: 'normal' });
+    numbers.fill(0, 32, 64); // a group of zeros has scale 0
+    numbers.fill(-3, 96, 128);
+    numbers.set([1e-8, -1e-8, 65504, -6e4, 0.5, -0.5], 2 * k);
+    for (const dtype of ['f32', 'f16', 'bf16'] as const) {
+      for (const format of ['q4_0', 'q4_1', 'q8_0'] as const) {
+        const on = async (device: Device): Promise<number[]> => {
+          using x = Tensor.from(device, Array.from(numbers), [n, k], dtype);
+          using matrix = PackedMatrix.fromTensor(device.defaultStream, x, format);
+          using values = matrix.unpack(device.defaultStream);
+          return values.readNumbers();
+        };
+        expect(await on(device), `${dtype} to ${format}`).toEqual(await on(cpu.device));
+      }
+    }
+  });
 
   it('gives a token the same bits in every batch of up to 32', async () => {
     const { device } = next();
@@ -82,12 +104,25 @@ describeOnGpu('linear over packed weights on a GPU', () => {
     ]);
   });
 
-  it('gives the same bits every time, in poisoned memory', async () => {
+  it('gives the same bits every time, whatever earlier calls left in its workspace', async () => {
     const { device } = next();
     const c: LinearCase = { m: 5, n: 300, k: 1024, format: 'q4_0', x: 'f16' };
     const inputs = makeLinearInputs(c, 9);
     const expected = (await runLinear(device, c, inputs)).out;
-    for (let i = 0; i < 5; i++) expect((await runLinear(device, c, inputs)).out).toEqual(expected);
+    for (const [m, n] of [
+      [5, 300],
+      [3, 200],
+      [24, 520],
+      [40, 260],
+      [7, 700],
+    ] as const) {
+      // Partial sums that are NaN, and counts of arrivals, where the next call has its own.
+      const other: LinearCase = { ...c, m, n };
+      const others = makeLinearInputs(other, m);
+      const { out } = await runLinear(device, other, { ...others, x: others.x.fill(Number.NaN) });
+      expect(out.every(Number.isNaN)).toBe(true);
+      expect((await runLinear(device, c, inputs)).out).toEqual(expected);
+    }
   });
 
   it('follows an order of columns', async () => {

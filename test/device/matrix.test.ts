@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import {
   Device,
   embedding,
+  formatOfGgufType,
   GgufFile,
   gatherRows,
   type MatrixFormat,
@@ -14,7 +15,7 @@ import {
 } from '../../lib/index.js';
 import { decodeBlocks, randomBlocks, tablesOf } from '../oracle/ggml-blocks.js';
 import { temporaryFolder } from '../support/folder.js';
-import { type GgufBlockType, GgufWriter } from '../support/gguf-writer.js';
+import { type GgufBlockType, GgufWriter, ggufTypes } from '../support/gguf-writer.js';
 import { onEveryCpu } from '../support/isa.js';
 import { runProgram } from '../support/program.js';
 import { randomNumbers } from '../support/random.js';
@@ -127,6 +128,39 @@ describe('PackedMatrix', () => {
     expect(packed).toBe(bytes);
     expect(grown).toBeGreaterThan(packed / 2); // it was measured
     expect(grown).toBeLessThan(1.4 * packed); // both would be twice as much
+  });
+
+  it('keeps the values of every type that a GGUF file may have, or names the type that it does not hold', async () => {
+    const path = join(folder, 'types.gguf');
+    const writer = new GgufWriter();
+    const values = new Map<GgufBlockType, Float32Array>();
+    for (const type of ggufTypes) {
+      const format = formatOfGgufType(type);
+      const blocks = format ? randomBlocks(format, 3, 256, 60) : new Uint8Array(3 * 256 * 8);
+      if (format) values.set(type, decodeBlocks(format, blocks));
+      writer.blocks(type, [3, 256], type, blocks);
+    }
+    writer.write(path);
+    const floats = ['F32', 'F16', 'BF16'];
+    const kernels = ['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q5_K', 'Q6_K', 'IQ4_NL', 'MXFP4'];
+    expect([...values.keys()].sort()).toEqual([...floats, ...kernels].sort());
+    using device = Device.cpu({ threads: 1 });
+    using file = GgufFile.open(path);
+    for (const type of ggufTypes) {
+      const expected = values.get(type);
+      const packed = (): PackedMatrix => PackedMatrix.fromGguf(device.defaultStream, file, [type]);
+      if (!expected) {
+        expect(packed).toThrow(
+          expect.objectContaining({
+            code: 'ERR_UNSUPPORTED',
+            message: expect.stringMatching(new RegExp(`of type ${type}\\b.*q4_0`, 's')),
+          }),
+        );
+        continue;
+      }
+      using matrix = packed();
+      expect(await matrix.unpack(device.defaultStream).read(), type).toEqual(expected);
+    }
   });
 
   it('rounds tensors to nearest', async () => {

@@ -19,9 +19,46 @@ const valueTypes = [
   'f64',
 ] as const;
 export type GgufValueType = (typeof valueTypes)[number];
+/** Types that a test's numbers are written in. */
 export type GgufTensorType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1';
-/** Types whose blocks a test brings ready made. */
-export type GgufBlockType = GgufTensorType | 'Q2_K' | 'Q4_K' | 'Q6_K';
+
+/** All types of tensors; blocks of the others a test brings ready made. */
+const typeIds = {
+  F32: 0,
+  F16: 1,
+  Q4_0: 2,
+  Q4_1: 3,
+  Q5_0: 6,
+  Q5_1: 7,
+  Q8_0: 8,
+  Q8_1: 9,
+  Q2_K: 10,
+  Q3_K: 11,
+  Q4_K: 12,
+  Q5_K: 13,
+  Q6_K: 14,
+  Q8_K: 15,
+  IQ2_XXS: 16,
+  IQ2_XS: 17,
+  IQ3_XXS: 18,
+  IQ1_S: 19,
+  IQ4_NL: 20,
+  IQ3_S: 21,
+  IQ2_S: 22,
+  IQ4_XS: 23,
+  I8: 24,
+  I16: 25,
+  I32: 26,
+  I64: 27,
+  F64: 28,
+  IQ1_M: 29,
+  BF16: 30,
+  TQ1_0: 34,
+  TQ2_0: 35,
+  MXFP4: 39,
+};
+export type GgufBlockType = keyof typeof typeIds;
+export const ggufTypes = Object.keys(typeIds) as GgufBlockType[];
 
 const utf8 = new TextEncoder();
 
@@ -154,18 +191,6 @@ export class GgufWriter {
     return out;
   }
 }
-
-const typeIds: Record<GgufBlockType, number> = {
-  F32: 0,
-  F16: 1,
-  Q4_0: 2,
-  Q4_1: 3,
-  Q8_0: 8,
-  BF16: 30,
-  Q2_K: 10,
-  Q4_K: 12,
-  Q6_K: 14,
-};
 
 function encode(values: Float32Array, type: GgufTensorType): Uint8Array {
   switch (type) {

@@ -2,7 +2,7 @@
 /** Inputs and runs of linear layers, from the parameters of test/cases/linear.json. */
 import { expect } from 'vitest';
 import { Device, type FloatDType, linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
-import { decodeBlocks, randomBlocks, tablesOf } from '../oracle/ggml-blocks.js';
+import { decodeBlocks, lutLevels, randomBlocks, tablesOf } from '../oracle/ggml-blocks.js';
 import { randomNumbers } from './random.js';
 
 /** Formats whose packed matrices GPUs multiply by. */
@@ -41,6 +41,8 @@ export interface LinearCase {
   large?: boolean;
   gate?: 'silu';
   precision?: 'int8';
+  /** lut4: each row has levels of its own. */
+  rowTables?: boolean;
 }
 
 /** Arrays of a case, independent of any device. */
@@ -51,6 +53,8 @@ export interface LinearInputs {
   residual: Float32Array | undefined;
   /** Of the matrix's columns. */
   order?: Int32Array;
+  /** 16 of each row. */
+  levels?: Float32Array<ArrayBuffer>;
 }
 
 export const isDense = (format: MatrixFormat): boolean => format === 'f32' || format === 'f16' || format === 'bf16';
@@ -61,11 +65,20 @@ export function makeLinearInputs(c: LinearCase, seed: number): LinearInputs {
     x: randomNumbers(c.m * c.k, { seed, stream: 2 }),
     bias: c.bias ? randomNumbers(c.n, { seed, stream: 3 }) : undefined,
     residual: c.residual ? randomNumbers(c.m * c.n, { seed, stream: 4 }) : undefined,
+    ...(c.rowTables ? { levels: rowLevels(c.n) } : {}),
   };
 }
 
+/** Tables whose scales and middles differ from row to row. */
+function rowLevels(n: number): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length: 16 * n }, (_, i) => {
+    const row = i >> 4;
+    return (lutLevels[i % 16] as number) * (1 + row / n) + (row % 7) / 11;
+  });
+}
+
 /** The weights on the device, from sources of unequal size; dense ones on a GPU from a tensor. */
-export function uploadWeights(device: Device, c: LinearCase, { blocks, order }: LinearInputs): PackedMatrix {
+export function uploadWeights(device: Device, c: LinearCase, { blocks, order, levels }: LinearInputs): PackedMatrix {
   const { n, k, format, sources = 1 } = c;
   if (device.kind === 'cuda' && isDense(format)) {
     using numbers = Tensor.from(device, decodeBlocks(format, blocks), [n, k], 'f32');
@@ -76,7 +89,8 @@ export function uploadWeights(device: Device, c: LinearCase, { blocks, order }: 
   for (let i = 0, row = 0; i < sources; i++) {
     const end = i === sources - 1 ? n : row + Math.max(1, Math.floor(n / (sources + 1)));
     const data = Tensor.from(device, blocks.slice(row * rowBytes, end * rowBytes), undefined, 'u8');
-    list.push({ data, format, columns: k, ...tablesOf(format) });
+    const tables = levels ? { levels: levels.slice(16 * row, 16 * end) } : tablesOf(format);
+    list.push({ data, format, columns: k, ...tables });
     row = end;
   }
   const matrix = PackedMatrix.fromBlocks(device.defaultStream, list, order ? { order } : {});

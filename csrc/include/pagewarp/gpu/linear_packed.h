@@ -81,8 +81,7 @@ PW_HOST_DEVICE constexpr int packedActivationBytes(pw_dtype activation, PackedTi
 
 /// Tables of levels in shared memory, of which each of the lanes that read at the same time has a copy in banks of its
 /// own, as far as memory allows. One table of the whole matrix becomes a table of all 256 pairs of levels, so that a
-/// look serves two weights. Tables of rows lie [strip][row of the lane's eight][level][eight groups of lanes][copy],
-/// from a multiple of a table's bytes on, so that a code is ORed into an address.
+/// look serves two weights. Tables of rows lie [strip][row of the lane's eight][level][eight groups of lanes][copy].
 constexpr int kPairTableBytes = 256 * 8;
 PW_HOST_DEVICE constexpr int pairTableCopies(PackedTile tile) { return tile.tokens <= 8 ? 16 : 8; }
 PW_HOST_DEVICE constexpr int rowTableCopies(PackedTile tile) { return tile.tokens <= 8 ? 4 : 2; }
@@ -92,11 +91,11 @@ PW_HOST_DEVICE constexpr int rowLevelBytes(PackedTile tile) {
 }
 PW_HOST_DEVICE constexpr int rowTableBytes(PackedTile tile) { return 16 * rowLevelBytes(tile); }
 
-/// Bytes of a kernel's tables of levels, with what it may take to align them.
+/// Bytes of a kernel's tables of levels.
 /// @param rowTables each row has its own
 PW_HOST_DEVICE constexpr int sharedLevelBytes(pw_matrix_format format, PackedTile tile, bool rowTables) {
   if (format != PW_MATRIX_W4T) return 0;
-  return rowTables ? (tile.strips * kLaneRows + 1) * rowTableBytes(tile) : pairTableCopies(tile) * kPairTableBytes;
+  return rowTables ? tile.strips * kLaneRows * rowTableBytes(tile) : pairTableCopies(tile) * kPairTableBytes;
 }
 
 /// Dynamic shared memory of a kernel.
