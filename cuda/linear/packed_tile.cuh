@@ -115,7 +115,9 @@ struct LanePlace {
   __device__ LanePlace(bool superHalves, uint32_t tables) {
     const int lane = static_cast<int>(threadIdx.x) % kLanes, g = lane / 4, row = g * kLaneRows;
     const int block = T::firstBlock(), strip = block % T::kStrips, header = T::blockOffset(block);
-    codes = static_cast<int>(kept(static_cast<uint32_t>(header + T::kLayout.headerBytes + lane * kVectorBytes)));
+    const int vectors = header + T::kLayout.headerBytes + lane * kVectorBytes;
+    // Worked out anew for each of the blocks that two warps share it would be a large part of what a block takes.
+    codes = T::kRowParts == 1 ? vectors : static_cast<int>(kept(static_cast<uint32_t>(vectors)));
     constexpr int kVectors = T::kLayout.laneVectors() * kLanes * kVectorBytes, kRest = T::kLayout.laneWords() % 4 * 4;
     tail = header + T::kLayout.headerBytes + kVectors + lane * kRest;
     halves = (superHalves ? T::superHeaderOffset(strip) : header) + 2 * row;
