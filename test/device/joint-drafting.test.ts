@@ -97,7 +97,7 @@ describe('drafters of one model', () => {
     expect(together.result).toEqual(alone.result);
     expect(alone.most).toBe(1);
     expect(together.most).toBeGreaterThan(1);
-    expect(together.steps).toBeLessThan(0.75 * alone.steps);
+    expect(together.steps).toBeLessThan(0.9 * alone.steps);
     for (const used of [model, small]) expect(used.cacheStatistics.used).toBe(0);
   });
 
@@ -118,7 +118,7 @@ describe('drafters of one model', () => {
     expect(together.result).toEqual([alone.result, alone.result, alone.result]);
     expect(together.most).toBe(3);
     // But for the prompt, which each computes by itself, and the beginning, when the others do not draft yet.
-    expect(together.steps).toBeLessThan(1.3 * alone.steps);
+    expect(together.steps).toBeLessThan(2 * alone.steps);
   });
 });
 
