@@ -2,18 +2,7 @@
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
 import { inPieces, type Piecewise } from '../piecewise.js';
 import { PairRanks } from './pairranks.js';
-import { TokenKind } from './pieces.js';
-
-/** An entry of `added_tokens` of a tokenizer.json: what is cut out of the text before anything else. */
-export interface AddedToken {
-  id: number;
-  content: string;
-  special: boolean;
-  single_word?: boolean;
-  lstrip?: boolean;
-  rstrip?: boolean;
-  normalized?: boolean;
-}
+import { type AddedToken, TokenKind } from './pieces.js';
 
 /** What the library emits for text that a vocabulary without an unknown token cannot express: a name that is no token. */
 export const inexpressible = '\0';
@@ -39,7 +28,7 @@ export function* idsOf(pieces: readonly string[]): Piecewise<Map<string, number>
   return ids;
 }
 
-/** A byte-pair vocabulary: what a tokenizer.json says, its two long tables apart. */
+/** A byte-pair vocabulary: what a tokenizer.json says, its two long tables apart. @internal */
 export interface BpeVocabulary {
   /** The tokenizer.json without `added_tokens`, its model without `vocab` and `merges`. */
   settings: { model: Record<string, unknown>; [part: string]: unknown };
@@ -54,7 +43,7 @@ export interface BpeVocabulary {
   merges: (add: (left: string, right: string, rank: number) => void) => Piecewise<void>;
 }
 
-/** The library's tokenizers of one vocabulary. */
+/** The library's tokenizers of one vocabulary. @internal */
 export interface Encoders {
   /** Takes names of control tokens in the text for those tokens. */
   parsing: HfTokenizer;
@@ -86,6 +75,7 @@ interface LibraryModel {
  * strings, keep it, and make a string of the two for a Map, beside the vocabulary as an object and as a Map, all in one go: of 128
  * thousand tokens that is a second in which nothing else runs, and up to 100 MB. So it is given none of them; its vocabulary is
  * filled here, and ranks of merges are looked up by the numbers of the two pieces.
+ * @internal
  */
 export function* bpeEncoders(vocabulary: BpeVocabulary): Piecewise<Encoders> {
   const { settings, added, config = {}, pieces, ids, merges } = vocabulary;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PagewarpError, unsupported } from '../errors.js';
 import { atOnce, inPieces, type Piecewise } from '../piecewise.js';
-import { type AddedToken, bpeEncoders } from './bpe.js';
-import { byteValue, metaspace, type PieceEncoding, PieceTable, TokenKind } from './pieces.js';
+import { bpeEncoders } from './bpe.js';
+import { type AddedToken, byteValue, metaspace, type PieceEncoding, PieceTable, TokenKind } from './pieces.js';
 import { Tokenizer } from './tokenizer.js';
 
 interface Component {

@@ -7,6 +7,17 @@ export type TokenKind = (typeof TokenKind)[keyof typeof TokenKind];
 /** How the text of a vocabulary's tokens stands for bytes. */
 export type PieceEncoding = 'sentencepiece' | 'byte-level';
 
+/** An entry of `added_tokens` of a tokenizer.json: what is cut out of the text before anything else. */
+export interface AddedToken {
+  id: number;
+  content: string;
+  special: boolean;
+  single_word?: boolean;
+  lstrip?: boolean;
+  rstrip?: boolean;
+  normalized?: boolean;
+}
+
 const utf8 = new TextEncoder();
 const empty = new Uint8Array(0);
 
