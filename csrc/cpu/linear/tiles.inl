@@ -23,14 +23,18 @@
 #include "cpu/linear/activations.inl"
 #include "cpu/linear/epilogue.inl"
 #include "cpu/linear/formats.inl"
+#include "cpu/linear/weight_stream.inl"
 #include "cpu/simd/unroll.h"
 
 namespace pw::cpu::PW_ISA {
 namespace {
 
-/// How far ahead of the multiplication weights are asked for. Hardware prefetch stops at page borders and reordering
-/// sees only a group or two ahead when many tokens share it; this distance covers the latency of memory at full
-/// bandwidth.
+/// Tokens up to which memory is the limit, and weights are asked for in the order of a WeightStream. It is not worth
+/// its registers and instructions where these are the limit: with more tokens, or without wide vectors.
+constexpr int kStreamedTokens = Vec::kLanes == 16 ? 4 : 1;
+
+/// How far ahead of the multiplication weights are asked for elsewhere. Hardware prefetch stops at page borders and
+/// reordering sees only a group or two ahead when many tokens share it; this distance covers the latency of memory.
 constexpr int kPrefetchBytes = 4096;
 
 /// What a group's integer sums are multiplied by, for kLanes rows.
@@ -94,13 +98,16 @@ constexpr int kParts = kStripRows / Vec::kLanes;
 /// turns within each block, so that memory is read at an even pace.
 template <class F, int T>
 PW_NO_INLINE void multiplyTile(const uint8_t* strip, int64_t blocks, const Activations* x,
-                               const typename F::Levels* levels, float* sums) {
+                               const typename F::Levels* levels, WeightStream& ahead, float* sums) {
   Vec sum[kParts][T];
   PW_IN_REGISTERS for (int p = 0; p < kParts; ++p) {
     PW_IN_REGISTERS for (int t = 0; t < T; ++t) sum[p][t] = Vec(0.0f);
   }
   for (int64_t b = 0; b < blocks; ++b, strip += F::kLayout.blockBytes(), x += T * F::kLayout.groupsPerBlock) {
-    for (int line = 0; line < F::kLayout.blockBytes(); line += 64) prefetch(strip + kPrefetchBytes + line);
+    if constexpr (T <= kStreamedTokens)
+      ahead.advance(strip + F::kLayout.blockBytes());
+    else
+      for (int line = 0; line < F::kLayout.blockBytes(); line += 64) prefetch(strip + kPrefetchBytes + line);
     PW_IN_REGISTERS for (int p = 0; p < kParts; ++p) addBlock<F, T>(strip, x, p * Vec::kLanes, levels[p], sum[p]);
   }
   PW_IN_REGISTERS for (int p = 0; p < kParts; ++p) {
@@ -114,11 +121,11 @@ PW_NO_INLINE void multiplyTile(const uint8_t* strip, int64_t blocks, const Activ
 /// multiplyTile<F, tokens> for a number of tokens up to T.
 template <class F, int T>
 void multiplyNarrow(const uint8_t* strip, int64_t blocks, const Activations* x, int tokens,
-                    const typename F::Levels* levels, float* sums) {
+                    const typename F::Levels* levels, WeightStream& ahead, float* sums) {
   if constexpr (T > 1) {
-    if (tokens < T) return multiplyNarrow<F, T - 1>(strip, blocks, x, tokens, levels, sums);
+    if (tokens < T) return multiplyNarrow<F, T - 1>(strip, blocks, x, tokens, levels, ahead, sums);
   }
-  multiplyTile<F, T>(strip, blocks, x, levels, sums);
+  multiplyTile<F, T>(strip, blocks, x, levels, ahead, sums);
 }
 
 /// A block of a strip.
@@ -137,6 +144,8 @@ template <class F>
 void multiplyTask(const PackedOperands& o, const PackedTask& task, Context&, int) {
   typename F::Levels levels[kParts];
   alignas(64) float sums[kWideTile * kStripRows];
+  const bool streamed = task.endToken - task.firstToken <= kStreamedTokens;
+  WeightStream ahead(blockAt<F>(o, task.firstStrip, 0), blockAt<F>(o, streamed ? task.endStrip : task.firstStrip, 0));
   for (int64_t strip = task.firstStrip; strip < task.endStrip; ++strip) {
     for (int p = 0; p < kParts; ++p) levels[p] = F::Levels::at(o.args.weight, strip, p * Vec::kLanes);
     const uint8_t* weights = blockAt<F>(o, strip, 0);
@@ -144,9 +153,9 @@ void multiplyTask(const PackedOperands& o, const PackedTask& task, Context&, int
       const TokenTile tile = tileOf(token, o.tokens);
       const Activations* x = recordsOf(o, tile, 0);
       if (tile.tokens == kWideTile)
-        multiplyTile<F, kWideTile>(weights, o.blocks, x, levels, sums);
+        multiplyTile<F, kWideTile>(weights, o.blocks, x, levels, ahead, sums);
       else
-        multiplyNarrow<F, kNarrowTile>(weights, o.blocks, x, tile.tokens, levels, sums);
+        multiplyNarrow<F, kNarrowTile>(weights, o.blocks, x, tile.tokens, levels, ahead, sums);
       writeTile(o.args, sums, tile.first, tile.tokens, strip * kStripRows);
       token += tile.tokens;
     }
