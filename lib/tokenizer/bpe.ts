@@ -84,9 +84,15 @@ export function* bpeEncoders(vocabulary: BpeVocabulary): Piecewise<Encoders> {
     return new HfTokenizer({ ...settings, model, added_tokens: tokens }, config);
   };
   const ranks = new PairRanks();
-  /** Numbers of parts of merges that are no pieces themselves: characters that SentencePiece has only as a part of others. */
+  /**
+   * Numbers of parts of merges that are no pieces themselves (characters that SentencePiece has only as a part of others), and of
+   * pieces whose id is another one's, too.
+   */
   const parts = new Map<string, number>();
-  const numberOf = (part: string): number | undefined => ids.get(part) ?? parts.get(part);
+  const numberOf = (part: string): number | undefined => {
+    const id = ids.get(part);
+    return id !== undefined && pieces[id] === part ? id : parts.get(part);
+  };
   const numbered = (part: string): number => {
     const known = numberOf(part);
     if (known !== undefined) return known;

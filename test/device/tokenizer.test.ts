@@ -119,6 +119,18 @@ describe('tables that are filled here', () => {
       }
     }
   });
+
+  it('keep apart the merges of pieces that share an id', () => {
+    const model = { type: 'BPE', vocab: { a: 0, b: 0, c: 1, ac: 2, d: 3, bd: 4 }, merges: ['a c', 'b d'] };
+    const parts = { added_tokens: [{ id: 3, content: '<d>', special: true }], normalizer: null, post_processor: null };
+    const json = { ...parts, model, pre_tokenizer: null, decoder: { type: 'ByteLevel' } } satisfies TokenizerJson;
+    const tokenizer = tokenizerFromJson(json);
+    const library = new HfTokenizer(json, {});
+    for (const text of ['ac', 'bc', 'ad', 'bd', 'acbd', 'd<d>']) {
+      expect(tokenizer.encode(text), text).toEqual(library.encode(text, { add_special_tokens: false }).ids);
+    }
+    expect(tokenizer.encode('bcbd')).toEqual([0, 1, 4]);
+  });
 });
 
 describe('SentencePiece segmentation', () => {
