@@ -40,7 +40,8 @@ export interface LinearOptions {
  *
  * With `gate`, `out = silu(gate) * up`, of one matrix that holds both.
  *
- * With f32, f16 or bf16 weights products and sums are f32. With quantised weights the CPU rounds x to 8-bit integers, 32
+ * With f32, f16 or bf16 weights products and sums are f32; bf16 rows by bf16 weights on a CPU with AVX-512 BF16 take subnormal
+ * numbers for zero. With quantised weights the CPU rounds x to 8-bit integers, 32
  * columns at a time, with the scale that maps their largest magnitude to 127 (as llama.cpp and onnxruntime's accuracy
  * level 4 do); products are then exact integers and sums over groups f32. A row of the result does not depend on the other
  * rows of the call, nor on the number of threads.
