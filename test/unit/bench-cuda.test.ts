@@ -84,7 +84,16 @@ describe('the report of bench/cuda', () => {
       const cases = kernelCases(isSimulated);
       expect([...new Set(cases.map(({ name }) => name.replace(/[ ,].*/, '')))].sort()).toEqual(
         [
-          ...['attention', 'mergeStates', 'appendKv', 'ropeAppendKv', 'gatherKv', 'keyBounds'],
+          ...[
+            'attention',
+            'mergeStates',
+            'appendKv',
+            'ropeAppendKv',
+            'gatherKv',
+            'keyBounds',
+            'copyPages',
+            'moveSlots',
+          ],
           ...['linear', 'rmsNorm', 'rope', 'siluMul', 'embedding', 'copy'],
           ...['sample', 'argmax', 'verify', 'drawCandidates'],
         ].sort(),
