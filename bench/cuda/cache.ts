@@ -37,6 +37,14 @@ function tokensFor(device: Device, owned: Owned, rows: number, dtype: StoredCach
   return { cache, layer: 0, k, v, slots };
 }
 
+/** Such a cache with the tokens written to it. */
+function filledCache(...of: Parameters<typeof tokensFor>): PagedKvCache {
+  const [device] = of;
+  const tokens = tokensFor(...of);
+  appendKv(device.defaultStream, tokens);
+  return tokens.cache;
+}
+
 export function appendCase(rows: number): KernelCase {
   return {
     name: `appendKv f16, ${rows} tokens of ${kvHeads} heads`,
@@ -98,8 +106,7 @@ export function boundsCase(pages: number): KernelCase {
     prepare: (device) =>
       prepared((owned) => {
         const stream = device.defaultStream;
-        const { cache, ...tokens } = tokensFor(device, owned, pages * pageSize, 'f16');
-        appendKv(stream, { cache, ...tokens });
+        const cache = filledCache(device, owned, pages * pageSize, 'f16');
         const list = Int32Array.from({ length: pages }, (_, i) => i);
         const options = {
           cache,
@@ -128,8 +135,7 @@ export function copyPagesCase(pages: number): KernelCase {
     prepare: (device) =>
       prepared((owned) => {
         const stream = device.defaultStream;
-        const { cache, ...tokens } = tokensFor(device, owned, pages * pageSize, 'f16', pages);
-        appendKv(stream, { cache, ...tokens });
+        const cache = filledCache(device, owned, pages * pageSize, 'f16', pages);
         const from = Array.from({ length: pages }, (_, i) => i);
         const to = from.map((i) => 2 * pages - 1 - i);
         return running(() => cache.copyPages(from, to, stream), cache.layer(0).k);
@@ -148,8 +154,7 @@ export function moveSlotsCase(rows: number): KernelCase {
     prepare: (device) =>
       prepared((owned) => {
         const stream = device.defaultStream;
-        const { cache, ...tokens } = tokensFor(device, owned, 2 * rows, 'f16');
-        appendKv(stream, { cache, ...tokens });
+        const cache = filledCache(device, owned, 2 * rows, 'f16');
         const to = Array.from({ length: rows }, (_, i) => i);
         const from = to.map((i) => 2 * rows - 1 - i);
         return running(() => cache.moveSlots(from, to, stream), cache.layer(0).k);
