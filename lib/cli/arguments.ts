@@ -50,6 +50,8 @@ export const samplingOptions: Options = {
   'ignore-end': { type: 'boolean' },
   speculate: { type: 'string' },
   draft: { type: 'string' },
+  'max-draft': { type: 'string' },
+  'not-adaptive': { type: 'boolean' },
   stats: { type: 'boolean' },
 };
 
@@ -165,6 +167,8 @@ export function generateOptions(args: Arguments): GenerateOptions {
     stop,
     ignoreEnd: args.flag('ignore-end'),
     speculate: drafters[speculate as keyof typeof drafters](),
+    maxDraft: args.number('max-draft'),
+    adaptive: args.flag('not-adaptive') ? false : undefined,
   });
 }
 

@@ -26,6 +26,8 @@ Writes text that continues the prompt (from standard input when it is "-").
       --speculate auto|off|lookup|suffix|recycling|ngrams|lookahead
                            draft several tokens and verify them at once; auto (default): as far as it pays
       --draft FILE         a smaller model of the same vocabulary that drafts for auto
+      --max-draft N        most tokens drafted at once
+      --not-adaptive       always draft as much as the drafter proposes, whether that pays or not
       --device auto|cpu|cuda   default auto: a GPU that can run the model, else the CPU
       --threads N  --isa portable|avx2|avx512|amx   of the CPU
       --context N  --cache-type f16|f32|bf16|i8|fp8e4m3|i4  --chunk N

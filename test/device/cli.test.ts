@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -75,6 +75,18 @@ describe('pagewarp', () => {
       /drafts {3}\d+ of \d+ tokens accepted \(\d+ %\), [\d.]+ accepted and [\d.]+ emitted per pass in \d+ passes/,
     );
     expect(drafted.stderr).toMatch(/about \d+ ms (saved|lost), \d+ ms spent drafting/);
+  });
+
+  it('the demo of package.json writes the text of plain sampling with accepted drafts', async () => {
+    const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { demo: string } };
+    const words = scripts.demo.split(' dist/cli/main.js ')[1]?.match(/"[^"]*"|\S+/g) ?? [];
+    const args = [...words.map((word) => word.replaceAll('"', '')), '--device', 'cpu'];
+    const [demo, plain] = [await run(args), await run([...args, '--speculate', 'off'])];
+    expect(demo).toMatchObject({ code: 0, stdout: plain.stdout });
+    const counts = /drafts {3}(\d+) of (\d+) tokens accepted .* in (\d+) passes/.exec(demo.stderr) ?? [];
+    const [accepted = 0, drafted = 0, passes = 0] = counts.slice(1).map(Number);
+    expect(accepted).toBeGreaterThan(20);
+    expect(drafted).toBeLessThanOrEqual(4 * passes);
   });
 
   it('generate --json prints one object', async () => {
@@ -174,6 +186,7 @@ describe('pagewarp', () => {
 
   it('answers mistakes with exit code 2', async () => {
     expect(await run(['generate', '-m', model, '--top-p', '3', 'a'])).toMatchObject({ code: 2, stdout: '' });
+    expect(await run(['generate', '-m', model, '--max-draft', '0', 'a'])).toMatchObject({ code: 2, stdout: '' });
     expect(await run(['generate', '--wat'])).toMatchObject({ code: 2, stdout: '' });
     expect(await run(['generate', '-n', 'many', '-m', model])).toMatchObject({ code: 2 });
     expect(await run(['doctor', 'now'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/argument "now"/) });
