@@ -2,12 +2,10 @@
 #include "core/matrix/dequantize.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "core/float16.h"
 #include "core/matrix/block_formats.h"
-#include "pagewarp/matrix_layout.h"
 
 namespace pw {
 namespace {
@@ -77,35 +75,13 @@ Affine affineOf(pw_matrix_format format, const uint8_t* block, int group, int ha
   }
 }
 
-/// What each code stands for before scale and minimum.
-std::array<float, 256> codeValues(const pw_matrix& m, const PackedLayout& layout, int64_t row) {
-  std::array<float, 256> values;
-  for (int code = 0; code < 256; ++code) values[static_cast<size_t>(code)] = static_cast<float>(code - layout.offset);
-  if (m.format == PW_MATRIX_W4T)
-    std::copy_n(m.levels + (m.level_tables == 1 ? 0 : row * kLevels), kLevels, values.begin());
-  if (m.format == PW_MATRIX_W4X || m.format == PW_MATRIX_W4N)
-    for (int code = 0; code < kLevels; ++code) {
-      const float magnitude = 0.5f * static_cast<float>(kFp4Doubled[code % 8]);
-      values[static_cast<size_t>(code)] = code < 8 ? magnitude : -magnitude;
-    }
-  return values;
-}
-
 void dequantizePacked(const pw_matrix& m, int64_t row, float* out) {
-  const PackedLayout layout = packedLayout(m.format);
-  const std::array<float, 256> values = codeValues(m, layout, row);
-  const float factor = m.format == PW_MATRIX_W4N ? m.levels[m.level_tables == 1 ? 0 : row] : 1.0f;
-  const int lane = static_cast<int>(row % kStripRows);
+  const PackedRow packed(m, row);
+  RowGroup group;
   for (int64_t column = 0; column < m.k; column += kGroup) {
-    const uint8_t* block = static_cast<const uint8_t*>(m.data) + blockOffset(layout, m.k, row, column);
-    const int group = static_cast<int>(column % layout.blockColumns()) / kGroup;
-    uint8_t codes[kGroup];
-    readCodes(block + groupOffset(layout, group), layout.codeBits, lane, codes);
-    for (int half = 0; half < 2; ++half) {
-      const Affine a = affineOf(m.format, block, group, half, lane);
-      for (int i = 16 * half; i < 16 * half + 16; ++i)
-        out[m.order ? m.order[column + i] : column + i] = factor * a.scale * values[codes[i]] + a.minimum;
-    }
+    packed.read(column, &group);
+    for (int i = 0; i < kGroup; ++i)
+      out[m.order ? m.order[column + i] : column + i] = group.scale[i / 16] * group.level[i] + group.minimum[i / 16];
   }
 }
 
@@ -120,6 +96,32 @@ void widenRow(const pw_matrix& m, int64_t row, float* out) {
 }
 
 }  // namespace
+
+PackedRow::PackedRow(const pw_matrix& m, int64_t row) : matrix_(m), layout_(packedLayout(m.format)), row_(row) {
+  const int64_t table = m.level_tables == 1 ? 0 : row;
+  factor_ = m.format == PW_MATRIX_W4N ? m.levels[table] : 1.0f;
+  for (int code = 0; code < 256; ++code) levels_[code] = static_cast<float>(code - layout_.offset);
+  if (m.format == PW_MATRIX_W4T) std::copy_n(m.levels + table * kLevels, kLevels, levels_);
+  if (m.format == PW_MATRIX_W4X || m.format == PW_MATRIX_W4N)
+    for (int code = 0; code < kLevels; ++code) {
+      const float magnitude = 0.5f * static_cast<float>(kFp4Doubled[code % 8]);
+      levels_[code] = code < 8 ? magnitude : -magnitude;
+    }
+}
+
+void PackedRow::read(int64_t column, RowGroup* to) const {
+  const int lane = static_cast<int>(row_ % kStripRows);
+  const uint8_t* block = static_cast<const uint8_t*>(matrix_.data) + blockOffset(layout_, matrix_.k, row_, column);
+  const int group = static_cast<int>(column % layout_.blockColumns()) / kGroup;
+  uint8_t codes[kGroup];
+  readCodes(block + groupOffset(layout_, group), layout_.codeBits, lane, codes);
+  for (int i = 0; i < kGroup; ++i) to->level[i] = levels_[codes[i]];
+  for (int half = 0; half < 2; ++half) {
+    const Affine affine = affineOf(matrix_.format, block, group, half, lane);
+    to->scale[half] = factor_ * affine.scale;
+    to->minimum[half] = affine.minimum;
+  }
+}
 
 void dequantizeRow(const pw_matrix& m, int64_t row, float* out) {
   switch (m.format) {

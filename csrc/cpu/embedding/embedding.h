@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/// @file Gathers. They move memory and round once, exactly, so that one version serves every instruction set and is its
-/// own reference.
+/// @file Rows by their numbers.
 #pragma once
-#include "cpu/context.h"
+#include "cpu/dispatch.h"
 #include "pagewarp/embedding.h"
 
 namespace pw::cpu {
 
+PW_CPU_DECLARE(embedding, pw_embedding_args)
 void embedding(const pw_embedding_args& args, Context& context);
+/// Moves memory, so that one version serves every instruction set and is its own reference.
 void gatherRows(const pw_gather_rows_args& args, Context& context);
 
 }  // namespace pw::cpu
