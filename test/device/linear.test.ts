@@ -57,6 +57,36 @@ describe('arguments of linear', () => {
   });
 });
 
+describe('large outputs of linear', () => {
+  it('are written past the caches, row for row what a few rows give, wherever they lie', async () => {
+    const [rows, n, k] = [520, 1037, 64]; // more than 2 MiB
+    const few = 3;
+    await onEveryLinearCpu(async (device) => {
+      const stream = device.defaultStream;
+      using x = Tensor.from(device, randomNumbers(rows * k, { seed: 1 }), [rows, k], 'f32');
+      using values = Tensor.from(device, randomNumbers(n * k, { seed: 2 }), [n, k], 'f32');
+      using bias = Tensor.from(device, randomNumbers(n, { seed: 3 }), [n], 'f32');
+      using wide = Tensor.empty(device, [rows, n + 40], 'f32');
+      for (const format of ['q4_0', 'f32'] as const) {
+        using weight = PackedMatrix.fromTensor(stream, values, format);
+        // Row by row at a new place in its cache line; then a whole number of lines apart, at their beginning and not.
+        using apart = linear(stream, { x, weight, bias });
+        using aligned = wide.asStrided([rows, n], [1072, 1]);
+        using shifted = wide.asStrided([rows, n], [1072, 1], 5);
+        for (const first of [0, 255, rows - few]) {
+          using part = linear(stream, { x: x.slice(0, first, first + few), weight, bias });
+          expect(await apart.slice(0, first, first + few).readNumbers()).toEqual(await part.readNumbers());
+        }
+        for (const out of [aligned, shifted]) {
+          linear(stream, { x, weight, bias, out });
+          const [expected, given] = await Promise.all([apart.read(), out.read()]);
+          expect(given.findIndex((value, i) => value !== expected[i])).toBe(-1);
+        }
+      }
+    });
+  });
+});
+
 describe('options of linear', () => {
   it('gates as siluMul does, and takes precision int8 for what it does anyway', async () => {
     using device = Device.cpu({ threads: 1 });

@@ -133,6 +133,7 @@ void linearDenseOver(const pw_linear_args& a, Context& context) {
         writeTile(a, sums, token, count, s * kStripRows);
       }
     }
+    finishOutput(a);
   });
 }
 

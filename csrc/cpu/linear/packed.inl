@@ -79,6 +79,7 @@ void linearPacked(const pw_linear_args& a, Context& context) {
     const int64_t endToken = firstToken + plan.tokensPerBlock < tokens ? firstToken + plan.tokensPerBlock : tokens;
     const int64_t endStrip = firstStrip + plan.stripsPerTask < strips ? firstStrip + plan.stripsPerTask : strips;
     kernel.multiply(operands, {firstStrip, endStrip, firstToken, endToken}, context, worker);
+    finishOutput(a);
   });
 }
 

@@ -47,6 +47,9 @@ static inline void storeI8(int8_t* p, Vec a) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(shorts, shorts));
 }
 static inline void storeF32(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
+/// Past the caches; `p` is aligned to the vector. fenceStreams() makes it visible to other threads.
+static inline void streamF32(float* p, Vec a) { _mm256_stream_ps(p, a.v); }
+static inline void fenceStreams() { _mm_sfence(); }
 static inline void storeF16(uint16_t* p, Vec a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
 }

@@ -46,6 +46,9 @@ static inline void storeI8(int8_t* p, Vec a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a.v)));
 }
 static inline void storeF32(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+/// Past the caches; `p` is aligned to the vector. fenceStreams() makes it visible to other threads.
+static inline void streamF32(float* p, Vec a) { _mm512_stream_ps(p, a.v); }
+static inline void fenceStreams() { _mm_sfence(); }
 static inline void storeF16(uint16_t* p, Vec a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
 }

@@ -59,6 +59,9 @@ static inline Vec loadI4(const uint8_t* p) {
 /// Stores lanes, which are integers in [-127, 127], as bytes.
 static inline void storeI8(int8_t* p, Vec a) { PW_LANES p[i] = static_cast<int8_t>(a.lane[i]); }
 static inline void storeF32(float* p, Vec v) { PW_LANES p[i] = v.lane[i]; }
+/// Other instruction sets write past the caches here.
+static inline void streamF32(float* p, Vec v) { storeF32(p, v); }
+static inline void fenceStreams() {}
 static inline void storeF16(uint16_t* p, Vec v) {
   PW_LANES {
     Half h;
