@@ -1,28 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The demo models on the simulated GPU, through the public API: token for token what float64 says, as on the CPU.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Device, type LanguageModel, load } from '../../lib/index.js';
 import { cudaDevice, describeOnGpu, isSimulated } from '../support/cuda.js';
+import { demoModel } from '../support/demo.js';
 import { temporaryFolder } from '../support/folder.js';
-import { ggufFromFolder } from '../support/hf-to-gguf.js';
-import { type GoldenCase, modelPath } from '../support/models.js';
+import { modelPath } from '../support/models.js';
 import { announceSkip } from '../support/skip.js';
 import { nmse } from '../support/tolerance.js';
 
 const temporary = temporaryFolder();
 const common = { ignoreEnd: true, speculate: 'off' } as const;
 
-/** A demo model of f16 weights as a GGUF file, and its golden cases. */
-function demo(name: 'draft' | 'target'): { path: string; cases: GoldenCase[] } | undefined {
-  const golden = modelPath('demo', `golden-${name}.json`);
-  const folder = modelPath('demo', `${name}-hf`);
-  if (!golden || !folder) return undefined;
-  const path = join(temporary, `${name}.gguf`);
-  ggufFromFolder(folder).write(path);
-  return { path, cases: (JSON.parse(readFileSync(golden, 'utf8')) as { cases: GoldenCase[] }).cases };
-}
+const demo = (name: 'draft' | 'target') => demoModel(name, temporary);
 
 /** Tokens of a prompt that are asked for: all on a real GPU, `most` on the simulated one. */
 function affordable(most: number, greedy: readonly number[]): number {

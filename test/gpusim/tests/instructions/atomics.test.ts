@@ -113,7 +113,7 @@ const cases: Case[] = ['global', 'shared', ''].flatMap((space) =>
 
 const compareAndSwap: Case[] = ['.global', '.shared', ''].flatMap((space) =>
   [16, 32, 64].flatMap((w) =>
-    ['', '.relaxed.gpu', '.acquire.gpu', '.release.sys', '.acq_rel.cta'].map(
+    ['', '.relaxed', '.relaxed.gpu', '.acquire.gpu', '.release.sys', '.acq_rel.cta'].map(
       (semantics): Case => ({
         name: `atom${semantics}${space}.cas.b${w}`,
         inputs: [`b${w}` as Kind, `b${w}` as Kind, `b${w}` as Kind, 'b32'],
