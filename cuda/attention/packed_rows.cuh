@@ -24,7 +24,7 @@ struct PackedRow {
   int row, head;
   int start, horizon, position;  // pw_row_mask
   float slope;
-  uint64_t tree;
+  uint64_t tree;      // read where it decides; kept in registers it would take up to 6 in every chunk of keys
   int64_t customBit;  // of key 0
 };
 

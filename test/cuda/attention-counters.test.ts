@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { attention, load, planAttention, type StoredCacheDType, Tensor } from '../../lib/index.js';
 import { cacheRowBytes } from '../../lib/kv/layer.js';
-import { AttentionBench, makeInputs } from '../support/attention.js';
+import { AttentionBench, type AttentionCase, makeInputs } from '../support/attention.js';
 import { isCodeType } from '../support/cache-codes.js';
 import { describeCounters, type LaunchProfile, lastLaunch, profileLaunches } from '../support/counters.js';
 import { cudaDevice } from '../support/cuda.js';
@@ -56,9 +56,9 @@ describeCounters('attention', () => {
   const profileOf = (name: string): LaunchProfile => lastLaunch(launches(), name);
   const device = cudaDevice();
 
-  async function profile({ queries, group, headDim, dtype, cache }: Shape, kv: number): Promise<LaunchProfile> {
-    const shape = { batch, queries, kv, kvHeads, group, headDim, pageSize: 16, dtype, cache, split: 'none' } as const;
-    using bench = new AttentionBench(device, makeInputs({ ...shape, seed: kv }));
+  async function profile(shape: Shape, kv: number, mask: AttentionCase['mask'] = 'causal'): Promise<LaunchProfile> {
+    const call = { ...shape, batch, kv, kvHeads, pageSize: 16, split: 'none', mask, seed: kv } as const;
+    using bench = new AttentionBench(device, makeInputs(call));
     bench.enqueue();
     await device.defaultStream.synchronize();
     return profileOf('pw_attention_');
@@ -114,6 +114,22 @@ describeCounters('attention', () => {
     );
     expect(mainLoop).toEqual([]);
   });
+
+  it.each(['f16', 'i8'] as const)(
+    'over %s masks are looked at in the last keys alone, also those of trees',
+    async (cache) => {
+      const shape: Shape = { queries: 8, group: 4, headDim: 64, dtype: 'f16', cache };
+      /** What more keys read from shared memory, where the rows' masks lie. */
+      async function grown(mask: AttentionCase['mask']): Promise<number> {
+        const [shorter, longer] = [await profile(shape, lengths[0], mask), await profile(shape, lengths[1], mask)];
+        return longer.sharedLoadWavefronts - shorter.sharedLoadWavefronts;
+      }
+      const unmasked = await grown('none');
+      for (const mask of ['causal', 'tree'] as const) expect(await grown(mask), mask).toBe(unmasked);
+      // Custom bits may hide any key.
+      expect(await grown('customCausal')).toBeGreaterThan(unmasked);
+    },
+  );
 
   it.each([
     ['once for all of its readers', 4, 1, 1],
