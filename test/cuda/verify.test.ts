@@ -35,16 +35,16 @@ describeOnGpu('on the GPU', () => {
   });
 
   // The same coins give the same tokens as on the CPU, which had the millions of trials.
-  const trials = isSimulated ? 400 * sampleSize : treeCases.fullTrials;
+  const trials = isSimulated ? 400 * sampleSize : treeCases.trials;
   const cases = treeCases.cases.filter(({ everywhere, vocabulary }) => everywhere && vocabulary === 4);
   announceSkip(
-    `losslessness on the GPU runs ${trials} of ${treeCases.fullTrials} trials, and ${cases.length} of ${treeCases.cases.length} cases`,
+    `losslessness on the GPU runs ${trials} of ${treeCases.trials} trials, and ${cases.length} of ${treeCases.cases.length} cases`,
   );
   for (const test of cases) {
     const { drawing, parents, vocabulary, rule = 'rejection' } = test;
     it(`${drawing} [${parents}], vocabulary ${vocabulary}, ${rule}: lossless`, async () => {
       using device = open();
-      const verdict = await judgeTrees(device, test, trials, 200);
+      const verdict = await judgeTrees(device, test, trials, { drawsOnDevice: true, batch: 200 });
       expect(isLossless(verdict), JSON.stringify(verdict)).toBe(true);
     });
   }

@@ -91,13 +91,13 @@ export class Tally {
    * Adds what one verification of many drafts gave.
    * @param tokens [trials, columns]: emitted tokens
    * @param accepted so many of each, of which at most `most` count
-   * @param continued what came in the next step, where only one was emitted
+   * @param continued what came in the next step, of those in turn of which only one was emitted
    */
   addAll(tokens: Int32Array, accepted: Int32Array, continued: Int32Array, most: number): void {
     const columns = tokens.length / accepted.length;
-    for (let trial = 0, at = 0; trial < accepted.length; trial++, at += columns) {
+    for (let trial = 0, at = 0, next = 0; trial < accepted.length; trial++, at += columns) {
       const kept = accepted[trial] as number;
-      const second = (kept > 0 ? tokens[at + 1] : continued[trial]) as number;
+      const second = (kept > 0 ? tokens[at + 1] : continued[next++]) as number;
       this.add(tokens[at] as number, second, Math.min(kept, most));
     }
   }
@@ -206,9 +206,9 @@ function truncated(q: Distribution, share: number): Float64Array {
 
 /** A quick generator for the simulations (mulberry32); its quality is checked by their passing when nothing is planted. */
 export function quickRandom(seed: number): () => number {
-  let state = seed >>> 0;
+  let state = seed | 0; // a small integer, which needs no memory of its own
   const word = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
+    state = (state + 0x6d2b79f5) | 0;
     let t = Math.imul(state ^ (state >>> 15), state | 1);
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
     return (t ^ (t >>> 14)) >>> 0;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Trials of group Q on trees, for any device: drafts by `drawCandidates`, `verify`, and a plain draw where one token came. */
+/** Trials of group Q on trees, for any device: drafts, `verify`, and a plain draw where one token came. */
 import { readFileSync } from 'node:fs';
-import { type Device, drawCandidates, gatherRows, packSampling, sample, Tensor, verify } from '../../lib/index.js';
+import { type Device, drawCandidates, gatherRows, packSampling, Tensor, verify } from '../../lib/index.js';
 import { type OracleParameters, targetProbabilities } from '../oracle/sampling.js';
 import { type Drawing, firstLevelChance, rankOf, type TreeScenario } from '../oracle/treeverification.js';
-import { judge, Tally, type Verdict } from '../oracle/verification.js';
+import { judge, quickRandom, Tally, type Verdict } from '../oracle/verification.js';
+import { AliasTables } from './alias.js';
 import { randomNumbers } from './random.js';
+import { drawNext, seedsOf, singlesOf } from './trials.js';
 
 export interface TreeCase extends OracleParameters {
   vocabulary: number;
@@ -18,22 +20,29 @@ export interface TreeCase extends OracleParameters {
 /** test/cases/verify_trees.json */
 export const treeCases = JSON.parse(readFileSync(new URL('../cases/verify_trees.json', import.meta.url), 'utf8')) as {
   trials: number;
-  fullTrials: number;
+  trialsElsewhere: number;
   cases: TreeCase[];
 };
 
-/** Runs the trials of one case, `batch` at a time, and judges them. */
+export interface TreeTrials {
+  /** Draw the drafts by `drawCandidates`, with the seeds of verification, whose coins must be others. Default: on the host. */
+  drawsOnDevice?: boolean;
+  /** Trials of one command. Default 4000. */
+  batch?: number;
+}
+
+/** Runs the trials of one case, and judges them. */
 export async function judgeTrees(
   device: Device,
   test: TreeCase,
   trials: number,
-  batch = 4_000,
+  { drawsOnDevice = false, batch = 4_000 }: TreeTrials = {},
 ): Promise<Verdict & { trials: number }> {
   const scenario = scenarioOf(test);
   const tally = new Tally(test.vocabulary);
   const steps = Math.ceil(trials / batch);
   // Half of them at a time: while the host looks at some, others are computed.
-  await Promise.all([0, 1].map((first) => runSteps(device, test, tally, batch, first, steps)));
+  await Promise.all([0, 1].map((first) => runSteps(device, test, tally, { batch, drawsOnDevice, first, steps })));
   const chain = { length: test.parents.length, target: scenario.target, draft: scenario.draft };
   return { ...judge(tally, chain, [firstLevelChance(scenario)]), trials: tally.trials };
 }
@@ -53,8 +62,15 @@ class Table {
   }
 
   row(prefix: readonly number[]): Float32Array {
-    const at = this.index(prefix.length, prefix.at(-1) ?? 0) * this.#vocabulary;
-    return this.logits.subarray(at, at + this.#vocabulary);
+    return this.rowAt(this.index(prefix.length, prefix.at(-1) ?? 0));
+  }
+
+  rowAt(index: number): Float32Array {
+    return this.logits.subarray(index * this.#vocabulary, (index + 1) * this.#vocabulary);
+  }
+
+  get rows(): number {
+    return this.logits.length / this.#vocabulary;
   }
 }
 
@@ -91,29 +107,63 @@ function scenarioOf(test: TreeCase): TreeScenario {
   };
 }
 
+/** The children of a node, drawn on the host. */
+class SiblingDraws {
+  readonly #drawing: Drawing;
+  readonly #tables: AliasTables;
+  /** Of each row, the tokens of its support, most probable first. */
+  readonly #ranks: number[][];
+
+  constructor(test: TreeCase, draft: Table, random: () => number) {
+    const parameters = parametersOf(test);
+    const rows = Array.from({ length: draft.rows }, (_, i) => targetProbabilities(draft.rowAt(i), parameters));
+    this.#drawing = test.drawing;
+    this.#tables = new AliasTables(rows, random);
+    this.#ranks = rows.map((q) => [...q.keys()].map((i) => rankOf(q, i)).filter((token) => (q[token] as number) > 0));
+  }
+
+  /** Puts the tokens of siblings drawn from a row into their places, -1 where the row's support has no more. */
+  draw(row: number, tokens: Int32Array, first: number, siblings: readonly number[]): void {
+    const ranks = this.#ranks[row] as number[];
+    let drawn = 0; // a bit for each token
+    for (let i = 0; i < siblings.length; i++) {
+      const place = first + (siblings[i] as number);
+      if (this.#drawing === 'deterministic') tokens[place] = ranks[i] ?? -1;
+      else if (this.#drawing === 'independent') tokens[place] = this.#tables.draw(row);
+      else if (i >= ranks.length) tokens[place] = -1;
+      else {
+        let token = this.#tables.draw(row);
+        while ((drawn >> token) & 1) token = this.#tables.draw(row);
+        drawn |= 1 << token;
+        tokens[place] = token;
+      }
+    }
+  }
+}
+
+interface Steps {
+  batch: number;
+  drawsOnDevice: boolean;
+  first: number;
+  steps: number;
+}
+
 /** Every other step of `batch` trials each, from `first` on. */
 async function runSteps(
   device: Device,
   test: TreeCase,
   tally: Tally,
-  batch: number,
-  first: number,
-  steps: number,
+  { batch, drawsOnDevice, first, steps }: Steps,
 ): Promise<void> {
   const { vocabulary, parents, drawing, rule = 'rejection' } = test;
   const nodes = parents.length;
   const stream = device.defaultStream;
   const { target, draft } = tablesOf(test);
-  const tensorOf = (table: Table) =>
-    Tensor.from(device, table.logits, [table.logits.length / vocabulary, vocabulary], 'f32');
+  const tensorOf = (table: Table) => Tensor.from(device, table.logits, [table.rows, vocabulary], 'f32');
   const [targetTable, draftTable] = [tensorOf(target), tensorOf(draft)];
   const parameters = packSampling(stream, batch, parametersOf(test));
-  const seed = Tensor.from(
-    device,
-    BigInt64Array.from({ length: batch }, (_, b) => BigInt(b) + (1n << 34n)),
-    [batch],
-    'i64',
-  );
+  const all = Int32Array.from({ length: batch }, (_, trial) => trial);
+  const seed = Tensor.from(device, seedsOf(all), [batch], 'i64');
   const depths = parents.map(() => 0);
   for (const [node, parent] of parents.entries()) depths[node] = parent < 0 ? 1 : (depths[parent] as number) + 1;
   const families = new Map<number, number[]>();
@@ -130,37 +180,40 @@ async function runSteps(
   const offset = Tensor.empty(device, [batch], 'i32');
   const branches = Tensor.empty(device, [batch], 'i32');
   const firsts = depths.map((depth) => target.index(depth, 0));
+  const draws = new SiblingDraws(test, draft, quickRandom(7 + first));
+
+  /** Draws the children of a node in all trials, from the rows in `secondRows`. */
+  const drawFamily = async (parent: number, children: readonly number[], at: number): Promise<void> => {
+    if (!drawsOnDevice) {
+      for (let b = 0; b < batch; b++) draws.draw(secondRows[b] as number, tokens, b * nodes, children);
+      return;
+    }
+    const count = children.length;
+    using rows = upload(secondRows);
+    gatherRows(stream, { x: draftTable, indices: rows, out: logits });
+    offset.fill(at);
+    branches.fill(parent + 1);
+    const kind = drawing === 'deterministic' ? 'top' : drawing;
+    const drawn = drawCandidates(stream, { logits, count, kind, branches, parameters, seed, offset });
+    const ids = await drawn.ids.read(stream);
+    for (let b = 0; b < batch; b++) {
+      for (let i = 0; i < count; i++) tokens[b * nodes + (children[i] as number)] = ids[b * count + i] as number;
+    }
+    drawn.ids.dispose();
+    drawn.logprobs.dispose();
+  };
 
   for (let step = first; step < steps; step += 2) {
     const base = step * (nodes + 2);
     for (const [parent, children] of families) {
       const depth = parent < 0 ? 0 : (depths[parent] as number);
-      const [count, begin] = [children.length, draft.index(depth, 0)];
+      const begin = draft.index(depth, 0);
       for (let b = 0; b < batch; b++) {
-        const row = parent < 0 ? 0 : begin + (tokens[b * nodes + parent] as number);
-        for (let i = 0; i < count; i++) draftRows[b * nodes + (children[i] as number)] = row;
+        const row = parent < 0 ? 0 : begin + Math.max(0, tokens[b * nodes + parent] as number);
+        for (let i = 0; i < children.length; i++) draftRows[b * nodes + (children[i] as number)] = row;
         secondRows[b] = row;
       }
-      using rows = upload(secondRows);
-      gatherRows(stream, { x: draftTable, indices: rows, out: logits });
-      offset.fill(base + depth);
-      branches.fill(parent + 1);
-      const kind = drawing === 'deterministic' ? 'top' : drawing;
-      const drawn = drawCandidates(stream, {
-        logits,
-        count,
-        kind,
-        branches,
-        parameters,
-        seed,
-        offset,
-      });
-      const ids = await drawn.ids.read(stream);
-      for (let b = 0; b < batch; b++) {
-        for (let i = 0; i < count; i++) tokens[b * nodes + (children[i] as number)] = ids[b * count + i] as number;
-      }
-      drawn.ids.dispose();
-      drawn.logprobs.dispose();
+      await drawFamily(parent, children, base + depth);
     }
     for (let b = 0, at = 0; b < batch; b++) {
       targetRows[at++] = 0;
@@ -190,13 +243,14 @@ async function runSteps(
     });
     const [emitted, accepted] = await Promise.all([result.tokens.read(stream), result.acceptedLengths.read(stream)]);
     const width = emitted.length / batch;
-    for (let b = 0; b < batch; b++) secondRows[b] = target.index(1, emitted[b * width] as number);
-    using next = upload(secondRows);
-    gatherRows(stream, { x: targetTable, indices: next, out: logits });
-    offset.fill(base + 1);
-    const { ids } = sample(stream, { logits, parameters, seed, offset });
-    const continued = (await ids.read(stream)) as Int32Array;
+    const single = singlesOf(accepted);
+    for (let i = 0; i < single.length; i++) {
+      secondRows[i] = target.index(1, emitted[(single[i] as number) * width] as number);
+    }
+    using next = upload(secondRows.subarray(0, single.length));
+    using left = gatherRows(stream, { x: targetTable, indices: next });
+    const continued = await drawNext(stream, single, base + 1, parameters, { logits: left });
     tally.addAll(emitted, accepted, continued, 1);
-    for (const tensor of [...Object.values(result), ids]) (tensor as Tensor).dispose();
+    for (const tensor of Object.values(result)) (tensor as Tensor).dispose();
   }
 }
