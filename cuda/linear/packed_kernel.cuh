@@ -197,12 +197,14 @@ __device__ inline void multiplyIntegers(const uint8_t* from, const uint8_t* sums
 
 /// Multiplies the row tiles from kFirst on of the block that is number `step` of the warp's, `depth` blocks further
 /// along k than its first, by all tokens.
+/// @param super the stage with its super header
 template <class T, int kFirst>
-__device__ inline void multiplyTiles(const uint8_t* stage, const LanePlace<T>& place, int step, int depth,
-                                     Sums<T>& sums) {
+__device__ inline void multiplyTiles(const uint8_t* stage, const uint8_t* super, const LanePlace<T>& place, int step,
+                                     int depth, Sums<T>& sums) {
   using BlockScales = Scales<T::kFormat>;
   const int block = T::blockOffset(step * T::kBlockStep);
-  const BlockScales scales(stage + place.halves + (BlockScales::kSuperHalves ? 0 : block), stage + place.bytes + block);
+  const uint8_t* headers = BlockScales::kSuperHalves ? super + T::superOffset(step) : stage + block;
+  const BlockScales scales(headers + place.halves, stage + place.bytes + block);
   const uint8_t* codes = stage + place.codes + block;
   constexpr int kParts = kBlockColumns / T::kPartColumns;
   const uint8_t* activations = stage + place.activations + T::partOffset(depth * kParts, 0);
@@ -217,30 +219,30 @@ __device__ inline void multiplyTiles(const uint8_t* stage, const LanePlace<T>& p
 /// Multiplies half of the row tiles, from kFirst on, of all blocks of the warp's strip.
 /// @param exists is the block of that number one of the matrix?
 template <class T, int kFirst, class Exists>
-__device__ inline void multiplyHalf(const uint8_t* stage, const LanePlace<T>& place, const Exists& exists,
-                                    Sums<T>& sums) {
+__device__ inline void multiplyHalf(const uint8_t* stage, const uint8_t* super, const LanePlace<T>& place,
+                                    const Exists& exists, Sums<T>& sums) {
 #pragma unroll
   for (int depth = 0; depth < T::kDepth; ++depth)
-    if (exists(T::firstBlock() + depth * T::kBlockStep)) multiplyTiles<T, kFirst>(stage, place, depth, depth, sums);
+    if (exists(T::firstBlock() + depth * T::kBlockStep))
+      multiplyTiles<T, kFirst>(stage, super, place, depth, depth, sums);
 }
 
 /// What a warp multiplies of a stage.
 template <class T>
-__device__ inline void multiplyStage(const uint8_t* stage, const LanePlace<T>& place, const Cursor& at, int strips,
-                                     int blocks, Sums<T> (&sums)[T::kWarpStrips]) {
+__device__ inline void multiplyStage(const uint8_t* stage, const uint8_t* super, const LanePlace<T>& place,
+                                     const Cursor& at, int strips, int blocks, Sums<T> (&sums)[T::kWarpStrips]) {
   // Past the last strip or column there is nothing, not even zeros.
   const auto exists = [&](int block) {
     return at.column * T::kStrips + block % T::kStrips < strips && at.stage * T::kDepth + block / T::kStrips < blocks;
   };
   if constexpr (T::kRowParts == 1) {
-    static_assert(T::kWarpStrips == 1 || T::kLayout.superHeaderBytes == 0, "a warp's strips share a super header");
 #pragma unroll
     for (int i = 0; i < T::kWarpStrips; ++i)
-      if (exists(T::firstBlock() + i * T::kBlockStep)) multiplyTiles<T, 0>(stage, place, i, 0, sums[i]);
+      if (exists(T::firstBlock() + i * T::kBlockStep)) multiplyTiles<T, 0>(stage, super, place, i, 0, sums[i]);
   } else if (static_cast<int>(threadIdx.x) / kLanes < T::kStrips) {
-    multiplyHalf<T, 0>(stage, place, exists, sums[0]);
+    multiplyHalf<T, 0>(stage, super, place, exists, sums[0]);
   } else {
-    multiplyHalf<T, T::kWarpTiles>(stage, place, exists, sums[0]);
+    multiplyHalf<T, T::kWarpTiles>(stage, super, place, exists, sums[0]);
   }
 }
 
@@ -253,7 +255,8 @@ __device__ inline void linearPacked(const pw_gpu_linear_packed_params& p) {
   const Strips strips(p);
   const Finisher<T> finisher(p, strips, begin, end);
   Cursor ahead(p, begin), at = ahead;
-  Loader<T> loader(p, strips, ahead);
+  Loader<T> loader(p, strips, ahead, shared);
+  SuperTurns<T> superTurns(shared);
   Sums<T> sums[T::kWarpStrips] = {};
   uint8_t* const tables = shared + T::kStages * T::kStageBytes;
   const LanePlace<T> place(Scales<T::kFormat>::kSuperHalves, sharedAddress(tables));
@@ -276,7 +279,8 @@ __device__ inline void linearPacked(const pw_gpu_linear_packed_params& p) {
       loadLevels<T>(p, strips, at.column, tables);
       __syncthreads();
     }
-    multiplyStage<T>(stage, place, at, strips.count(), blocks, sums);
+    if constexpr (T::kLayout.superHeaderBytes > 0) superTurns.enter(at.stage);
+    multiplyStage<T>(stage, superTurns.stage(), place, at, strips.count(), blocks, sums);
     if (at.stage + 1 == p.stages || i + 1 == end)
       finisher.finish(at, i / p.stages, reinterpret_cast<float*>(stage), sums);
     at.advance(p);

@@ -20,8 +20,10 @@ struct Tile {
   static constexpr bool kRowTables = kRowTables_;
   static constexpr int kFormat = kFormat_, kActivation = kActivation_, kTokens = kTokens_, kTokenTiles = kTokens / 8;
   static constexpr PackedLayout kLayout = packedLayout(static_cast<pw_matrix_format>(kFormat));
-  static constexpr int kThreads = kPackedThreads, kWarps = kPackedWarps, kStages = kPackedStages;
+  static constexpr int kThreads = kPackedThreads, kWarps = kPackedWarps;
   static constexpr PackedTile kShape{kTokens, kStrips_};
+  static constexpr int kStages =
+      packedStages(static_cast<pw_matrix_format>(kFormat), static_cast<pw_dtype>(kActivation), kShape);
   static constexpr int kStrips = kShape.strips, kDepth = kShape.depth(), kRows = kShape.rows();
   static constexpr int kBlocks = kStrips * kDepth, kBlockBytes = kLayout.blockBytes();
   static constexpr int kRowParts = kTokenTiles <= 4 ? 1 : 2, kWarpTiles = 4 / kRowParts;
@@ -63,11 +65,11 @@ struct Tile {
                     packedSharedBytes(static_cast<pw_matrix_format>(kFormat), static_cast<pw_dtype>(kActivation),
                                       kShape, kRowTables),
                 "the launcher asks for as much");
-  static_assert(kStages * kStageBytes <= 99 << 10, "sm_86 and its successors give a block no more");
+  static_assert(kStages * kStageBytes <= kMostPackedSharedBytes, "every device gives a block as much");
 
   /// At the end of a tile a stage's memory serves for the warps' sums of four tokens.
   static constexpr int kSumStride = kStripRows + 4;  // floats per token
-  static_assert(kWarps * 4 * kSumStride * 4 <= kStageBytes, "the sums fit");
+  static_assert(kWarps * 4 * kSumStride * 4 <= kBlocks * kBlockBytes, "the sums leave super headers alone");
 
   /// A stage's blocks, [depth][strip], are numbered: a warp multiplies number `warp` and every kBlockStep-th from
   /// there.
@@ -77,6 +79,10 @@ struct Tile {
   __device__ static constexpr int blockOffset(int block) { return block * kBlockBytes; }
   __device__ static constexpr int superHeaderOffset(int strip) {
     return kBlocks * kBlockBytes + strip * kLayout.superHeaderBytes;
+  }
+  /// From the super header of a warp's first block to that of its block number `step`.
+  __device__ static constexpr int superOffset(int step) {
+    return kWarpStrips == 1 ? 0 : step * kBlockStep * kLayout.superHeaderBytes;
   }
 
   /// Activations of a stage lie [part][token], a part being the columns that an operand has: lanes that read at the
@@ -132,6 +138,29 @@ struct LanePlace {
   }
 };
 
+/// Where super headers are: each is read once, with the first of the two or more stages that it covers, into the place
+/// for one that a stage in memory has. Headers take these places by turns: when the next one is copied into a place,
+/// the last stage that the previous one covers has been multiplied.
+template <class T>
+class SuperTurns {
+ public:
+  /// @param stages the first one's memory
+  __device__ explicit SuperTurns(uint8_t* stages) : first_(stages) {}
+
+  /// Goes on to stage number `stage` of a tile. Is it the first one of a header?
+  __device__ bool enter(int stage) {
+    constexpr int kCovered = kSuperColumns / T::kStageColumns;
+    if (at_ && stage % kCovered != 0) return false;
+    at_ = at_ && at_ != first_ + (T::kStages - 1) * T::kStageBytes ? at_ + T::kStageBytes : first_;
+    return true;
+  }
+  /// The stage that has the header.
+  __device__ uint8_t* stage() const { return at_; }
+
+ private:
+  uint8_t *first_, *at_ = nullptr;
+};
+
 /// Where the work stands: tiles in the order (column, token block), stages along k within a tile.
 struct Cursor {
   int column, tokenBlock, stage;
@@ -170,19 +199,23 @@ template <class T>
 class Loader {
  public:
   /// @param at the first stage to load
-  __device__ Loader(const pw_gpu_linear_packed_params& p, const Strips& strips, const Cursor& at)
+  /// @param stages memory of the first of them
+  __device__ Loader(const pw_gpu_linear_packed_params& p, const Strips& strips, const Cursor& at, uint8_t* stages)
       : p_(p),
         strips_(strips),
         blocks_(static_cast<int>(blockCount(p.k))),
         policy_(p.token_blocks == 1 ? evictFirst() : evictNormal()),
         to_(kept(lane() * kVectorBytes + T::blockOffset(warp()))),
-        superTo_(kept(lane() * kVectorBytes + T::superHeaderOffset(warp() % T::kStrips))) {
+        superTo_(kept(lane() * kVectorBytes + T::superHeaderOffset(warp() % T::kStrips))),
+        superTurns_(stages) {
     enter(at);
   }
 
   /// Stages are loaded in the order of a cursor.
   __device__ void load(uint8_t* stage, const Cursor& at) {
     if (at.stage == 0) enter(at);
+    if constexpr (kSuperBytes > 0)
+      if (superTurns_.enter(at.stage)) loadSuperHeaders(static_cast<uint32_t>(at.stage) * T::kDepth);
     loadWeights(sharedAddress(stage), static_cast<uint32_t>(at.stage) * T::kDepth);
     loadActivations(stage, at);
     if constexpr (T::kIntegers) loadSums(stage, at);
@@ -192,6 +225,7 @@ class Loader {
   static constexpr PackedLayout kLayout = T::kLayout;
   static constexpr int kOwn = T::kBlocks / T::kWarps;
   static constexpr int kSuperBlocks = kSuperColumns / kBlockColumns, kBlockBytes = kLayout.blockBytes();
+  static constexpr int kSuperBytes = kLayout.superHeaderBytes;
 
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / kLanes; }
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % kLanes; }
@@ -211,22 +245,25 @@ class Loader {
     }
   }
 
+  /// By warps whose blocks are a stage's first ones.
+  /// @param first the stage's first block
+  __device__ void loadSuperHeaders(uint32_t first) const {
+    if (warp() >= T::kStrips || lane() >= kSuperBytes / kVectorBytes) return;
+    const uint32_t to = superTo_ + sharedAddress(superTurns_.stage());
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i)
+      if (static_cast<int>(first) < end_[i])
+        copyAsync16Hinted<0>(to + i * T::kWarps * kSuperBytes,
+                             from_[i] - kSuperBytes - first % kSuperBlocks * kBlockBytes, policy_);
+  }
+
   /// Blocks that the warp itself multiplies, where it multiplies whole ones.
   /// @param stage its address
   /// @param first its first block
   __device__ void loadWeights(uint32_t stage, uint32_t first) {
-    constexpr int kSuperBytes = kLayout.superHeaderBytes;
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
-      if (static_cast<int>(first) < end_[i]) {
-        if constexpr (kSuperBytes > 0) {
-          // By warps whose blocks are a stage's first ones.
-          if (warp() < T::kStrips && lane() < kSuperBytes / kVectorBytes)
-            copyAsync16Hinted<0>(superTo_ + stage, from_[i] - kSuperBytes - first % kSuperBlocks * kBlockBytes,
-                                 policy_);
-        }
-        copyBlock<0>(to_ + stage + T::blockOffset(i * T::kWarps), from_[i]);
-      }
+      if (static_cast<int>(first) < end_[i]) copyBlock<0>(to_ + stage + T::blockOffset(i * T::kWarps), from_[i]);
       from_[i] += T::kDepth * kBlockBytes;
       if (kSuperBytes > 0 && (first + T::kDepth) % kSuperBlocks == 0) from_[i] += kSuperBytes;
     }
@@ -291,7 +328,8 @@ class Loader {
   const Strips& strips_;
   int blocks_;
   uint64_t policy_;
-  uint32_t to_, superTo_;      ///< where a stage has the lane's part of the warp's first block, and of its super header
+  uint32_t to_, superTo_;  ///< where a stage has the lane's part of the warp's first block, and of its super header
+  SuperTurns<T> superTurns_;
   int end_[kOwn];              ///< first blocks of stages that have the warp's of a strip lie below
   const uint8_t* from_[kOwn];  ///< the lane's part of the warp's next blocks
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Packed linear layers on a GPU: numbers of tokens and odd sizes (group N), tiles, gates, int8 activations, tables of each row. Costs
- * some 25 s on the simulated GPU.
+ * some 40 s on the simulated GPU.
  */
 import { expect, it } from 'vitest';
 import { linear, type MatrixFormat, PackedMatrix, Tensor } from '../../lib/index.js';
@@ -95,6 +95,25 @@ describeOnGpu('options of linear over packed weights on a GPU', () => {
       expect(meanRelativeError(out, await linearReference(c, inputs)), `${x}, ${m} tokens`).toBeLessThanOrEqual(1e-6);
     }
   });
+
+  for (const kind of kinds) {
+    const { format, rowTables } = kind;
+    it(`${format}${rowTables ? ', tables of rows' : ''}: tiles of all sizes agree with float64`, async () => {
+      const { device } = next();
+      for (const [m, n] of [
+        [5, 2000],
+        [13, 4000],
+        [41, 300],
+      ] as const) {
+        const c: LinearCase = { m, n, k: 512, ...kind, x: 'f16', out: 'f32' };
+        const inputs = makeLinearInputs(c, m);
+        const { out } = await runLinear(device, c, inputs);
+        expect(meanRelativeError(out, await linearReference(c, inputs)), `${m} x ${n}`).toBeLessThanOrEqual(
+          format === 'lut4' ? 4e-6 : 1e-6,
+        );
+      }
+    });
+  }
 
   for (const format of ['q4_0', 'q8_0', 'nvfp4', 'lut4'] as const) {
     it(`${format}: silu(gate) * up in one kernel agrees with float64`, async () => {

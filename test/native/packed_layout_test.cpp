@@ -126,6 +126,12 @@ TEST(kernels_of_packed_linear_layers_fit_every_supported_device) {
           CHECK(packedSharedBytes(format, activation, tile, rowTables) <= 99 << 10);
 }
 
+TEST(weights_of_every_format_are_read_once_for_up_to_64_tokens_of_f16) {
+  for (const pw_matrix_format format : kFormats)
+    for (const int64_t m : {1, 8, 9, 16, 17, 32, 33, 64})
+      CHECK(plan::planPackedLinear(m, 4096, 4096, packedTiles(format, PW_F16), 2, 108).tokenBlocks == 1);
+}
+
 TEST(int8_activations_take_every_place_of_a_block_once) {
   std::vector<int> owners(96);
   for (int column = 0; column < 96; ++column) ++owners[static_cast<size_t>(int8Position(column))];

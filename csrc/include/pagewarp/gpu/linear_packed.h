@@ -37,8 +37,10 @@ namespace pw::gpu {
 /// Threads of a block.
 constexpr int kPackedThreads = 256;
 constexpr int kPackedWarps = kPackedThreads / kLanes;
-/// Stages in shared memory.
+/// Stages in shared memory, where as many fit.
 constexpr int kPackedStages = 4;
+/// Shared memory of a block: sm_86 and its successors give no more.
+constexpr int kMostPackedSharedBytes = 99 << 10;
 
 /// A kernel's tile: tokens by strips of 64 output features.
 struct PackedTile {
@@ -58,15 +60,15 @@ struct PackedTiles {
 };
 
 /// Few tokens want tiles of few strips, so that narrow matrices occupy the device; where a matrix is wide enough for
-/// it, tiles of many strips read the activations less often. Many tokens want many strips, as far as the sums fit into
-/// registers and the activations into shared memory.
+/// it, tiles of many strips read the activations less often: the formats of four bits that models usually come in have
+/// such. Many tokens want many strips, as far as the sums fit into registers and the activations into shared memory.
 constexpr PackedTiles packedTiles(pw_matrix_format format, pw_dtype activation) {
   if (activation == PW_I8) return {{{16, 2}, {64, 4}}, 2};
-  if (format == PW_MATRIX_W4)
-    return activation == PW_F32 ? PackedTiles{{{8, 2}, {8, 8}, {32, 4}}, 3}
-                                : PackedTiles{{{8, 2}, {8, 8}, {16, 2}, {16, 16}, {32, 2}, {64, 4}}, 6};
-  if (activation == PW_F32) return {{{8, 2}}, 1};
-  return {{{8, 2}, {32, packedLayout(format).codeBits == 8 ? 4 : 2}}, 2};
+  if (activation == PW_F32)
+    return format == PW_MATRIX_W4 ? PackedTiles{{{8, 2}, {8, 8}, {32, 4}}, 3} : PackedTiles{{{8, 2}}, 1};
+  if (format == PW_MATRIX_W4 || format == PW_MATRIX_W4K || format == PW_MATRIX_W4X || format == PW_MATRIX_W4Z)
+    return {{{8, 2}, {8, 8}, {16, 2}, {16, 16}, {32, 2}, {64, 4}}, 6};
+  return {{{8, 2}, {32, packedLayout(format).codeBits == 8 ? 4 : 2}, {64, 4}}, 3};
 }
 
 PW_HOST_DEVICE constexpr int packedElementBytes(pw_dtype activation) {
@@ -84,7 +86,9 @@ PW_HOST_DEVICE constexpr int packedActivationBytes(pw_dtype activation, PackedTi
 /// look serves two weights. Tables of rows lie [strip][row of the lane's eight][level][eight groups of lanes][copy].
 constexpr int kPairTableBytes = 256 * 8;
 PW_HOST_DEVICE constexpr int pairTableCopies(PackedTile tile) { return tile.tokens <= 8 ? 16 : 8; }
-PW_HOST_DEVICE constexpr int rowTableCopies(PackedTile tile) { return tile.tokens <= 8 ? 4 : 2; }
+PW_HOST_DEVICE constexpr int rowTableCopies(PackedTile tile) {
+  return tile.tokens <= 8 ? 4 : tile.tokens <= 32 ? 2 : 1;
+}
 /// Bytes of a level of the tables of rows, for all lanes, and of all 16.
 PW_HOST_DEVICE constexpr int rowLevelBytes(PackedTile tile) {
   return kStripRows / kLaneRows * rowTableCopies(tile) * 4;
@@ -98,12 +102,22 @@ PW_HOST_DEVICE constexpr int sharedLevelBytes(pw_matrix_format format, PackedTil
   return rowTables ? tile.strips * kLaneRows * rowTableBytes(tile) : pairTableCopies(tile) * kPairTableBytes;
 }
 
+PW_HOST_DEVICE constexpr int packedStageBytes(pw_matrix_format format, pw_dtype activation, PackedTile tile) {
+  const PackedLayout layout = packedLayout(format);
+  return tile.strips * (tile.depth() * layout.blockBytes() + layout.superHeaderBytes) +
+         packedActivationBytes(activation, tile);
+}
+
+/// Stages of 64 tokens by codes of eight bits are so large that three have more in flight than four of other codes.
+PW_HOST_DEVICE constexpr int packedStages(pw_matrix_format format, pw_dtype activation, PackedTile tile) {
+  const bool fit = kPackedStages * packedStageBytes(format, activation, tile) <= kMostPackedSharedBytes;
+  return fit ? kPackedStages : kPackedStages - 1;
+}
+
 /// Dynamic shared memory of a kernel.
 PW_HOST_DEVICE constexpr int packedSharedBytes(pw_matrix_format format, pw_dtype activation, PackedTile tile,
                                                bool rowTables) {
-  const PackedLayout layout = packedLayout(format);
-  const int weights = tile.strips * (tile.depth() * layout.blockBytes() + layout.superHeaderBytes);
-  return kPackedStages * (weights + packedActivationBytes(activation, tile)) +
+  return packedStages(format, activation, tile) * packedStageBytes(format, activation, tile) +
          sharedLevelBytes(format, tile, rowTables);
 }
 
