@@ -55,6 +55,22 @@ export const samplingOptions: Options = {
   stats: { type: 'boolean' },
 };
 
+/** The command line with each negative number joined to the option before it: parseArgs takes it for an option. */
+function withNegativeValues(args: readonly string[], options: Options): string[] {
+  const flags = Object.entries(options).filter(([, { type }]) => type === 'string');
+  const long = new Set(flags.map(([name]) => `--${name}`));
+  const short = new Set(flags.map(([, { short: letter }]) => `-${letter}`));
+  const joined: string[] = [];
+  for (const [i, arg] of args.entries()) {
+    if (arg === '--') return [...joined, ...args.slice(i)];
+    const flag = /^-\.?\d/.test(arg) ? (joined.at(-1) ?? '') : '';
+    if (long.has(flag)) joined.push(`${joined.pop()}=${arg}`);
+    else if (short.has(flag)) joined.push(`${joined.pop()}${arg}`);
+    else joined.push(arg);
+  }
+  return joined;
+}
+
 /** A command line, read. */
 export class Arguments {
   readonly positionals: readonly string[];
@@ -66,7 +82,8 @@ export class Arguments {
    */
   constructor(args: readonly string[], options: Options, mostPositionals = 0) {
     try {
-      const parsed = parseArgs({ args: [...args], options: { ...common, ...options }, allowPositionals: true });
+      const all = { ...common, ...options };
+      const parsed = parseArgs({ args: withNegativeValues(args, all), options: all, allowPositionals: true });
       this.positionals = parsed.positionals;
       this.#values = parsed.values;
     } catch (error) {
@@ -107,7 +124,8 @@ const demo = fileURLToPath(new URL('../../models/demo/target-Q4_0.gguf', import.
 /** `--model`, else `PAGEWARP_MODEL`, else the demo model where the repository has it. */
 export function modelPath(args: Arguments): string {
   const path = args.text('model') ?? (process.env['PAGEWARP_MODEL'] || (existsSync(demo) ? demo : undefined));
-  if (path === undefined) throw new UsageError('no model: name a GGUF file with --model, or set PAGEWARP_MODEL');
+  if (path === undefined)
+    throw new UsageError('no model: name a GGUF file or folder with --model, or set PAGEWARP_MODEL');
   return path;
 }
 

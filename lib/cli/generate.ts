@@ -15,7 +15,7 @@ export const generateUsage = `pagewarp generate [options] [prompt]
 
 Writes text that continues the prompt (from standard input when it is "-").
 
-  -m, --model FILE         GGUF file (default: $PAGEWARP_MODEL, else the demo model)
+  -m, --model PATH         GGUF file or folder (default: $PAGEWARP_MODEL, else the demo model)
   -n, --max-tokens N       default 200
   -t, --temperature T      0 (default) is greedy
       --top-k K  --top-p P  --min-p M
@@ -25,7 +25,7 @@ Writes text that continues the prompt (from standard input when it is "-").
       --ignore-end         go on after the model's own end
       --speculate auto|off|lookup|suffix|recycling|ngrams|lookahead
                            draft several tokens and verify them at once; auto (default): as far as it pays
-      --draft FILE         a smaller model of the same vocabulary that drafts for auto
+      --draft PATH         a smaller model of the same vocabulary that drafts for auto
       --max-draft N        most tokens drafted at once
       --not-adaptive       always draft as much as the drafter proposes, whether that pays or not
       --device auto|cpu|cuda   default auto: a GPU that can run the model, else the CPU

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from 'node:crypto';
-import { checkSignal, invalidArgument, unsupported } from '../errors.js';
+import { checkObject, checkSignal, invalidArgument, unsupported } from '../errors.js';
 import type { TokenSequence } from '../model/sequence.js';
 import { checkSampling } from '../ops/sampling.js';
-import type { VerifyRule } from '../ops/verify.js';
+import { checkRule, type VerifyRule } from '../ops/verify.js';
 import type { Drafter } from '../speculate/drafter.js';
 
 /** How a token is drawn. The order of the filters is that of {@link sample}. */
@@ -94,6 +94,7 @@ export function resolveOptions(
   endTokens: readonly number[],
   automatic: () => Drafter,
 ): ResolvedOptions {
+  checkObject('options', options);
   const { maxTokens = Number.POSITIVE_INFINITY, logprobs, speculate = 'auto', maxDraft = longestDraft } = options;
   const { adaptive = true, verification } = options;
   if (maxTokens !== Number.POSITIVE_INFINITY) range('maxTokens', maxTokens, 1, 2 ** 31 - 1);
@@ -108,6 +109,7 @@ export function resolveOptions(
   if (given && logprobs) {
     throw unsupported('the most probable tokens beside speculated ones', 'logprobs: 0 with speculation');
   }
+  if (verification !== undefined) checkRule('verification', verification);
   const { stopStrings, stopTokens } = resolveStops(options.stop ?? []);
   if (!options.ignoreEnd) for (const token of endTokens) stopTokens.add(token);
   const { temperature = 0, topK = 0, topP = 1, minP = 0 } = options;

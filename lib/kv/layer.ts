@@ -40,7 +40,7 @@ const pools: Record<StoredCacheDType, Pool> = {
 
 /** @throws PagewarpError ERR_INVALID_ARGUMENT for no cache type at all, ERR_UNSUPPORTED for one that no backend stores yet */
 export function checkCacheDType(dtype: CacheDType, name = 'dtype'): StoredCacheDType {
-  if (!Object.hasOwn(codes, dtype)) throw invalidArgument(name, dtype, `one of ${Object.keys(codes).join(', ')}`);
+  if (!Object.hasOwn(codes, dtype)) throw invalidArgument(name, dtype, `one of ${storedCacheDTypes}`);
   if (!isStored(dtype)) throw unsupported(`a KV cache of ${dtype}`, storedCacheDTypes);
   return dtype;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { stat } from 'node:fs/promises';
-import { checkSignal, invalidArgument, PagewarpError } from '../errors.js';
+import { checkObject, checkSignal, invalidArgument, PagewarpError } from '../errors.js';
 import { Scheduler } from '../generate/scheduler.js';
 import { PagedKvCache } from '../kv/cache.js';
 import { checkCacheDType, type StoredCacheDType } from '../kv/layer.js';
@@ -32,7 +32,7 @@ export interface MemoryOptions {
 
 export interface LoadOptions extends MemoryOptions {
   /**
-   * A GGUF file with a smaller model of the same vocabulary, which drafts for this one where that pays (`speculate: 'auto'`). It
+   * The path of a smaller model of the same vocabulary, which drafts for this one where that pays (`speculate: 'auto'`). It
    * is loaded onto the same device and belongs to the model.
    */
   draft?: string;
@@ -80,11 +80,13 @@ const pageSize = 16;
  *   ERR_DEVICE_UNAVAILABLE, ERR_INVALID_ARGUMENT; the signal's reason when aborted
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  checkObject('options', options);
   checkSignal(options.signal);
   const progress = options.onProgress ?? undefined;
   if (progress !== undefined && typeof progress !== 'function') {
     throw invalidArgument('onProgress', progress, 'a function');
   }
+  if (options.draft !== undefined) checkPath('draft', options.draft);
   options.signal?.throwIfAborted();
   using source = await openModel(path);
   const { config } = source;
@@ -171,6 +173,7 @@ async function loadDraft(
  * @throws PagewarpError like {@link load}
  */
 export async function estimateMemory(path: string, options: MemoryOptions = {}): Promise<MemoryEstimate> {
+  checkObject('options', options);
   using source = await openModel(path);
   const shape = resolveShape(source.config, options);
   return memoryOf(source, shape, shape.limits);
@@ -178,6 +181,7 @@ export async function estimateMemory(path: string, options: MemoryOptions = {}):
 
 /** @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_IO, ERR_INVALID_MODEL, ERR_UNSUPPORTED */
 export async function openModel(path: string): Promise<ModelSource> {
+  checkPath('path', path);
   const isFolder = await stat(path).then(
     (stats) => stats.isDirectory(),
     () => false, // opening it will say why
@@ -208,6 +212,12 @@ function resolveShape(
   const rows = Math.max(mostOutputs, Math.min(chunk, contextLength));
   const limits = { rows, outputs: mostOutputs, chunk: Math.min(chunk, rows) };
   return { contextLength, cacheTokens, cacheDType, limits };
+}
+
+function checkPath(name: string, path: string): void {
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+    throw invalidArgument(name, path, 'the path of a GGUF file or of a Hugging Face folder');
+  }
 }
 
 function checkCount(name: string, value: number, most: number): void {

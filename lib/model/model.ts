@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkInstance, disposed, invalidArgument } from '../errors.js';
+import { checkInstance, checkObject, disposed, invalidArgument } from '../errors.js';
 import { Generation } from '../generate/generation.js';
 import { type GenerateOptions, resolveOptions } from '../generate/options.js';
 import type { Scheduler } from '../generate/scheduler.js';
@@ -91,7 +91,7 @@ export class LanguageModel implements AsyncDisposable, Disposable {
     if (typeof prompt === 'string') {
       return this.#start((addSpecial) => this.tokenizer.encode(prompt, { addSpecial }), options);
     }
-    const ids = this.#checkIds(prompt);
+    const ids = this.#checkIds(prompt, 'prompt', 'a string or an array of token ids');
     return this.#start(() => ids, options);
   }
 
@@ -101,6 +101,7 @@ export class LanguageModel implements AsyncDisposable, Disposable {
    */
   chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Generation {
     this.#requireAlive();
+    checkObject('options', options);
     const { variables, ...generate } = options;
     const text = renderChat(this.tokenizer, messages, variables);
     const { bosToken } = this.tokenizer;
@@ -130,9 +131,8 @@ export class LanguageModel implements AsyncDisposable, Disposable {
   async logits(ids: readonly number[]): Promise<Float32Array[]> {
     this.#requireAlive();
     const { runner } = this.#parts;
-    if (!Array.isArray(ids)) throw invalidArgument('ids', ids, 'token ids');
+    const tokens = Int32Array.from(this.#checkIds(ids, 'ids'));
     if (ids.length < 1 || ids.length > 65) throw invalidArgument('ids', `${ids.length} tokens`, '1 to 65 tokens');
-    const tokens = Int32Array.from(this.#checkIds(ids));
     using sequence = runner.cache.sequence();
     sequence.reserve(tokens.length, runner.stream);
     const batch = runner.cache.batch([{ sequence, queryLength: tokens.length }]);
@@ -154,10 +154,10 @@ export class LanguageModel implements AsyncDisposable, Disposable {
    */
   async logprobs(ids: readonly number[]): Promise<Float64Array> {
     this.#requireAlive();
+    const tokens = this.#checkIds(ids, 'ids');
     if (ids.length < 2 || ids.length > this.contextLength) {
       throw invalidArgument('ids', `${ids.length} tokens`, `2 to ${this.contextLength} tokens`);
     }
-    const tokens = this.#checkIds(ids);
     const { vocabulary } = this.config;
     const out = new Float64Array(tokens.length - 1);
     for await (const { begin, logits } of this.#steps(tokens.slice(0, -1), scoredRows)) {
@@ -175,7 +175,7 @@ export class LanguageModel implements AsyncDisposable, Disposable {
    */
   async observe(ids: readonly number[], observer: LinearObserver): Promise<void> {
     this.#requireAlive();
-    for await (const _ of this.#steps(this.#checkIds(ids), this.#parts.runner.chunk, observer));
+    for await (const _ of this.#steps(this.#checkIds(ids, 'ids'), this.#parts.runner.chunk, observer));
   }
 
   /** Steps of at most so many rows over a new sequence, with the logits of all rows unless they are only observed. */
@@ -261,9 +261,9 @@ export class LanguageModel implements AsyncDisposable, Disposable {
     return firstOf(suffixLookup({ minMatch: 8 }), draftModel(draft, { tree }));
   }
 
-  #checkIds(ids: readonly number[]): readonly number[] {
+  #checkIds(ids: readonly number[], name: string, allowed = 'an array of token ids'): readonly number[] {
     const { vocabulary } = this.config;
-    if (!Array.isArray(ids)) throw invalidArgument('prompt', ids, 'a string or token ids');
+    if (!Array.isArray(ids)) throw invalidArgument(name, ids, allowed);
     for (const id of ids) {
       if (!Number.isInteger(id) || id < 0 || id >= vocabulary) {
         throw invalidArgument('token id', id, `an integer from 0 to ${vocabulary - 1}`);

@@ -199,22 +199,28 @@ export function verify(stream: Stream, options: VerifyOptions): VerifyResult {
 /** pw_verify_rule */
 const ruleCodes = { rejection: 0, greedy: 1, 'k-seq': 2, block: 3, typical: 4, threshold: 5, match: 6 } as const;
 
+/** @param name what the caller calls the rule. @throws PagewarpError ERR_INVALID_ARGUMENT */
+export function checkRule(name: string, rule: VerifyRule): void {
+  resolveRule(rule, name);
+}
+
 /** The rule as native code takes it. @throws PagewarpError ERR_INVALID_ARGUMENT */
-function resolveRule(rule: VerifyRule): { code: number; threshold: number; delta: number } {
+function resolveRule(rule: VerifyRule, name = 'rule'): { code: number; threshold: number; delta: number } {
   const kind = typeof rule === 'string' ? rule : rule?.kind;
   const lossy = kind === 'typical' || kind === 'threshold';
   if (!Object.hasOwn(ruleCodes, kind) || lossy === (typeof rule === 'string')) {
     throw invalidArgument(
-      'rule',
+      name,
       rule,
       "'rejection', 'greedy', 'k-seq', 'block', 'match', { kind: 'typical' | 'threshold', ... }",
     );
   }
   const code = ruleCodes[kind];
   if (typeof rule === 'string') return { code, threshold: 0, delta: 0 };
-  if (rule.kind === 'threshold') return { code, threshold: checkShare('rule.probability', rule.probability), delta: 0 };
+  if (rule.kind === 'threshold')
+    return { code, threshold: checkShare(`${name}.probability`, rule.probability), delta: 0 };
   const { epsilon = 0.09, delta = 0.3 } = rule;
-  return { code, threshold: checkShare('rule.epsilon', epsilon), delta: checkShare('rule.delta', delta) };
+  return { code, threshold: checkShare(`${name}.epsilon`, epsilon), delta: checkShare(`${name}.delta`, delta) };
 }
 
 function checkShare(name: string, value: number): number {

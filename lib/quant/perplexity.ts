@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument } from '../errors.js';
-import type { LanguageModel } from '../model/model.js';
+import { checkInstance, checkObject, checkSignal, invalidArgument } from '../errors.js';
+import { LanguageModel } from '../model/model.js';
 
 export interface PerplexityOptions {
   /** Tokens of a window, at least 2. Default: the model's context, at most 512. */
@@ -31,6 +31,9 @@ export async function perplexity(
   text: string,
   options: PerplexityOptions = {},
 ): Promise<PerplexityResult> {
+  checkInstance('model', model, LanguageModel);
+  checkObject('options', options);
+  checkSignal(options.signal);
   const windows = textWindows(model, text, options.window ?? Math.min(model.contextLength, 512));
   const most = options.windows ?? windows.length;
   if (!Number.isInteger(most) || most < 1) throw invalidArgument('windows', most, 'a positive integer');

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
-import { invalidArgument, PagewarpError } from '../errors.js';
+import { checkObject, invalidArgument, PagewarpError } from '../errors.js';
 import type { Encoders } from './bpe.js';
 import { Detokenizer, type DetokenizerOptions } from './detokenizer.js';
 import type { PieceTable } from './pieces.js';
@@ -66,6 +66,7 @@ export class Tokenizer {
 
   encode(text: string, options: EncodeOptions = {}): number[] {
     if (typeof text !== 'string') throw invalidArgument('text', text, 'a string');
+    checkObject('options', options);
     const { addSpecial = true, parseSpecial = true } = options;
     const { prefix, suffix } = this.#parts;
     const ids = this.#encoder(parseSpecial).encode(text, { add_special_tokens: false }).ids;
@@ -85,6 +86,8 @@ export class Tokenizer {
    * @throws PagewarpError ERR_INVALID_ARGUMENT when an id is not a non-negative integer
    */
   decode(ids: Iterable<number>, options: DetokenizerOptions = {}): string {
+    if (typeof ids?.[Symbol.iterator] !== 'function')
+      throw invalidArgument('ids', ids, 'token ids that can be iterated');
     const detokenizer = this.detokenizer(options);
     let text = '';
     for (const id of ids) {
@@ -96,6 +99,7 @@ export class Tokenizer {
 
   /** A streaming decoder. */
   detokenizer(options: DetokenizerOptions = {}): Detokenizer {
+    checkObject('options', options);
     return new Detokenizer(this.#parts.table, this.#parts.stripsSpace, options);
   }
 

@@ -89,6 +89,17 @@ describe('pagewarp', () => {
     expect(drafted).toBeLessThanOrEqual(4 * passes);
   });
 
+  it('takes a negative number for the value of the option before it', async () => {
+    const common = ['generate', '-m', model, '-n', '4', '-t', '1', '--ignore-end'];
+    const spaced = await run([...common, '--seed', '-5', '--presence-penalty', '-.5', 'abc']);
+    expect(spaced).toMatchObject({ code: 0, stderr: '' });
+    expect(await run([...common, '--seed=-5', '--presence-penalty=-0.5', 'abc'])).toEqual(spaced);
+    // After an option without a value, or after "--", it is none.
+    expect(await run([...common, '--stats', '-5'])).toMatchObject({ code: 2 });
+    const prompt = await run(['generate', '-m', model, '-n', '1', '--', '--seed', '-5']);
+    expect(prompt).toMatchObject({ code: 2, stderr: expect.stringMatching(/unexpected argument "-5"/) });
+  });
+
   it('generate --json prints one object', async () => {
     const { stdout, code } = await run(['generate', '--json', '-t', '1', '--seed', '5', '-n', '6', 'ab'], {
       env: { PAGEWARP_MODEL: model },
@@ -187,6 +198,8 @@ describe('pagewarp', () => {
   it('answers mistakes with exit code 2', async () => {
     expect(await run(['generate', '-m', model, '--top-p', '3', 'a'])).toMatchObject({ code: 2, stdout: '' });
     expect(await run(['generate', '-m', model, '--max-draft', '0', 'a'])).toMatchObject({ code: 2, stdout: '' });
+    const negative = await run(['generate', '-m', model, '-n', '-1', 'a']);
+    expect(negative).toMatchObject({ code: 2, stderr: expect.stringMatching(/maxTokens is -1, but must be/) });
     expect(await run(['generate', '--wat'])).toMatchObject({ code: 2, stdout: '' });
     expect(await run(['generate', '-n', 'many', '-m', model])).toMatchObject({ code: 2 });
     expect(await run(['doctor', 'now'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/argument "now"/) });

@@ -9,6 +9,7 @@ import {
   type LoadOptions,
   load,
   PagewarpError,
+  perplexity,
   selfSpeculation,
 } from '../../lib/index.js';
 import { temporaryFolder } from '../support/folder.js';
@@ -39,8 +40,35 @@ describe('options of the wrong type', () => {
     for (const value of nonsense) {
       await typed('prompt', async () => model.generate(value as never, { maxTokens: 2 }).complete());
       await typed('logits', () => model.logits(value as never));
+      await typed('logprobs', () => model.logprobs(value as never));
+      await typed('tokenize', async () => model.tokenize(value as never));
+      await typed('tokenize options', async () => model.tokenize('ab', value as never));
+      await typed('detokenize', async () => model.detokenize(value as never));
+      await typed('detokenize options', async () => model.detokenize([1], value as never));
+      await typed('perplexity', () => perplexity(model, 'abc', value as never));
+      await typed('perplexity model', () => perplexity(value as never, 'abc'));
+      await typed('perplexity signal', () => perplexity(model, 'abc', { signal: value } as never));
     }
+    await expect(model.logprobs('ab' as never)).rejects.toThrow('ids is "ab", but must be an array of token ids');
     expect(model.cacheStatistics.used).toBe(0);
+  });
+
+  it('are no options: null, a number and a text are refused where options belong', async () => {
+    await using model = await load(path, { device: { threads: 1 } });
+    for (const options of [null, 8, 'auto'] as never[]) {
+      const error = { code: 'ERR_INVALID_ARGUMENT', message: expect.stringMatching(/^options is .*an object$/) };
+      await expect(load(path, options)).rejects.toMatchObject(error);
+      await expect(estimateMemory(path, options)).rejects.toMatchObject(error);
+      expect(() => model.generate('ab', options)).toThrow(expect.objectContaining(error));
+      expect(() => model.chat([{ role: 'user', content: 'ab' }], options)).toThrow(expect.objectContaining(error));
+    }
+  });
+
+  it('tell of a rule of verification that does not exist, also where no draft comes to be judged', async () => {
+    await using model = await load(path, { device: { threads: 1 } });
+    for (const verification of ['exact', 'typical', null, {}, { kind: 'threshold', probability: 2 }] as never[]) {
+      expect(() => model.generate('ab', { speculate: 'off', verification })).toThrow(/^verification/);
+    }
   });
 
   it('give typed errors from load(), before anything is loaded', async () => {
@@ -52,6 +80,11 @@ describe('options of the wrong type', () => {
     }
     const cacheDType = 'f17' as never;
     await expect(estimateMemory(path, { cacheDType })).rejects.toThrow(/cacheDType is "f17", but must be one of f32/);
+    const place = /must be the path of a GGUF file or of a Hugging Face folder/;
+    for (const value of [...nonsense.filter((one) => one !== 'a'), `${path}\0.gguf`] as never[]) {
+      await expect(load(value)).rejects.toThrow(place);
+      await expect(load(path, { draft: value })).rejects.toThrow(/^draft is .*a Hugging Face folder$/);
+    }
     for (const value of [...nonsense, `${path}\0.gguf`]) {
       expect(() => GgufFile.open(value as string)).toThrow(PagewarpError);
     }
