@@ -90,8 +90,22 @@ export function configFromGguf(file: GgufFile): LlamaConfig {
     qkvBias: file.tensors.has('blk.0.attn_q.bias'),
     qkNorm: file.tensors.has('blk.0.attn_q_norm.weight'),
   };
-  for (const [name, shape] of tensorShapes(config)) checkTensorShape(file, name, shape);
+  const expected = new Map(tensorShapes(config));
+  for (const [name, shape] of expected) checkTensorShape(file, name, shape);
+  for (const name of file.tensors.keys()) {
+    if (!expected.has(name) && name !== 'rope_freqs.weight') throw superfluous(file.path, name, config);
+  }
   return config;
+}
+
+/** A tensor that belongs to no part of the model: whatever it is for, text without it would be wrong. */
+export function superfluous(path: string, name: string, { layers }: LlamaConfig): PagewarpError {
+  const layer = /(?:^blk|\.layers)\.(\d+)\./.exec(name)?.[1];
+  if (layer !== undefined && Number(layer) >= layers) {
+    const what = `there is a tensor "${name}", but the hyperparameters say that the model has ${layers} layers`;
+    return new PagewarpError('ERR_INVALID_MODEL', `${path}: ${what}`, { name, layers });
+  }
+  return unsupported(`${path}: the tensor "${name}"`, 'weights, and biases of queries, keys and values together');
 }
 
 /** Every tensor that a model of this shape has, row-major: [outputs, inputs] for matrices. */

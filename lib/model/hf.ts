@@ -9,7 +9,7 @@ import { PackedMatrix } from '../quant/matrix.js';
 import type { Stream } from '../tensor/stream.js';
 import { jsonTokenizer, type TokenizerConfig, type TokenizerJson } from '../tokenizer/json.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import { type LlamaConfig, tensorShapes } from './config.js';
+import { type LlamaConfig, superfluous, tensorShapes } from './config.js';
 import { configFromHf } from './hfconfig.js';
 import { codesOf, type Int4Scheme, int4Matrix, int4SchemeOf, type Lut4Matrix, lut4Matrix } from './int4.js';
 import { type Json, readJsonObject } from './json.js';
@@ -87,11 +87,6 @@ export class HfSource implements ModelSource {
       this.configJson = this.#readJson('config.json');
       this.#openShards();
       this.#scheme = int4SchemeOf(path, this.configJson['quantization_config']);
-      for (const part of ['self_attn.o_proj.bias', 'mlp.gate_proj.bias', 'mlp.down_proj.bias']) {
-        const name = `model.layers.0.${part}`;
-        if (this.#files.has(name))
-          throw unsupported(`${path}: the tensor "${name}"`, 'biases of queries, keys and values');
-      }
       this.config = configFromHf(join(path, 'config.json'), this.configJson, {
         vocabulary: this.#tensor('token_embd.weight').shape[0] ?? 0,
         tied: this.#tied(),
@@ -100,6 +95,7 @@ export class HfSource implements ModelSource {
       });
       this.#shapes = new Map(tensorShapes(this.config));
       for (const [name, shape] of this.#shapes) this.#check(name, shape);
+      this.#checkOthers();
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -248,6 +244,18 @@ export class HfSource implements ModelSource {
       throw this.#invalid(
         `tensor "${hfName(name)}" has shape [${shape.join(', ')}], but the hyperparameters ask for [${expected.join(', ')}]`,
       );
+    }
+  }
+
+  /** That no layer and no bias is left out. What else may lie beside the weights depends on how they were quantised. */
+  #checkOthers(): void {
+    const { layers } = this.config;
+    const biases = new Set([...this.#shapes.keys()].filter((name) => name.endsWith('.bias')).map(hfName));
+    for (const name of this.#files.keys()) {
+      const layer = Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? 0);
+      if (layer >= layers || (name.endsWith('.bias') && !biases.has(name))) {
+        throw superfluous(this.path, name, this.config);
+      }
     }
   }
 

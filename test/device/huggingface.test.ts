@@ -54,6 +54,21 @@ describe('a dense folder', () => {
     );
   });
 
+  it('is refused with layers or biases that would be left out', async () => {
+    const folder = join(temporary, 'others');
+    for (const module of ['self_attn.o_proj', 'self_attn.q_proj', 'mlp.up_proj']) {
+      const name = `model.layers.1.${module}.bias`;
+      writeFolder(folder, base, new Map([...original, [name, floats([64], new Float32Array(64))]]));
+      const message = expect.stringContaining(`the tensor "${name}" is not supported`);
+      await expect(load(folder)).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED', message });
+    }
+    writeFolder(folder, base, original, { num_hidden_layers: 1 });
+    await expect(load(folder)).rejects.toMatchObject({
+      code: 'ERR_INVALID_MODEL',
+      message: expect.stringMatching(/"model\.layers\.1\..* 1 layers/),
+    });
+  });
+
   it('knows ends of text from every file that names them', async () => {
     const folder = writeFolder(join(temporary, 'ends'), base, original, { eos_token_id: [0, 7] });
     writeFileSync(join(folder, 'generation_config.json'), '{"eos_token_id": 9}');

@@ -126,12 +126,25 @@ describe('load', () => {
     expect(await patched('llama.attention.head_count', 8)).toMatchObject({ code: 'ERR_INVALID_MODEL' });
     expect(await patched('llama.attention.head_count_kv', 3)).toMatchObject({ code: 'ERR_INVALID_MODEL' });
     expect(await patched('llama.block_count', 3)).toMatchObject({ code: 'ERR_INVALID_MODEL' });
+    expect(await patched('llama.block_count', 1)).toMatchObject({
+      code: 'ERR_INVALID_MODEL',
+      message: expect.stringMatching(/"blk\.1\.\w+\.weight".* 1 layers/),
+    });
     expect(await patched('llama.block_count', 1e9)).toMatchObject({ message: expect.stringMatching(/from 1 to 4096/) });
     expect(await patched('llama.feed_forward_length', 64)).toMatchObject({
       message: expect.stringMatching(/ffn_gate/),
     });
     expect(await patched('llama.rope.dimension_count', 7)).toMatchObject({ message: expect.stringMatching(/even/) });
     expect(await patched('llama.context_length', 128)).toBeUndefined();
+  });
+
+  it('refuses tensors that it would leave out', async () => {
+    const others = ['blk.0.attn_output.bias', 'blk.1.ffn_up.bias', 'blk.1.attn_q.bias', 'output.bias'];
+    for (const name of [...others, 'blk.0.attn_sinks.weight', 'rope_factors_long.weight']) {
+      tinyModel().writer.tensor(name, [32], new Float32Array(32)).write(path);
+      const message = expect.stringContaining(`the tensor "${name}" is not supported`);
+      await expect(load(path)).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED', message });
+    }
   });
 
   it('reports progress up to the whole file, and can be aborted', async () => {
