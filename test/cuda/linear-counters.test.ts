@@ -67,6 +67,8 @@ const instructions: Record<Counted, { integer: number; half: number }> = {
 const isBytes = (format: Counted): boolean => ['q8_0', 'q5_0', 'iq4_nl'].includes(format);
 /** Formats with tiles of many strips of 64 rows. */
 const wide: readonly Counted[] = ['q4_0', 'q4_k', 'int4_zp', 'mxfp4'];
+/** Formats with tiles of 32 tokens of f32. */
+const readOnceBy32: readonly Counted[] = ['q4_0', 'q4_k', 'q5_0', 'q6_k', 'q8_0', 'iq4_nl'];
 /** What a strip of 64 rows has for 256 columns, beside its blocks. */
 const headerBytes = (format: Counted): number => ({ q4_k: 256, q5_k: 256, q6_k: 128 })[format as string] ?? 0;
 
@@ -180,6 +182,7 @@ describeCounters('the linear kernel', () => {
     it(`${format}: weights and scales are requested once, without bank conflicts in the steady loop`, async () => {
       for (const shape of runsFull ? full : few) await expectRequestedOnce(shape, format, 'f16');
       await expectRequestedOnce([5, 256, 512], format, 'f32');
+      if (readOnceBy32.includes(format)) await expectRequestedOnce([24, 512, 512], format, 'f32');
       for (const m of [1, 8, 9, 16, 24, 64]) {
         const rows = m === 64 || (m > 8 && isBytes(format)) ? 256 : 128;
         const excess = async (k: number): Promise<number> => {

@@ -64,8 +64,12 @@ struct PackedTiles {
 /// such. Many tokens want many strips, as far as the sums fit into registers and the activations into shared memory.
 constexpr PackedTiles packedTiles(pw_matrix_format format, pw_dtype activation) {
   if (activation == PW_I8) return {{{16, 2}, {64, 4}}, 2};
-  if (activation == PW_F32)
-    return format == PW_MATRIX_W4 ? PackedTiles{{{8, 2}, {8, 8}, {32, 4}}, 3} : PackedTiles{{{8, 2}}, 1};
+  if (activation == PW_F32) {
+    if (format == PW_MATRIX_W4) return {{{8, 2}, {8, 8}, {32, 4}}, 3};
+    // What most GGUF files consist of, whose layers have f32 inputs unless something else is asked for.
+    if (format == PW_MATRIX_W4K || format == PW_MATRIX_W6K) return {{{8, 2}, {32, 4}}, 2};
+    return format == PW_MATRIX_W8 ? PackedTiles{{{8, 2}, {32, 8}}, 2} : PackedTiles{{{8, 2}}, 1};
+  }
   if (format == PW_MATRIX_W4 || format == PW_MATRIX_W4K || format == PW_MATRIX_W4X || format == PW_MATRIX_W4Z)
     return {{{8, 2}, {8, 8}, {16, 2}, {16, 16}, {32, 2}, {64, 4}}, 6};
   return {{{8, 2}, {32, packedLayout(format).codeBits == 8 ? 4 : 2}, {64, 4}}, 3};
