@@ -44,6 +44,8 @@ const unknownAcceptance = 0.5;
  */
 export class SpeculationControl {
   readonly #attempts = new Attempts();
+  /** Nodes that a draft may have at most. */
+  readonly #most: number;
   /** Milliseconds of a plain step. */
   readonly #plain = new Running();
   readonly #acceptance = new AcceptanceRate();
@@ -54,6 +56,11 @@ export class SpeculationControl {
   /** The last pass whose drafter had to catch up: with how many tokens, and milliseconds beyond those of a plain step. */
   #caughtUp = { tokens: 0, time: 0, depth: 0, drafted: 0 };
   #saved = 0;
+
+  /** @param most nodes that a draft may have */
+  constructor(most = 64) {
+    this.#most = most;
+  }
 
   /** Plain steps to be taken before the next attempt; 0: speculate now. */
   get rest(): number {
@@ -93,13 +100,13 @@ export class SpeculationControl {
     const most = this.#affordable((this.#perRow.value ?? 0) + (this.#draftPerLevel.value ?? 0));
     const { acceptance } = this;
     const worth = Math.max(0.02, this.worth);
-    const depth = acceptance > 0.98 ? 64 : Math.max(1, Math.floor(Math.log(worth) / Math.log(acceptance)));
+    const depth = acceptance > 0.98 ? this.#most : Math.max(1, Math.floor(Math.log(worth) / Math.log(acceptance)));
     return Math.min(depth, most);
   }
 
   /** Most nodes that are worth trying. A drafter that needs more drafts nothing at first. */
   get nodes(): number {
-    return this.#catchesUp ? trialNodes : Math.min(64, this.#affordable(this.#perRow.value ?? 0));
+    return this.#catchesUp ? trialNodes : Math.min(this.#most, this.#affordable(this.#perRow.value ?? 0));
   }
 
   /** Takes the milliseconds per token of a burst of plain steps. */
@@ -146,7 +153,7 @@ export class SpeculationControl {
   /** How many nodes of so many milliseconds a pass may have. */
   #affordable(perNode: number): number {
     const most = mostPerPass * (this.#plain.value ?? 0);
-    return perNode > 0 ? Math.max(1, Math.floor(most / perNode)) : 64;
+    return perNode > 0 ? Math.max(1, Math.floor(most / perNode)) : this.#most;
   }
 
   /** Milliseconds per token that the drafter takes to catch up, as measured last or as expected. */

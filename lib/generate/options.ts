@@ -47,7 +47,10 @@ export interface GenerateOptions extends TokenSampling {
    * drafts what it would alone.
    */
   speculate?: Drafter | 'auto' | 'off';
-  /** Most tokens drafted at once, 1 to 64; trees have at most 63. Default 64: what the drafter likes. */
+  /**
+   * Most tokens drafted at once, 1 to what the model was loaded for (`maxDraft` of {@link load}; 64 unless said otherwise, trees then
+   * 63). Default: that, so that it is what the drafter likes.
+   */
   maxDraft?: number;
   /**
    * Measure whether and how far speculation pays, and do as much of it. Default true. false: always as much as the drafter
@@ -81,25 +84,24 @@ export interface ResolvedOptions {
   signal: AbortSignal | undefined;
 }
 
-/** Longest draft that one step verifies. */
-const longestDraft = 64;
-
 /**
  * Checks the options and fills in what was left out.
+ * @param mostDrafted nodes that one step can verify
  * @param automatic makes the drafter of `auto`
  * @throws PagewarpError ERR_INVALID_ARGUMENT naming the option, ERR_UNSUPPORTED for a combination that does not exist
  */
 export function resolveOptions(
   options: GenerateOptions,
   endTokens: readonly number[],
+  mostDrafted: number,
   automatic: () => Drafter,
 ): ResolvedOptions {
   checkObject('options', options);
-  const { maxTokens = Number.POSITIVE_INFINITY, logprobs, speculate = 'auto', maxDraft = longestDraft } = options;
+  const { maxTokens = Number.POSITIVE_INFINITY, logprobs, speculate = 'auto', maxDraft = mostDrafted } = options;
   const { adaptive = true, verification } = options;
   if (maxTokens !== Number.POSITIVE_INFINITY) range('maxTokens', maxTokens, 1, 2 ** 31 - 1);
   if (logprobs !== undefined) range('logprobs', logprobs, 0, 1024);
-  range('maxDraft', maxDraft, 1, longestDraft);
+  range('maxDraft', maxDraft, 1, mostDrafted, ', as the model was loaded with maxDraft');
   checkSignal(options.signal);
   if (typeof adaptive !== 'boolean') throw invalidArgument('adaptive', adaptive, 'true or false');
   const given = typeof speculate === 'object' && speculate !== null;
@@ -151,8 +153,8 @@ function resolveSeed(seed: number | bigint | undefined): bigint {
   return BigInt.asIntN(64, BigInt(seed));
 }
 
-function range(name: string, value: number, least: number, most: number): void {
+function range(name: string, value: number, least: number, most: number, why = ''): void {
   if (!Number.isInteger(value) || value < least || value > most) {
-    throw invalidArgument(name, value, `an integer from ${least} to ${most}`);
+    throw invalidArgument(name, value, `an integer from ${least} to ${most}${why}`);
   }
 }

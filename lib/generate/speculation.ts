@@ -14,8 +14,10 @@ import type { Verified } from './proposal.js';
 import type { SpeculationStatistics } from './result.js';
 import type { Drawn, Sampler } from './sampler.js';
 
-/** Rows of one tree mask: a draft's nodes and the last token. */
-const mostTreeRows = 64;
+/** Nodes of a tree whose mask is a word per row, the last token's bit included: so that they are computed as decoding would. */
+const mostByWord = 63;
+/** Nodes of drafts of models that were not loaded for larger ones, whose trees are not to need other masks. */
+const usualDraft = 64;
 
 /** How far a draft may go. */
 interface Limits {
@@ -70,7 +72,7 @@ export class Speculation implements Disposable {
     this.#lane = lane;
     this.#interrupt = interrupt;
     this.#judged = lane.lastTurn;
-    this.#control = options.adaptive ? new SpeculationControl() : undefined;
+    this.#control = options.adaptive ? new SpeculationControl(options.maxDraft) : undefined;
     if (serving.has(drafter)) {
       throw invalidArgument('speculate', 'a drafter that serves another generation', 'one that serves this one alone');
     }
@@ -214,7 +216,8 @@ export class Speculation implements Disposable {
     this.#options.signal?.throwIfAborted();
     if ('enqueued' in draft) return draft;
     checkObject('tokens of a draft', draft.tokens);
-    const made = truncated(draft, draft.parents ? Math.min(nodes, mostTreeRows - 1) : Math.min(nodes, depth));
+    const most = this.#runner.maxOutputs - 1 > usualDraft ? nodes : Math.min(nodes, mostByWord);
+    const made = truncated(draft, draft.parents ? most : Math.min(nodes, depth));
     checkDraft(made, this.#runner.config.vocabulary);
     return made;
   }

@@ -159,12 +159,14 @@ function enqueueForward(runner: LlamaRunner, entries: readonly Entry[]): Tensor<
     if (!entry.draws) continue;
     for (let row = hasDraft(entry) ? begin : end - 1; row < end; row++) outputs.push(row);
   }
+  // Drafts are computed as their tokens would be one by one, however many rows they have.
+  const isExact = entries.some(hasDraft);
   const hasPrompt = entries.some(({ isPrompt }) => isPrompt);
   const packed = entries.map(({ lane, rows, isPrompt }) => isPrompt && isPacked(runner, lane.promptRows, rows));
   const features = entries.some(({ lane }) => lane.sink);
   const { tokens, owned } = joinTokens(runner.stream, partsOf(entries));
   const options = {
-    ...(hasPrompt ? { packed } : {}),
+    ...(hasPrompt || isExact ? { packed } : {}),
     ...(features ? { features } : {}),
     ...treeOptions(entries, batch.positions),
   };

@@ -6,6 +6,7 @@ import { PagedKvCache } from '../kv/cache.js';
 import { checkCacheDType, type StoredCacheDType } from '../kv/layer.js';
 import { besides } from '../piecewise.js';
 import { formatOfGgufType } from '../quant/format.js';
+import { largestDraft } from '../speculate/drafter.js';
 import type { Device } from '../tensor/device.js';
 import { type FloatDType, isFloat } from '../tensor/dtype.js';
 import type { LlamaConfig } from './config.js';
@@ -28,6 +29,12 @@ export interface MemoryOptions {
   cacheDType?: StoredCacheDType;
   /** Prompt tokens that are computed at once. Default 512. */
   chunk?: number;
+  /**
+   * Nodes of the largest draft, and of all drafts of a step together, 64 to 256. Each takes memory for a row of logits. Default 64, trees
+   * 63. On the CPU the logits of larger trees, and of others in the same step, are those of decoding but for rounding; of drafts up to
+   * that size they are the same bit for bit.
+   */
+  maxDraft?: number;
 }
 
 export interface LoadOptions extends MemoryOptions {
@@ -68,8 +75,8 @@ export interface LoadOptions extends MemoryOptions {
   signal?: AbortSignal;
 }
 
-/** Logits of one step that a speculation of this length needs. */
-const mostOutputs = 65;
+/** The most generations that share a step, and the fewest nodes of the largest draft. */
+const mostBatch = 64;
 const pageSize = 16;
 
 /**
@@ -97,7 +104,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
   }
   const shape = resolveShape(config, options);
   const { maxBatch = 32, prefixCache = true } = options;
-  checkCount('maxBatch', maxBatch, mostOutputs - 1);
+  checkCount('maxBatch', maxBatch, mostBatch);
   if (typeof prefixCache !== 'boolean') throw invalidArgument('prefixCache', prefixCache, 'true or false');
   const tokenizer = await besides(source.tokenizer());
   if (tokenizer.size > config.vocabulary) {
@@ -202,15 +209,17 @@ function resolveShape(
   config: LlamaConfig,
   options: MemoryOptions,
 ): { contextLength: number; cacheTokens: number; cacheDType: StoredCacheDType; limits: StepLimits } {
-  const { chunk = 512 } = options;
+  const { chunk = 512, maxDraft = mostBatch } = options;
   const cacheDType = checkCacheDType(options.cacheDType ?? 'f16', 'cacheDType');
   const contextLength = options.contextLength ?? Math.min(config.contextLength, 4096);
   checkCount('contextLength', contextLength, config.contextLength);
   const cacheTokens = options.cacheTokens ?? 2 * contextLength;
   checkCount('cacheTokens', cacheTokens, 2 ** 31 - 1 - pageSize);
   checkCount('chunk', chunk, 65536);
-  const rows = Math.max(mostOutputs, Math.min(chunk, contextLength));
-  const limits = { rows, outputs: mostOutputs, chunk: Math.min(chunk, rows) };
+  checkCount('maxDraft', maxDraft, largestDraft, mostBatch);
+  const outputs = maxDraft + 1;
+  const rows = Math.max(outputs, Math.min(chunk, contextLength));
+  const limits = { rows, outputs, chunk: Math.min(chunk, rows) };
   return { contextLength, cacheTokens, cacheDType, limits };
 }
 
@@ -220,7 +229,7 @@ function checkPath(name: string, path: string): void {
   }
 }
 
-function checkCount(name: string, value: number, most: number): void {
-  if (!Number.isInteger(value) || value < 1 || value > most)
-    throw invalidArgument(name, value, `an integer from 1 to ${most}`);
+function checkCount(name: string, value: number, most: number, least = 1): void {
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw invalidArgument(name, value, `an integer from ${least} to ${most}`);
 }

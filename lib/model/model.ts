@@ -235,7 +235,9 @@ export class LanguageModel implements AsyncDisposable, Disposable {
   /** @param encode the prompt's tokens, given whether they are the first of their sequence */
   #start(encode: (first: boolean) => readonly number[], options: GenerateOptions): Generation {
     const { runner, scheduler, tokenizer, prefixCache } = this.#parts;
-    const resolved = resolveOptions(options, tokenizer.endTokens, () => this.#automaticDrafter());
+    const resolved = resolveOptions(options, tokenizer.endTokens, runner.maxOutputs - 1, () =>
+      this.#automaticDrafter(),
+    );
     const { sequence } = options;
     if (sequence !== undefined) {
       checkInstance('sequence', sequence, TokenSequence);

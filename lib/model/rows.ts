@@ -8,7 +8,7 @@ import type { LlamaRunner } from './llama.js';
  */
 const keysPerSplit = 256;
 
-/** Steps of at most this many rows (a verified draft of any size) split their attention so. */
+/** Steps of at most this many rows split their attention so, and those with drafts. */
 const largestExact = 65;
 
 /** Rows of queries, times query heads per kv head, that attention packs into a tile of a prompt on the CPU: kCpuRowTile. */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkNumber } from '../ops/check.js';
 import { ContextReader } from './context.js';
-import { type Draft, type Drafter, noDraft } from './drafter.js';
+import { type Draft, type Drafter, largestDraft, noDraft } from './drafter.js';
 import { TreeGrowth } from './tree.js';
 
 export interface AdaptiveNgramOptions {
   /** Token ids of texts to learn from beforehand. */
   corpus?: Iterable<ArrayLike<number>>;
-  /** Most nodes, 1 to 63. Default 16. */
+  /** Most nodes, 1 to 256. Default 16. */
   maxDraft?: number;
   /** Most levels. Default 6. */
   depth?: number;
@@ -44,7 +44,12 @@ class Counts {
  */
 export function adaptiveNgrams(options: AdaptiveNgramOptions = {}): Drafter {
   const { maxDraft = 16, depth = 6 } = options;
-  checkNumber('maxDraft', maxDraft, 'an integer from 1 to 63', (n) => Number.isInteger(n) && n >= 1 && n <= 63);
+  checkNumber(
+    'maxDraft',
+    maxDraft,
+    `an integer from 1 to ${largestDraft}`,
+    (n) => Number.isInteger(n) && n >= 1 && n <= largestDraft,
+  );
   checkNumber('depth', depth, 'an integer of at least 1', (n) => Number.isInteger(n) && n >= 1);
   const drafter = new AdaptiveNgrams(maxDraft, depth);
   for (const text of options.corpus ?? []) drafter.learn(text);

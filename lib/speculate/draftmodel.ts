@@ -2,7 +2,9 @@
 import { invalidArgument } from '../errors.js';
 import type { LanguageModel } from '../model/model.js';
 import { checkNumber } from '../ops/check.js';
-import type { Drafter } from './drafter.js';
+import { depthsOf } from '../ops/treemask.js';
+import { type Drafter, largestDraft } from './drafter.js';
+import { shapeLevels } from './levels.js';
 import { ModelDrafter } from './modeldrafter.js';
 import type { TreeShape } from './tree.js';
 
@@ -12,7 +14,7 @@ export interface DraftModelOptions {
    * are worth it. A shape, from {@link treeOfPaths} or {@link optimalTree}: always that tree.
    */
   tree?: 'chain' | 'dynamic' | TreeShape;
-  /** Most nodes, 1 to 63. Default 24. */
+  /** Most nodes, 1 to 256, as far as the target was loaded for so many (`maxDraft` of {@link load}). Default 24. */
   maxDraft?: number;
   /** Deepest node of `chain` and `dynamic`. Default 8. */
   depth?: number;
@@ -31,6 +33,9 @@ export interface DraftModelOptions {
   confidence?: number;
 }
 
+/** Nodes that are expanded in one step, and children of a node. */
+const mostPerLevel = 64;
+
 /**
  * Drafts with a smaller model of the same vocabulary (Leviathan et al., 2023), a chain or a tree: growing by what the draft
  * model finds probable (EAGLE-2, SpecExec; sampled: DySpec), or of a fixed shape (SpecInfer, Sequoia). The draft model must
@@ -46,19 +51,26 @@ export function resolveDraftOptions(options: DraftModelOptions): Required<DraftM
   const { tree = 'dynamic', maxDraft = 24, depth = 8, width = 4, sampled = false, confidence = 0 } = options;
   const integer = (name: string, value: number, most: number): void =>
     checkNumber(name, value, `an integer from 1 to ${most}`, (n) => Number.isInteger(n) && n >= 1 && n <= most);
-  integer('maxDraft', maxDraft, 63);
+  integer('maxDraft', maxDraft, largestDraft);
   integer('depth', depth, 63);
   integer('width', width, 16);
   checkNumber('confidence', confidence, 'a number from 0 to 1', (x) => x >= 0 && x <= 1);
   if (typeof tree === 'string' && tree !== 'chain' && tree !== 'dynamic') {
     throw invalidArgument('tree', tree, "'chain', 'dynamic' or a shape");
   }
-  if (typeof tree !== 'string') for (const [node, parent] of tree.entries()) checkParent(parent, node);
+  if (typeof tree !== 'string') checkShape(tree);
   return { tree, maxDraft, depth, width: tree === 'chain' ? 1 : width, sampled, confidence };
 }
 
-function checkParent(parent: number, node: number): void {
-  if (!Number.isInteger(parent) || parent < -1 || parent >= node || node > 62) {
-    throw invalidArgument(`tree[${node}]`, parent, '-1 or an earlier node, at most 63 nodes');
+/** What one step of a draft model, and one command that draws children, can do. */
+function checkShape(tree: TreeShape): void {
+  if (tree.length > largestDraft)
+    throw invalidArgument('tree', `${tree.length} nodes`, `at most ${largestDraft} nodes`);
+  depthsOf(tree, 'tree');
+  for (const { nodes, count } of shapeLevels(tree).levels) {
+    if (nodes.length > mostPerLevel) {
+      throw invalidArgument('tree', `${nodes.length} nodes with children on a level`, `at most ${mostPerLevel}`);
+    }
+    if (count > mostPerLevel) throw invalidArgument('tree', `${count} children of a node`, `at most ${mostPerLevel}`);
   }
 }

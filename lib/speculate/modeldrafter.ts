@@ -60,7 +60,12 @@ export class ModelDrafter implements Drafter {
       throw invalidArgument('the draft model', 'on another device', "on the target's device, for sampled drafts");
     }
     this.#served = { target, sequence: new DraftSequence(this.#model, this.head) };
-    if (isSampled) this.#source = new SampledSource(runner.stream, target);
+    if (isSampled) this.#source = new SampledSource(runner.stream, target, this.mostRows);
+  }
+
+  /** Rows computed for one draft, at most: its nodes, and their root. */
+  protected get mostRows(): number {
+    return this.#options.maxDraft + 1;
   }
 
   /** What the runner's rows need beside their tokens. */

@@ -5,9 +5,6 @@ import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Draft, DraftTarget } from './drafter.js';
 
-/** Rows of logits that one draft is drawn from: its nodes and their root. */
-const mostRows = 64;
-
 /** What sampled drafts were drawn from, as verification must know it. Lives until the next draft. */
 export class SampledSource implements Disposable {
   /** [1, 8]: how the target samples, penalties apart. */
@@ -17,11 +14,12 @@ export class SampledSource implements Disposable {
   #lent: Tensor<'f32'> | undefined;
   #rows: Tensor<'i32'> | undefined;
 
-  constructor(stream: Stream, { vocabulary, sampling }: DraftTarget) {
+  /** @param rows of logits that one draft is drawn from, at most: those of its nodes and of their root */
+  constructor(stream: Stream, { vocabulary, sampling }: DraftTarget, rows: number) {
     const { temperature, topK, topP, minP } = sampling;
     this.#stream = stream;
     this.parameters = packSampling(stream, 1, { temperature, topK, topP, minP });
-    this.#logits = Tensor.empty(stream.device, [mostRows, vocabulary], 'f32');
+    this.#logits = Tensor.empty(stream.device, [rows, vocabulary], 'f32');
   }
 
   /** Keeps logits as the rows from `at` on. */

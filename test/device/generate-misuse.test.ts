@@ -73,7 +73,15 @@ describe('options of the wrong type', () => {
 
   it('give typed errors from load(), before anything is loaded', async () => {
     const names: (keyof LoadOptions)[] = ['contextLength', 'cacheTokens', 'cacheDType', 'chunk', 'device', 'signal'];
-    for (const name of [...names, 'maxBatch', 'onProgress', 'precision', 'activationDType', 'draft'] as const) {
+    for (const name of [
+      ...names,
+      'maxBatch',
+      'maxDraft',
+      'onProgress',
+      'precision',
+      'activationDType',
+      'draft',
+    ] as const) {
       for (const value of nonsense) {
         await typed(name, async () => (await load(path, { [name]: value } as never)).dispose());
       }

@@ -192,7 +192,7 @@ it('drafters check their options', () => {
   for (const make of [
     () => suffixLookup({ minMatch: 0 }),
     () => tokenRecycling({ successors: 65 }),
-    () => adaptiveNgrams({ maxDraft: 64 }),
+    () => adaptiveNgrams({ maxDraft: 257 }),
     () => lookahead({ ngram: 1 }),
     () => lookahead({ window: 20, ngram: 5 }),
     () => selfSpeculation({}),

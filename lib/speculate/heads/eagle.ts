@@ -20,7 +20,7 @@ import { FeatureStore } from './features.js';
 import { requireRunner } from './residualdrafter.js';
 
 const pageSize = 16;
-/** Rows of the deepest and widest step: the nodes of a draft and its root. */
+/** Rows of the widest step: the nodes of a level. */
 const mostRows = 64;
 
 /** An EAGLE head: one layer or a few between the target's embedding and its output layer, with a cache of their own. */
@@ -165,8 +165,8 @@ export class EagleDrafter extends ModelDrafter {
     const { stream } = target.runner;
     const { dim } = this.#head.runner.config;
     this.#stream = stream;
-    this.#features = new FeatureStore(stream, stream.device, dim, this.#head.contextLength);
-    this.#own = Tensor.empty(stream.device, [mostRows, dim], 'f32');
+    this.#features = new FeatureStore(stream, dim, this.#head.contextLength, target.runner.maxOutputs);
+    this.#own = Tensor.empty(stream.device, [this.mostRows, dim], 'f32');
   }
 
   override async draft(context: ArrayLike<number>, maxTokens: number, worth?: number): Promise<Draft> {

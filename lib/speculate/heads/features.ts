@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Device } from '../../tensor/device.js';
 import type { Stream } from '../../tensor/stream.js';
 import { Tensor } from '../../tensor/tensor.js';
 import type { DraftOutcome, FeatureSink } from '../drafter.js';
-
-/** Rows of one step that may still be drafts. */
-const mostDrafted = 65;
 
 /**
  * The target's features of the last `capacity` tokens of one sequence, by position. Rows of a draft are put down as if they were
@@ -21,10 +17,11 @@ export class FeatureStore implements FeatureSink, Disposable {
   /** Rows that are in place. */
   #count = 0;
 
-  constructor(stream: Stream, device: Device, dim: number, capacity: number) {
+  /** @param drafted rows of one step that may still be drafts */
+  constructor(stream: Stream, dim: number, capacity: number, drafted: number) {
     this.#stream = stream;
-    this.#capacity = capacity + mostDrafted;
-    this.#rows = Tensor.empty(device, [this.#capacity, dim], 'f32');
+    this.#capacity = capacity + drafted;
+    this.#rows = Tensor.empty(stream.device, [this.#capacity, dim], 'f32');
   }
 
   /** Position of the first token whose features are known. */

@@ -5,7 +5,7 @@ import type { LanguageModel } from '../../model/model.js';
 import { checkNumber } from '../../ops/check.js';
 import type { Stream } from '../../tensor/stream.js';
 import { Tensor } from '../../tensor/tensor.js';
-import type { Drafter } from '../drafter.js';
+import { type Drafter, largestDraft } from '../drafter.js';
 import type { DraftModelOptions } from '../draftmodel.js';
 import { HeadCheckpoint } from './checkpoint.js';
 import { EagleDrafter, EagleHead } from './eagle.js';
@@ -93,7 +93,7 @@ export async function loadDraftHeads(path: string, model: LanguageModel): Promis
 function resolve({ maxDraft = 24, width = 4, depth = mostHeads, confidence = 0 }: DraftHeadOptions) {
   const integer = (name: string, value: number, most: number): void =>
     checkNumber(name, value, `an integer from 1 to ${most}`, (n) => Number.isInteger(n) && n >= 1 && n <= most);
-  integer('maxDraft', maxDraft, 63);
+  integer('maxDraft', maxDraft, largestDraft);
   integer('width', width, mostWidth);
   integer('depth', depth, 63);
   checkNumber('confidence', confidence, 'a number from 0 to 1', (x) => x >= 0 && x <= 1);

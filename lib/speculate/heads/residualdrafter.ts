@@ -73,9 +73,9 @@ export class ResidualDrafter implements Drafter {
     this.dispose();
     if (!target) return;
     requireRunner(this.#heads.runner, target);
-    const { stream } = target.runner;
+    const { stream, maxOutputs } = target.runner;
     this.#target = target;
-    this.#features = new FeatureStore(stream, stream.device, this.#heads.dim, 1);
+    this.#features = new FeatureStore(stream, this.#heads.dim, 1, maxOutputs);
   }
 
   async draft(context: ArrayLike<number>, maxTokens: number, worth = 0): Promise<Draft> {
