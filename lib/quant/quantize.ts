@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { checkObject, invalidArgument, unsupported } from '../errors.js';
 import { HfSource } from '../model/hf.js';
@@ -10,6 +9,7 @@ import { Device } from '../tensor/device.js';
 import { ggufTensors } from './gguftensors.js';
 import { writeGguf } from './ggufwriter.js';
 import { writeLevelFolder } from './levelfolder.js';
+import { checkOutput, writeComplete } from './output.js';
 import { type PerplexityResult, perplexity } from './perplexity.js';
 import { ModelQuantizer } from './quantizer.js';
 import { type QuantizedType, quantizedTypes } from './weights.js';
@@ -69,6 +69,7 @@ export interface QuantizeResult {
  */
 export async function quantize(input: string, output: string, options: QuantizeOptions): Promise<QuantizeResult> {
   checkOptions(input, output, options);
+  await checkOutput(output, isFolderType(options.type));
   using source = await openModel(input);
   const device = options.device ?? Device.cpu();
   try {
@@ -76,14 +77,7 @@ export async function quantize(input: string, output: string, options: QuantizeO
     await using _ = model;
     const before = await evaluate(model, 'evaluating', options);
     using quantizer = new ModelQuantizer(source, device, model, options);
-    const partial = `${output}.partial`;
-    try {
-      await write(source, quantizer, partial, options);
-      await rename(partial, output);
-    } catch (error) {
-      await rm(partial, { recursive: true, force: true });
-      throw error;
-    }
+    await writeComplete(output, (partial) => write(source, quantizer, partial, options));
     await model?.[Symbol.asyncDispose]();
     await using written = options.evaluation ? await load(output, { device }) : undefined;
     const after = await evaluate(written, 'checking', options);
@@ -93,13 +87,18 @@ export async function quantize(input: string, output: string, options: QuantizeO
   }
 }
 
+/** GGUF has no types for these. */
+function isFolderType(type: QuantizedType): type is 'nf4' | 'any4' {
+  return type === 'nf4' || type === 'any4';
+}
+
 async function write(
   source: ModelSource,
   quantizer: ModelQuantizer,
   path: string,
   options: QuantizeOptions,
 ): Promise<void> {
-  if (options.type === 'nf4' || options.type === 'any4') {
+  if (isFolderType(options.type)) {
     if (!(source instanceof HfSource)) {
       throw unsupported(`${options.type} from the GGUF file ${source.path}`, 'folders of Hugging Face as the input');
     }
@@ -130,6 +129,12 @@ function checkOptions(input: string, output: string, options: QuantizeOptions): 
   if (!quantizedTypes.includes(type)) throw invalidArgument('type', type, quantizedTypes.join(', '));
   if (method !== 'rtn' && method !== 'gptq') throw invalidArgument('method', method, 'rtn or gptq');
   if (embedding !== 'q8_0' && embedding !== 'f16') throw invalidArgument('embedding', embedding, 'q8_0 or f16');
+  for (const name of ['calibration', 'evaluation'] as const) {
+    const text = options[name];
+    if (text !== undefined && (typeof text !== 'string' || text === '')) {
+      throw invalidArgument(name, text, 'a text that is not empty');
+    }
+  }
   if (method === 'gptq' && !calibration) throw invalidArgument('calibration', calibration, 'a text: GPTQ needs one');
   for (const name of ['calibrationTokens', 'calibrationMemory'] as const) {
     const value = options[name];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The quantiser: codes of single matrices against their definitions, then whole models. */
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   Device,
   GgufFile,
@@ -273,8 +274,33 @@ describe('quantize', () => {
       onProgress: () => controller.abort(new Error('enough')),
     });
     await expect(aborted).rejects.toThrow('enough');
+    for (const name of ['calibration', 'evaluation']) {
+      await expect(quantize(folder, output, { type: 'q4_0', [name]: '' })).rejects.toMatchObject({
+        code: 'ERR_INVALID_ARGUMENT',
+        message: `${name} is "", but must be a text that is not empty`,
+      });
+    }
     expect([output, `${output}.partial`].some(existsSync)).toBe(false);
     rmSync(output, { force: true });
+  });
+
+  it('refuses an output that it could not replace, before it begins', async () => {
+    const begun = vi.fn();
+    const refuse = async (output: string, code: string, type: QuantizeOptions['type'] = 'q4_0'): Promise<void> => {
+      const message = expect.stringContaining(output);
+      const outcome = quantize(folder, output, { type, onProgress: begun });
+      await expect(outcome).rejects.toMatchObject({ code, message });
+    };
+    const [occupied, pipe] = [join(temporary, 'occupied'), join(temporary, 'pipe')];
+    mkdirSync(occupied);
+    execFileSync('mkfifo', [pipe]);
+    await refuse(occupied, 'ERR_INVALID_ARGUMENT');
+    await refuse(occupied, 'ERR_INVALID_ARGUMENT', 'nf4');
+    await refuse(pipe, 'ERR_INVALID_ARGUMENT');
+    expect(statSync(pipe).isFIFO()).toBe(true);
+    await refuse(join(temporary, 'absent', 'a.gguf'), 'ERR_IO');
+    await refuse(join(folder, 'config.json', 'a.gguf'), 'ERR_IO');
+    expect(begun).not.toHaveBeenCalled();
   });
 });
 
