@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What backends differ in: one table, asked before anything is enqueued. */
-import { unsupported } from '../errors.js';
+import { invalidArgument, unsupported } from '../errors.js';
 import { type CacheDType, isStored, storedCacheDTypes } from '../kv/layer.js';
 import { formatInfo, type MatrixFormat } from '../quant/format.js';
 import type { Device } from '../tensor/device.js';
@@ -75,7 +75,9 @@ const table: Record<Device['kind'], Limits> = {
  * @param op one of the ops in which backends differ; all others run everywhere
  */
 export function supports<Op extends PartialOp>(where: Device | Device['kind'], op: Op, config: OpConfigs[Op]): boolean {
-  return table[typeof where === 'string' ? where : where.kind][op]?.has(config) ?? true;
+  const kind = typeof where === 'string' ? where : where?.kind;
+  if (!Object.hasOwn(table, kind)) throw invalidArgument('where', where, "a Device, 'cpu' or 'cuda'");
+  return table[kind][op]?.has(config) ?? true;
 }
 
 /** @throws PagewarpError ERR_UNSUPPORTED naming what is supported */

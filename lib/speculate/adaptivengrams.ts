@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { checkObject } from '../errors.js';
 import { checkNumber } from '../ops/check.js';
 import { ContextReader } from './context.js';
 import { type Draft, type Drafter, largestDraft, noDraft } from './drafter.js';
@@ -43,6 +44,7 @@ class Counts {
  * @throws PagewarpError ERR_INVALID_ARGUMENT
  */
 export function adaptiveNgrams(options: AdaptiveNgramOptions = {}): Drafter {
+  checkObject('options', options);
   const { maxDraft = 16, depth = 6 } = options;
   checkNumber(
     'maxDraft',

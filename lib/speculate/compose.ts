@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { withAll } from '../errors.js';
+import { invalidArgument, withAll } from '../errors.js';
 import {
   type Draft,
   type Drafter,
@@ -17,6 +17,10 @@ abstract class Composed implements Drafter {
   readonly drafters: readonly Drafter[];
 
   constructor(drafters: readonly Drafter[]) {
+    for (const drafter of drafters) {
+      if (typeof drafter?.draft !== 'function')
+        throw invalidArgument('drafters', drafter, 'drafters such as promptLookup()');
+    }
     this.drafters = drafters;
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument } from '../errors.js';
-import type { LanguageModel } from '../model/model.js';
+import { checkInstance, checkObject, invalidArgument } from '../errors.js';
+import { LanguageModel } from '../model/model.js';
 import { checkNumber } from '../ops/check.js';
 import { depthsOf } from '../ops/treemask.js';
 import { type Drafter, largestDraft } from './drafter.js';
@@ -43,6 +43,8 @@ const mostPerLevel = 64;
  * @throws PagewarpError ERR_INVALID_ARGUMENT; when a generation begins also for another vocabulary or device
  */
 export function draftModel(model: LanguageModel, options: DraftModelOptions = {}): Drafter {
+  checkInstance('model', model, LanguageModel);
+  checkObject('options', options);
   return new ModelDrafter(model, resolveDraftOptions(options));
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { checkObject } from '../errors.js';
 import { checkNumber } from '../ops/check.js';
 import type { Draft, Drafter, DraftOutcome, DraftTarget } from './drafter.js';
 
@@ -21,6 +22,7 @@ export interface LookaheadOptions {
  * @throws PagewarpError ERR_INVALID_ARGUMENT
  */
 export function lookahead(options: LookaheadOptions = {}): Drafter {
+  checkObject('options', options);
   const { window = 5, ngram = 3, guesses = 5 } = options;
   const integer = (name: string, value: number, least: number): void =>
     checkNumber(name, value, `an integer from ${least} to 31`, (n) => Number.isInteger(n) && n >= least && n <= 31);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { checkObject } from '../errors.js';
 import { checkNumber } from '../ops/check.js';
 import type { Draft, Drafter } from './drafter.js';
 
@@ -20,6 +21,7 @@ export interface PromptLookupOptions {
  * @throws PagewarpError ERR_INVALID_ARGUMENT
  */
 export function promptLookup(options: PromptLookupOptions = {}): Drafter {
+  checkObject('options', options);
   const { maxNgram = 4, minNgram = 2, maxDraft = 8 } = options;
   checkNumber('minNgram', minNgram, 'an integer of at least 1', (n) => Number.isInteger(n) && n >= 1);
   checkNumber(

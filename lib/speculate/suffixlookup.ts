@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { checkObject } from '../errors.js';
 import { checkNumber } from '../ops/check.js';
 import { ContextReader } from './context.js';
 import { type Draft, type Drafter, noDraft } from './drafter.js';
@@ -19,6 +20,7 @@ export interface SuffixLookupOptions {
  * @throws PagewarpError ERR_INVALID_ARGUMENT
  */
 export function suffixLookup(options: SuffixLookupOptions = {}): Drafter {
+  checkObject('options', options);
   const { minMatch = 2, maxDraft = 16 } = options;
   checkNumber('minMatch', minMatch, 'an integer of at least 1', (n) => Number.isInteger(n) && n >= 1);
   checkNumber('maxDraft', maxDraft, 'an integer of at least 1', (n) => Number.isInteger(n) && n >= 1);

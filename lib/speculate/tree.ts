@@ -14,6 +14,9 @@ export type TreeShape = readonly number[];
  * @throws PagewarpError ERR_INVALID_ARGUMENT for ranks that are no whole numbers
  */
 export function treeOfPaths(paths: readonly (readonly number[])[]): TreeShape {
+  if (!Array.isArray(paths) || !paths.every(Array.isArray)) {
+    throw invalidArgument('paths', paths, 'an array of paths, such as [[0], [1], [0, 0]]');
+  }
   const known = new Map<string, readonly number[]>();
   for (const path of paths) {
     for (let length = 1; length <= path.length; length++) {

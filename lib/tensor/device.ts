@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument } from '../errors.js';
+import { checkObject, invalidArgument } from '../errors.js';
 import { type NativeCudaInfo, type NativeDevice, native } from '../native.js';
 import { Resource } from './resource.js';
 import { Stream } from './stream.js';
@@ -97,6 +97,7 @@ export class Device extends Resource<NativeDevice> {
    *   processor lacks
    */
   static cpu(options: CpuOptions = {}): Device {
+    checkObject('options', options);
     const info = native().cpuInfo();
     const threads = options.threads ?? info.cores;
     if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
@@ -117,6 +118,7 @@ export class Device extends Resource<NativeDevice> {
    */
   static cuda(index = 0, options: CudaOptions = {}): Device {
     if (!Number.isInteger(index) || index < 0 || index > 1023) throw invalidArgument('index', index, 'from 0 to 1023');
+    checkObject('options', options);
     const { memoryLimit } = options;
     if (memoryLimit !== undefined && !(Number.isSafeInteger(memoryLimit) && memoryLimit > 0)) {
       throw invalidArgument('memoryLimit', memoryLimit, 'a number of bytes above 0');

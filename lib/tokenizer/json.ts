@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PagewarpError, unsupported } from '../errors.js';
+import { checkObject, PagewarpError, unsupported } from '../errors.js';
 import { atOnce, inPieces, type Piecewise } from '../piecewise.js';
 import { bpeEncoders } from './bpe.js';
 import { type AddedToken, byteValue, metaspace, type PieceEncoding, PieceTable, TokenKind } from './pieces.js';
@@ -51,6 +51,8 @@ export function tokenizerFromJson(
   config: TokenizerConfig = {},
   endTokens: readonly number[] = [],
 ): Tokenizer {
+  checkObject('json', json);
+  checkObject('config', config);
   return atOnce(jsonTokenizer(json, config, endTokens));
 }
 

@@ -2,15 +2,28 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
+  adaptiveNgrams,
+  Device,
   type Drafter,
+  draftModel,
   estimateMemory,
+  firstOf,
   type GenerateOptions,
   GgufFile,
   type LoadOptions,
   load,
+  loadDraftHeads,
+  lookahead,
+  merged,
   PagewarpError,
   perplexity,
+  promptLookup,
   selfSpeculation,
+  suffixLookup,
+  supports,
+  tokenizerFromJson,
+  tokenRecycling,
+  treeOfPaths,
 } from '../../lib/index.js';
 import { temporaryFolder } from '../support/folder.js';
 import { tinyModel, tinyVocabulary } from '../support/tiny-model.js';
@@ -61,6 +74,32 @@ describe('options of the wrong type', () => {
       await expect(estimateMemory(path, options)).rejects.toMatchObject(error);
       expect(() => model.generate('ab', options)).toThrow(expect.objectContaining(error));
       expect(() => model.chat([{ role: 'user', content: 'ab' }], options)).toThrow(expect.objectContaining(error));
+    }
+  });
+
+  it('are no options: neither where drafters and devices are made', async () => {
+    await using model = await load(path, { device: { threads: 1 } });
+    const makers: Record<string, (value: never) => unknown> = {
+      ...{ promptLookup, suffixLookup, tokenRecycling, adaptiveNgrams, lookahead, selfSpeculation, firstOf, merged },
+      ...{ treeOfPaths, draftModel, tokenizerFromJson, cpu: Device.cpu },
+      draftModelOptions: (value) => draftModel(model, value),
+      cuda: (value) => Device.cuda(0, value),
+      supports: (value) => supports(value, 'attention', { headDim: 64 }),
+    };
+    for (const [name, make] of Object.entries(makers)) {
+      for (const value of [null, 8, 'nothing'] as never[]) {
+        expect(() => make(value), `${name}(${value})`).toThrow(
+          expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+        );
+      }
+    }
+    for (const [folder, target] of [
+      [null, model],
+      [path, null],
+      [model, path],
+    ] as never[][]) {
+      const heads = loadDraftHeads(folder as never, target as never);
+      await expect(heads).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
     }
   });
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { disposed, unsupported } from '../../errors.js';
+import { checkInstance, checkObject, disposed, invalidArgument, unsupported } from '../../errors.js';
 import type { LlamaRunner } from '../../model/llama.js';
-import type { LanguageModel } from '../../model/model.js';
+import { LanguageModel } from '../../model/model.js';
 import { checkNumber } from '../../ops/check.js';
 import type { Stream } from '../../tensor/stream.js';
 import { Tensor } from '../../tensor/tensor.js';
@@ -45,6 +45,7 @@ export class DraftHeads implements Disposable {
    */
   drafter(options: DraftHeadOptions = {}): Drafter {
     if (this.#disposed) throw disposed('DraftHeads');
+    checkObject('options', options);
     return this.#make(options);
   }
 
@@ -68,6 +69,8 @@ export class DraftHeads implements Disposable {
  *   ERR_OUT_OF_MEMORY, ERR_DISPOSED
  */
 export async function loadDraftHeads(path: string, model: LanguageModel): Promise<DraftHeads> {
+  if (typeof path !== 'string' || path === '') throw invalidArgument('path', path, 'the path of a folder');
+  checkInstance('model', model, LanguageModel);
   const { runner, contextLength } = model.parts();
   using checkpoint = HeadCheckpoint.open(path);
   if (checkpoint.has('fc.weight')) {
