@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkObject } from '../errors.js';
 import { checkNumber } from '../ops/check.js';
-import type { Draft, Drafter, DraftOutcome, DraftTarget } from './drafter.js';
+import { type Draft, type Drafter, type DraftOutcome, type DraftTarget, parentsOf } from './drafter.js';
 
 export interface LookaheadOptions {
   /** W: positions ahead that are guessed in parallel. Default 5. */
@@ -62,7 +62,7 @@ class Lookahead implements Drafter {
     };
     for (const [level, row] of this.#levels.entries()) {
       for (const [column, token] of row.entries()) {
-        add(token, level === 0 ? column - 1 : (level - 1) * this.#window + column);
+        add(token, this.#parent(level, column));
       }
     }
     const last = context[context.length - 1] as number;
@@ -74,7 +74,31 @@ class Lookahead implements Drafter {
   }
 
   observe({ draft, tokens: emitted, top }: DraftOutcome): void {
-    if (!top || draft.tokens.length === 0) return;
+    if (top && this.#covers(draft)) this.#learn(top);
+    // The window moves on with the text: columns that it has passed leave, new ones enter as guesses.
+    const passed = Math.min(emitted.length - 1, this.#window);
+    if (passed > 0) {
+      const fresh = this.#initialGuesses(this.#context);
+      this.#levels = this.#levels.map((row) => [...row.slice(passed), ...fresh.slice(0, passed)]);
+    }
+  }
+
+  /** Are all guesses nodes of this draft? Not where it was cut short, or is another drafter's, or of several. */
+  #covers(draft: Draft): boolean {
+    const parents = parentsOf(draft);
+    const has = (token: number, level: number, column: number): boolean => {
+      const node = level * this.#window + column;
+      return draft.tokens[node] === token && parents[node] === this.#parent(level, column);
+    };
+    return this.#levels.length > 0 && this.#levels.every((row, level) => row.every((token, c) => has(token, level, c)));
+  }
+
+  /** The node above a guess. */
+  #parent(level: number, column: number): number {
+    return level === 0 ? column - 1 : (level - 1) * this.#window + column;
+  }
+
+  #learn(top: Int32Array): void {
     const window = this.#window;
     const depth = this.#levels.length;
     // What the target says after the newest level is the next one.
@@ -85,12 +109,6 @@ class Lookahead implements Drafter {
     }
     this.#levels.push(newest);
     if (depth === this.#ngram - 1) this.#levels.shift();
-    // The window moves on with the text: columns that it has passed leave, new ones enter as guesses.
-    const passed = Math.min(emitted.length - 1, window);
-    if (passed > 0) {
-      const fresh = this.#initialGuesses(this.#context);
-      this.#levels = this.#levels.map((row) => [...row.slice(passed), ...fresh.slice(0, passed)]);
-    }
   }
 
   reset(_target?: DraftTarget): void {

@@ -154,6 +154,24 @@ describe('lookahead', () => {
     }
     expect(withGuess).toBeGreaterThan(10);
   });
+
+  it('drafts tokens also after drafts that were cut short, and after those of others', () => {
+    using drafter = lookahead({ window: 3, ngram: 3, guesses: 2 });
+    const context = [1];
+    for (let pass = 0; pass < 12; pass++) {
+      const own = drafter.draft(context, 63) as Draft;
+      expect(own.tokens.length).toBeGreaterThanOrEqual(3);
+      expect(own.tokens.filter((token) => !Number.isInteger(token))).toEqual([]);
+      const { tokens, parents = [] } = own;
+      const cut = { tokens: tokens.slice(0, 2), parents: parents.slice(0, 2) };
+      const draft = [own, cut, { tokens: [6] }, own][pass % 4] as Draft;
+      drafter.observe({ draft, path: [0], tokens: [2, 3], top: new Int32Array(draft.tokens.length + 1).fill(4) });
+      context.push(2, 3);
+    }
+    using unused = lookahead();
+    unused.observe({ draft: { tokens: [6] }, path: [], tokens: [2], top: Int32Array.of(4, 5) });
+    expect((unused.draft([1, 2], 63) as Draft).tokens).toEqual([1, 2, 1, 2, 1]);
+  });
 });
 
 describe('composition', () => {
