@@ -59,7 +59,7 @@ export const samplingOptions: Options = {
 function withNegativeValues(args: readonly string[], options: Options): string[] {
   const flags = Object.entries(options).filter(([, { type }]) => type === 'string');
   const long = new Set(flags.map(([name]) => `--${name}`));
-  const short = new Set(flags.map(([, { short: letter }]) => `-${letter}`));
+  const short = new Set(flags.flatMap(([, { short: letter }]) => (letter ? [`-${letter}`] : [])));
   const joined: string[] = [];
   for (const [i, arg] of args.entries()) {
     if (arg === '--') return [...joined, ...args.slice(i)];

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { usualDraft } from '../speculate/drafter.js';
 import { AcceptanceRate } from './acceptancerate.js';
 import { Attempts, measuring, trial } from './attempts.js';
 import { Running } from './running.js';
@@ -58,7 +59,7 @@ export class SpeculationControl {
   #saved = 0;
 
   /** @param most nodes that a draft may have */
-  constructor(most = 64) {
+  constructor(most: number = usualDraft) {
     this.#most = most;
   }
 

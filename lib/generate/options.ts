@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { checkObject, checkSignal, invalidArgument, unsupported } from '../errors.js';
 import type { TokenSequence } from '../model/sequence.js';
+import { checkInteger } from '../ops/check.js';
 import { checkSampling } from '../ops/sampling.js';
 import { checkRule, type VerifyRule } from '../ops/verify.js';
 import type { Drafter } from '../speculate/drafter.js';
@@ -99,9 +100,9 @@ export function resolveOptions(
   checkObject('options', options);
   const { maxTokens = Number.POSITIVE_INFINITY, logprobs, speculate = 'auto', maxDraft = mostDrafted } = options;
   const { adaptive = true, verification } = options;
-  if (maxTokens !== Number.POSITIVE_INFINITY) range('maxTokens', maxTokens, 1, 2 ** 31 - 1);
-  if (logprobs !== undefined) range('logprobs', logprobs, 0, 1024);
-  range('maxDraft', maxDraft, 1, mostDrafted, ', as the model was loaded with maxDraft');
+  if (maxTokens !== Number.POSITIVE_INFINITY) checkInteger('maxTokens', maxTokens, 1, 2 ** 31 - 1);
+  if (logprobs !== undefined) checkInteger('logprobs', logprobs, 0, 1024);
+  checkInteger('maxDraft', maxDraft, 1, mostDrafted, ', as the model was loaded with maxDraft');
   checkSignal(options.signal);
   if (typeof adaptive !== 'boolean') throw invalidArgument('adaptive', adaptive, 'true or false');
   const given = typeof speculate === 'object' && speculate !== null;
@@ -151,10 +152,4 @@ function resolveSeed(seed: number | bigint | undefined): bigint {
     throw invalidArgument('seed', seed, 'a safe integer or a bigint');
   }
   return BigInt.asIntN(64, BigInt(seed));
-}
-
-function range(name: string, value: number, least: number, most: number, why = ''): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw invalidArgument(name, value, `an integer from ${least} to ${most}${why}`);
-  }
 }

@@ -4,9 +4,10 @@ import { checkObject, checkSignal, invalidArgument, PagewarpError } from '../err
 import { Scheduler } from '../generate/scheduler.js';
 import { PagedKvCache } from '../kv/cache.js';
 import { checkCacheDType, type StoredCacheDType } from '../kv/layer.js';
+import { checkInteger } from '../ops/check.js';
 import { besides } from '../piecewise.js';
 import { formatOfGgufType } from '../quant/format.js';
-import { largestDraft } from '../speculate/drafter.js';
+import { largestDraft, usualDraft } from '../speculate/drafter.js';
 import type { Device } from '../tensor/device.js';
 import { type FloatDType, isFloat } from '../tensor/dtype.js';
 import type { LlamaConfig } from './config.js';
@@ -75,7 +76,7 @@ export interface LoadOptions extends MemoryOptions {
   signal?: AbortSignal;
 }
 
-/** The most generations that share a step, and the fewest nodes of the largest draft. */
+/** The most generations that share a step: each needs a row of logits. */
 const mostBatch = 64;
 const pageSize = 16;
 
@@ -104,7 +105,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
   }
   const shape = resolveShape(config, options);
   const { maxBatch = 32, prefixCache = true } = options;
-  checkCount('maxBatch', maxBatch, mostBatch);
+  checkInteger('maxBatch', maxBatch, 1, mostBatch);
   if (typeof prefixCache !== 'boolean') throw invalidArgument('prefixCache', prefixCache, 'true or false');
   const tokenizer = await besides(source.tokenizer());
   if (tokenizer.size > config.vocabulary) {
@@ -209,14 +210,14 @@ function resolveShape(
   config: LlamaConfig,
   options: MemoryOptions,
 ): { contextLength: number; cacheTokens: number; cacheDType: StoredCacheDType; limits: StepLimits } {
-  const { chunk = 512, maxDraft = mostBatch } = options;
+  const { chunk = 512, maxDraft = usualDraft } = options;
   const cacheDType = checkCacheDType(options.cacheDType ?? 'f16', 'cacheDType');
   const contextLength = options.contextLength ?? Math.min(config.contextLength, 4096);
-  checkCount('contextLength', contextLength, config.contextLength);
+  checkInteger('contextLength', contextLength, 1, config.contextLength);
   const cacheTokens = options.cacheTokens ?? 2 * contextLength;
-  checkCount('cacheTokens', cacheTokens, 2 ** 31 - 1 - pageSize);
-  checkCount('chunk', chunk, 65536);
-  checkCount('maxDraft', maxDraft, largestDraft, mostBatch);
+  checkInteger('cacheTokens', cacheTokens, 1, 2 ** 31 - 1 - pageSize);
+  checkInteger('chunk', chunk, 1, 65536);
+  checkInteger('maxDraft', maxDraft, usualDraft, largestDraft);
   const outputs = maxDraft + 1;
   const rows = Math.max(outputs, Math.min(chunk, contextLength));
   const limits = { rows, outputs, chunk: Math.min(chunk, rows) };
@@ -227,9 +228,4 @@ function checkPath(name: string, path: string): void {
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
     throw invalidArgument(name, path, 'the path of a GGUF file or of a Hugging Face folder');
   }
-}
-
-function checkCount(name: string, value: number, most: number, least = 1): void {
-  if (!Number.isInteger(value) || value < least || value > most)
-    throw invalidArgument(name, value, `an integer from ${least} to ${most}`);
 }

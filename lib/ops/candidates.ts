@@ -5,7 +5,7 @@ import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
-import { checkNumber, checkShape, checkTensor } from './check.js';
+import { checkInteger, checkShape, checkTensor } from './check.js';
 import { checkLogits } from './sample.js';
 import { type SamplingOptions, withSampling } from './sampling.js';
 
@@ -54,7 +54,7 @@ export function drawCandidates(stream: Stream, options: CandidateOptions): Candi
   checkObject('options', options);
   const { logits, count, kind, branches, keys = false } = options;
   if (!Object.hasOwn(kinds, kind)) throw invalidArgument('kind', kind, "'top', 'independent' or 'distinct'");
-  checkNumber('count', count, 'an integer from 1 to 64', (n) => Number.isInteger(n) && n >= 1 && n <= 64);
+  checkInteger('count', count, 1, 64);
   checkLogits('logits', logits, stream);
   const rows = logits.shape[0] as number;
   if (branches) {

@@ -68,3 +68,9 @@ export function checkShape(
 export function checkNumber(name: string, value: number, allowed: string, test: (value: number) => boolean): void {
   if (typeof value !== 'number' || !Number.isFinite(value) || !test(value)) throw invalidArgument(name, value, allowed);
 }
+
+/** `value` is an integer of at least `least`, and of at most `most` where that is said; `why` follows it in the message. */
+export function checkInteger(name: string, value: number, least: number, most?: number, why = ''): void {
+  const allowed = most === undefined ? `an integer of at least ${least}` : `an integer from ${least} to ${most}${why}`;
+  checkNumber(name, value, allowed, (n) => Number.isInteger(n) && n >= least && n <= (most ?? n));
+}

@@ -4,7 +4,7 @@ import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
-import { checkFloat, checkNumber, checkShape, checkTensor } from './check.js';
+import { checkFloat, checkInteger, checkShape, checkTensor } from './check.js';
 import { maxVocabulary, type SamplingOptions, withSampling } from './sampling.js';
 
 export interface SampleOptions extends SamplingOptions {
@@ -44,7 +44,7 @@ export function sample(stream: Stream, options: SampleOptions): SampleResult {
   checkLogits('logits', logits, stream);
   const rows = logits.shape[0] as number;
   if (wanted !== undefined) {
-    checkNumber('logprobs', wanted, 'an integer from 0 to 1024', (n) => Number.isInteger(n) && n >= 0 && n <= 1024);
+    checkInteger('logprobs', wanted, 0, 1024);
   }
   checkIds(options.out, rows, stream);
   return withSampling(stream, rows, options, (sampling) => {

@@ -5,7 +5,7 @@ import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
-import { checkNumber, checkShape, checkTensor } from './check.js';
+import { checkInteger, checkNumber, checkShape, checkTensor } from './check.js';
 import { checkLogits } from './sample.js';
 import { checkParameters, type SamplingOptions, withSampling } from './sampling.js';
 import { depthsOf } from './treemask.js';
@@ -280,7 +280,7 @@ function checkDraftLengths(
 }
 
 function checkLength(name: string, length: number): void {
-  checkNumber(name, length, 'an integer of at least 0', (n) => Number.isInteger(n) && n >= 0);
+  checkInteger(name, length, 0);
 }
 
 function checkDraft(

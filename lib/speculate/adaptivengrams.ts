@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkObject } from '../errors.js';
-import { checkNumber } from '../ops/check.js';
+import { checkInteger } from '../ops/check.js';
 import { ContextReader } from './context.js';
 import { type Draft, type Drafter, largestDraft, noDraft } from './drafter.js';
 import { TreeGrowth } from './tree.js';
@@ -46,13 +46,8 @@ class Counts {
 export function adaptiveNgrams(options: AdaptiveNgramOptions = {}): Drafter {
   checkObject('options', options);
   const { maxDraft = 16, depth = 6 } = options;
-  checkNumber(
-    'maxDraft',
-    maxDraft,
-    `an integer from 1 to ${largestDraft}`,
-    (n) => Number.isInteger(n) && n >= 1 && n <= largestDraft,
-  );
-  checkNumber('depth', depth, 'an integer of at least 1', (n) => Number.isInteger(n) && n >= 1);
+  checkInteger('maxDraft', maxDraft, 1, largestDraft);
+  checkInteger('depth', depth, 1);
   const drafter = new AdaptiveNgrams(maxDraft, depth);
   for (const text of options.corpus ?? []) drafter.learn(text);
   return drafter;

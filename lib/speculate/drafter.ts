@@ -106,6 +106,9 @@ export interface Drafter extends Disposable {
   dispose(): void;
 }
 
+/** Nodes that a draft may have where a model was not loaded for more. */
+export const usualDraft = 64;
+
 /** Nodes that a draft may have at most: what a model may be loaded for (`maxDraft` of `load`). */
 export const largestDraft = 256;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkInstance, checkObject, invalidArgument } from '../errors.js';
 import { LanguageModel } from '../model/model.js';
-import { checkNumber } from '../ops/check.js';
+import { checkInteger, checkNumber } from '../ops/check.js';
 import { depthsOf } from '../ops/treemask.js';
 import { type Drafter, largestDraft } from './drafter.js';
 import { shapeLevels } from './levels.js';
@@ -34,7 +34,7 @@ export interface DraftModelOptions {
 }
 
 /** Nodes that are expanded in one step, and children of a node. */
-const mostPerLevel = 64;
+export const mostPerLevel = 64;
 
 /**
  * Drafts with a smaller model of the same vocabulary (Leviathan et al., 2023), a chain or a tree: growing by what the draft
@@ -51,11 +51,9 @@ export function draftModel(model: LanguageModel, options: DraftModelOptions = {}
 /** @throws PagewarpError ERR_INVALID_ARGUMENT naming the option */
 export function resolveDraftOptions(options: DraftModelOptions): Required<DraftModelOptions> {
   const { tree = 'dynamic', maxDraft = 24, depth = 8, width = 4, sampled = false, confidence = 0 } = options;
-  const integer = (name: string, value: number, most: number): void =>
-    checkNumber(name, value, `an integer from 1 to ${most}`, (n) => Number.isInteger(n) && n >= 1 && n <= most);
-  integer('maxDraft', maxDraft, largestDraft);
-  integer('depth', depth, 63);
-  integer('width', width, 16);
+  checkInteger('maxDraft', maxDraft, 1, largestDraft);
+  checkInteger('depth', depth, 1, 63);
+  checkInteger('width', width, 1, 16);
   checkNumber('confidence', confidence, 'a number from 0 to 1', (x) => x >= 0 && x <= 1);
   if (typeof tree === 'string' && tree !== 'chain' && tree !== 'dynamic') {
     throw invalidArgument('tree', tree, "'chain', 'dynamic' or a shape");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkObject } from '../errors.js';
-import { checkNumber } from '../ops/check.js';
+import { checkInteger, checkNumber } from '../ops/check.js';
 import { type Draft, type Drafter, type DraftOutcome, type DraftTarget, parentsOf } from './drafter.js';
 
 export interface LookaheadOptions {
@@ -24,11 +24,9 @@ export interface LookaheadOptions {
 export function lookahead(options: LookaheadOptions = {}): Drafter {
   checkObject('options', options);
   const { window = 5, ngram = 3, guesses = 5 } = options;
-  const integer = (name: string, value: number, least: number): void =>
-    checkNumber(name, value, `an integer from ${least} to 31`, (n) => Number.isInteger(n) && n >= least && n <= 31);
-  integer('window', window, 1);
-  integer('ngram', ngram, 2);
-  integer('guesses', guesses, 0);
+  checkInteger('window', window, 1, 31);
+  checkInteger('ngram', ngram, 2, 31);
+  checkInteger('guesses', guesses, 0, 31);
   const rows = (ngram - 1) * (window + guesses);
   checkNumber('(ngram - 1) (window + guesses)', rows, 'at most 63', (n) => n <= 63);
   return new Lookahead(window, ngram, guesses);

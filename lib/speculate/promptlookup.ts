@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkObject } from '../errors.js';
-import { checkNumber } from '../ops/check.js';
+import { checkInteger, checkNumber } from '../ops/check.js';
 import type { Draft, Drafter } from './drafter.js';
 
 export interface PromptLookupOptions {
@@ -23,14 +23,14 @@ export interface PromptLookupOptions {
 export function promptLookup(options: PromptLookupOptions = {}): Drafter {
   checkObject('options', options);
   const { maxNgram = 4, minNgram = 2, maxDraft = 8 } = options;
-  checkNumber('minNgram', minNgram, 'an integer of at least 1', (n) => Number.isInteger(n) && n >= 1);
+  checkInteger('minNgram', minNgram, 1);
   checkNumber(
     'maxNgram',
     maxNgram,
     'an integer from minNgram to 64',
     (n) => Number.isInteger(n) && n >= minNgram && n <= 64,
   );
-  checkNumber('maxDraft', maxDraft, 'an integer of at least 1', (n) => Number.isInteger(n) && n >= 1);
+  checkInteger('maxDraft', maxDraft, 1);
   return new PromptLookup(minNgram, maxNgram, maxDraft);
 }
 

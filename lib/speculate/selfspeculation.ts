@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkObject, invalidArgument } from '../errors.js';
 import { drawCandidates } from '../ops/candidates.js';
-import { checkNumber } from '../ops/check.js';
+import { checkInteger, checkNumber } from '../ops/check.js';
 import { argmax } from '../ops/sample.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Draft, Drafter, DraftTarget, EnqueuedDraft } from './drafter.js';
@@ -31,20 +31,11 @@ export interface SelfSpeculationOptions {
 export function selfSpeculation(options: SelfSpeculationOptions): Drafter {
   checkObject('options', options);
   const { exitLayer, skipLayers = [], window, sinkTokens = 4, maxDraft = 4, confidence = 0 } = options;
-  const integer = (name: string, value: number | undefined, least: number, most: number): void => {
-    if (value === undefined) return;
-    checkNumber(
-      name,
-      value,
-      `an integer from ${least} to ${most}`,
-      (n) => Number.isInteger(n) && n >= least && n <= most,
-    );
-  };
-  integer('exitLayer', exitLayer, 1, 1024);
-  for (const layer of skipLayers) integer('skipLayers', layer, 0, 1023);
-  integer('window', window, 1, 2 ** 31 - 1);
-  integer('sinkTokens', sinkTokens, 0, 2 ** 31 - 1);
-  integer('maxDraft', maxDraft, 1, 63);
+  if (exitLayer !== undefined) checkInteger('exitLayer', exitLayer, 1, 1024);
+  for (const layer of skipLayers) checkInteger('skipLayers', layer, 0, 1023);
+  if (window !== undefined) checkInteger('window', window, 1, 2 ** 31 - 1);
+  checkInteger('sinkTokens', sinkTokens, 0, 2 ** 31 - 1);
+  checkInteger('maxDraft', maxDraft, 1, 63);
   checkNumber('confidence', confidence, 'a number from 0 to 1', (x) => x >= 0 && x <= 1);
   if (exitLayer === undefined && skipLayers.length === 0 && window === undefined) {
     throw invalidArgument('options', options, 'exitLayer, skipLayers or window: a part of the model');

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkObject } from '../errors.js';
-import { checkNumber } from '../ops/check.js';
+import { checkInteger } from '../ops/check.js';
 import { ContextReader } from './context.js';
 import { type Draft, type Drafter, noDraft } from './drafter.js';
 import { noMatch, SuffixAutomaton, type SuffixMatch } from './suffixautomaton.js';
@@ -22,8 +22,8 @@ export interface SuffixLookupOptions {
 export function suffixLookup(options: SuffixLookupOptions = {}): Drafter {
   checkObject('options', options);
   const { minMatch = 2, maxDraft = 16 } = options;
-  checkNumber('minMatch', minMatch, 'an integer of at least 1', (n) => Number.isInteger(n) && n >= 1);
-  checkNumber('maxDraft', maxDraft, 'an integer of at least 1', (n) => Number.isInteger(n) && n >= 1);
+  checkInteger('minMatch', minMatch, 1);
+  checkInteger('maxDraft', maxDraft, 1);
   const corpus = new SuffixAutomaton();
   for (const text of options.corpus ?? []) {
     for (let i = 0; i < text.length; i++) corpus.append(text[i] as number);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkObject } from '../errors.js';
-import { checkNumber } from '../ops/check.js';
+import { checkInteger } from '../ops/check.js';
 import { type Draft, type Drafter, type DraftOutcome, type DraftTarget, noDraft } from './drafter.js';
 import { optimalTree, type TreeShape } from './tree.js';
 
@@ -23,7 +23,7 @@ const usual = [0.45, 0.15, 0.08, 0.05, 0.035, 0.025, 0.02, 0.015];
 export function tokenRecycling(options: TokenRecyclingOptions = {}): Drafter {
   checkObject('options', options);
   const { successors = 8, tree = optimalTree(usual, { nodes: 24, depth: 6 }) } = options;
-  checkNumber('successors', successors, 'an integer from 1 to 64', (n) => Number.isInteger(n) && n >= 1 && n <= 64);
+  checkInteger('successors', successors, 1, 64);
   return new TokenRecycling(successors, tree);
 }
 

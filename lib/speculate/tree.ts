@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Shapes and growth of token trees. */
 import { checkObject, invalidArgument } from '../errors.js';
-import { checkNumber } from '../ops/check.js';
+import { checkInteger } from '../ops/check.js';
 import { depthsOf } from '../ops/treemask.js';
 import type { Draft } from './drafter.js';
 
@@ -62,7 +62,7 @@ export interface OptimalTreeOptions {
 export function optimalTree(acceptance: readonly number[], options: OptimalTreeOptions): TreeShape {
   checkObject('options', options);
   const { nodes, depth = Number.POSITIVE_INFINITY, cost } = options;
-  checkNumber('nodes', nodes, 'an integer from 1 to 1024', (n) => Number.isInteger(n) && n >= 1 && n <= 1024);
+  checkInteger('nodes', nodes, 1, 1024);
   for (const [rank, chance] of acceptance.entries()) {
     const most = acceptance[rank - 1] ?? 1;
     if (!(chance >= 0 && chance <= most))

@@ -12,7 +12,7 @@ import { PackedMatrix } from '../../quant/matrix.js';
 import type { Stream } from '../../tensor/stream.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { type Draft, type DraftOutcome, type DraftTarget, type EnqueuedDraft, noDraft } from '../drafter.js';
-import { type DraftModelOptions, resolveDraftOptions } from '../draftmodel.js';
+import { type DraftModelOptions, mostPerLevel, resolveDraftOptions } from '../draftmodel.js';
 import type { DraftRunner, HeadRows } from '../draftsequence.js';
 import { ModelDrafter } from '../modeldrafter.js';
 import type { HeadCheckpoint } from './checkpoint.js';
@@ -20,8 +20,6 @@ import { FeatureStore } from './features.js';
 import { requireRunner } from './residualdrafter.js';
 
 const pageSize = 16;
-/** Rows of the widest step: the nodes of a level. */
-const mostRows = 64;
 
 /** An EAGLE head: one layer or a few between the target's embedding and its output layer, with a cache of their own. */
 export class EagleHead implements DraftRunner, Disposable {
@@ -65,7 +63,7 @@ export class EagleHead implements DraftRunner, Disposable {
       const { embedding, output } = target.weights;
       const weights = { embedding, fusion, layers: loaded, outputNorm: undefined, output };
       const chunk = Math.min(512, contextLength);
-      const limits = { rows: Math.max(mostRows, chunk), outputs: mostRows, chunk };
+      const limits = { rows: Math.max(mostPerLevel, chunk), outputs: mostPerLevel, chunk };
       const runner = new LlamaRunner(stream, config, weights, cache, limits);
       owned.push(runner);
       await stream.synchronize();

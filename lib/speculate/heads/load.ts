@@ -2,7 +2,7 @@
 import { checkInstance, checkObject, disposed, invalidArgument, unsupported } from '../../errors.js';
 import type { LlamaRunner } from '../../model/llama.js';
 import { LanguageModel } from '../../model/model.js';
-import { checkNumber } from '../../ops/check.js';
+import { checkInteger, checkNumber } from '../../ops/check.js';
 import type { Stream } from '../../tensor/stream.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { type Drafter, largestDraft } from '../drafter.js';
@@ -94,11 +94,9 @@ export async function loadDraftHeads(path: string, model: LanguageModel): Promis
 }
 
 function resolve({ maxDraft = 24, width = 4, depth = mostHeads, confidence = 0 }: DraftHeadOptions) {
-  const integer = (name: string, value: number, most: number): void =>
-    checkNumber(name, value, `an integer from 1 to ${most}`, (n) => Number.isInteger(n) && n >= 1 && n <= most);
-  integer('maxDraft', maxDraft, largestDraft);
-  integer('width', width, mostWidth);
-  integer('depth', depth, 63);
+  checkInteger('maxDraft', maxDraft, 1, largestDraft);
+  checkInteger('width', width, 1, mostWidth);
+  checkInteger('depth', depth, 1, 63);
   checkNumber('confidence', confidence, 'a number from 0 to 1', (x) => x >= 0 && x <= 1);
   return { maxDraft, width, depth, confidence };
 }
