@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ways to build the addon, in a copy of the tree: each must leave a binary that loads and computes.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fatbinTargets } from '../support/fatbin.js';
@@ -86,6 +86,10 @@ describe('device code', () => {
       expect(budgets).toMatch(/probe\/one probe sm_80: \d+ registers, 0 B spilled, 0 B shared\n/);
       expect(budgets).toContain(`6 kernels in 1 modules for ${machineCode.join(', ')}: 0 problems`);
       await loadAndRun(tree, { PAGEWARP_ADDON_PATH: path.join(folder, 'Release', 'pagewarp.node') });
+      // A list of one's own: machine code for each, and PTX of the lowest.
+      await run('cmake', ['-S', tree, '-B', folder, '-DPAGEWARP_CUDA_ARCHS=80;90']);
+      const manifest = JSON.parse(readFileSync(path.join(folder, 'fatbin/manifest.json'), 'utf8'));
+      expect(manifest).toMatchObject({ architectures: [80, 90], ptx: [80], modules: ['probe/one'] });
     } finally {
       rmSync(cuda, { recursive: true });
       renameSync(aside, cuda);
