@@ -5,8 +5,12 @@ import { type NativeAttentionPlan, type NativePlanInputs, native } from '../nati
 import type { Device } from '../tensor/device.js';
 import { Resource } from '../tensor/resource.js';
 import type { Replaceable } from '../tensor/stream.js';
+import { checkInteger } from './check.js';
 import type { CustomMask, TreeMask } from './treemask.js';
 import { hasWideTree, visibleBits, visibleInTrees, wordsPerNode } from './visiblerows.js';
+
+/** The largest number that a plan takes: native code has 32 bits for it. */
+const most = 2 ** 31 - 1;
 
 /** Tokens that see each other in both directions, such as an image within a causal prompt: keys `begin` to `end`. */
 export interface AttentionSegment {
@@ -164,11 +168,11 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
   const kvLengths = integers('pageTable.lengths', table.lengths);
   const device = options.device ?? ('batch' in options ? options.batch.cache.device : undefined);
   const workers = options.workers ?? device?.threads ?? 1;
-  if (window !== undefined) checkInteger('window', window, 1);
+  if (window !== undefined) checkInteger('window', window, 1, most);
   const splits = isList(split) ? splitsOf(split, queryLengths.length) : undefined;
-  for (const [name, value] of Object.entries({ heads, sinkTokens, workers })) checkInteger(name, value, 0);
+  for (const [name, value] of Object.entries({ heads, sinkTokens, workers })) checkInteger(name, value, 0, most);
   for (const name of ['pageSize', 'pages', 'kvHeads', 'headDim'] as const)
-    checkInteger(`pageTable.${name}`, table[name], 0);
+    checkInteger(`pageTable.${name}`, table[name], 0, most);
   return {
     queryLengths,
     kvLengths,
@@ -204,7 +208,7 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
 /** kSplitNever, or a number of keys. */
 function splitCode(name: string, split: 'none' | number): number {
   if (split === 'none') return -1;
-  checkInteger(name, split, 1);
+  checkInteger(name, split, 1, most);
   return split;
 }
 
@@ -254,12 +258,6 @@ function checkTrees({ trees }: TreeMask, queryLengths: Int32Array): void {
     const words = queries * wordsPerNode(queries);
     if (tree.length > 0 && tree.length !== words)
       throw shapeMismatch(`mask.trees[${s}]`, [tree.length], [words], 'each node is a query row');
-  }
-}
-
-function checkInteger(name: string, value: number, least: number): void {
-  if (!Number.isInteger(value) || value < least || value >= 2 ** 31) {
-    throw invalidArgument(name, value, `an integer from ${least} to 2^31 - 1`);
   }
 }
 

@@ -282,7 +282,7 @@ export function planTests(): void {
       ['row pointers that decrease', { pageTable: table([20, 5], [2, 0, 3], [0, 1, 2]) }, /decrease/],
       ['row pointers past the end', { pageTable: table([20, 5], [0, 2, 9], [0, 1, 2]) }, /leave its 3 entries/],
       ['too few row pointers', { pageTable: table([20, 5], [0, 2], [0, 1, 2]) }, /row pointers/],
-      ['a window of 0', { window: 0 }, /window/],
+      ['a window of 0', { window: 0 }, /window is 0, but must be an integer from 1 to 2147483647/],
       ['a split of 0', { split: 0 }, /split/],
       ['custom bits that are too short', { mask: { kind: 'custom', bits: new Uint8Array(3) } }, /bits are needed/],
       ['a segment past the end', { segments: [{ sequence: 0, begin: 0, end: 21 }] }, /segment/],
