@@ -4,7 +4,7 @@ import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
-import { checkFloat, checkShape } from './check.js';
+import { checkFloat, checkFloatOutput, checkShape } from './check.js';
 
 /** The two halves of a gated linear unit: as two tensors, or as one whose last dimension holds the gate, then the value. */
 export type GatedInput =
@@ -64,7 +64,7 @@ function gatedPair(
   checkFloat('up', up, stream);
   checkShape('up', up, gate.shape, 'gate and up go together element by element');
   if (given) {
-    checkFloat('out', given, stream);
+    checkFloatOutput('out', given, stream);
     checkShape('out', given, gate.shape, 'it must have the shape of the gate');
   }
   const out = given ?? Tensor.empty(stream.device, gate.shape, gate.dtype);

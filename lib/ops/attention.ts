@@ -6,7 +6,7 @@ import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { AttentionPlan } from './attentionplan.js';
-import { checkFloat, checkNumber, checkShape, checkTensor } from './check.js';
+import { checkFloat, checkFloatOutput, checkNumber, checkOutput, checkShape, checkTensor } from './check.js';
 import { type KvSource, resolveKvLayer } from './kvcache.js';
 import { requireSupport } from './supports.js';
 
@@ -156,7 +156,7 @@ function checkedOut(
   dtype: FloatDType,
 ): Tensor<FloatDType> {
   if (!out) return Tensor.empty(stream.device, shape, dtype);
-  checkFloat('out', out, stream);
+  checkFloatOutput('out', out, stream);
   checkShape('out', out, shape, 'one output per query row');
   return out;
 }
@@ -168,7 +168,7 @@ function checkedLse(
 ): Tensor<'f32'> | undefined {
   if (lse === false) return undefined;
   if (!lse) return Tensor.empty(stream.device, shape, 'f32');
-  checkTensor('lse', lse, stream, ['f32']);
+  checkOutput('lse', lse, stream, ['f32']);
   checkShape('lse', lse, shape, 'one value per query row and head');
   return lse;
 }

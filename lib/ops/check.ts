@@ -7,6 +7,7 @@ import type { DType } from '../tensor/dtype.js';
 import { Resource } from '../tensor/resource.js';
 import { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
+import { checkWritten } from '../tensor/written.js';
 
 const floatDTypes = ['f32', 'f16', 'bf16'] as const;
 
@@ -43,6 +44,18 @@ export function checkRows(name: string, rows: QuantizedRows, stream: Stream): vo
 export function checkFloat(name: string, tensor: Tensor, stream: Stream): void {
   checkTensor(name, tensor, stream, floatDTypes);
   checkContiguousRows(name, tensor);
+}
+
+/** {@link checkTensor} for what an op writes, of `allowed` dtypes and of any strides with which no elements overlap. */
+export function checkOutput(name: string, tensor: Tensor, stream: Stream, allowed: readonly DType[]): void {
+  checkTensor(name, tensor, stream, allowed);
+  checkWritten(name, tensor);
+}
+
+/** {@link checkFloat} for what an op writes. */
+export function checkFloatOutput(name: string, tensor: Tensor, stream: Stream): void {
+  checkFloat(name, tensor, stream);
+  checkWritten(name, tensor);
 }
 
 /** The elements of each row lie next to one another. */

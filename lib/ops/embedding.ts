@@ -6,7 +6,7 @@ import type { PackedMatrix } from '../quant/matrix.js';
 import { type DType, dtypes, type FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
-import { checkContiguousRows, checkFloat, checkMatrix, checkShape, checkTensor } from './check.js';
+import { checkContiguousRows, checkFloatOutput, checkMatrix, checkOutput, checkShape, checkTensor } from './check.js';
 
 export interface EmbeddingOptions {
   /** [rows]: token ids. */
@@ -32,7 +32,7 @@ export function embedding(stream: Stream, options: EmbeddingOptions): Tensor<Flo
   checkShape('ids', ids, ['rows'], 'one id per row');
   const shape = [ids.shape[0] as number, weight.shape[1]];
   if (options.out) {
-    checkFloat('out', options.out, stream);
+    checkFloatOutput('out', options.out, stream);
     checkShape('out', options.out, shape, 'one row of the matrix per id');
   }
   const out = options.out ?? Tensor.empty(stream.device, shape, 'f32');
@@ -66,7 +66,7 @@ export function gatherRows<D extends DType>(stream: Stream, options: GatherRowsO
   checkShape('indices', indices, ['rows'], 'one index per row');
   const shape = [indices.shape[0] as number, x.shape[1] as number];
   if (options.out) {
-    checkTensor('out', options.out, stream, [x.dtype]);
+    checkOutput('out', options.out, stream, [x.dtype]);
     checkContiguousRows('out', options.out);
     checkShape('out', options.out, shape, 'one row of x per index');
   }

@@ -4,7 +4,7 @@ import { cacheHeadDim, nativeKvLayer } from '../kv/layer.js';
 import { native } from '../native.js';
 import type { Stream } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkFloat, checkShape, checkTensor } from './check.js';
+import { checkFloatOutput, checkShape, checkTensor } from './check.js';
 import { type KvSource, resolveKvLayer } from './kvcache.js';
 
 export type KeyBoundsOptions = KvSource & {
@@ -39,7 +39,7 @@ export function keyBounds(stream: Stream, options: KeyBoundsOptions): void {
     ['high', high],
   ] as const) {
     checkTensor(name, bounds, stream, ['f32']);
-    checkFloat(name, bounds, stream);
+    checkFloatOutput(name, bounds, stream);
     checkShape(name, bounds, [poolPages, kvHeads, cacheHeadDim(layer)], 'one row per page and kv head');
   }
   native().keyBounds(stream.native, pages.native, tokens.native, low.native, high.native, ...nativeKvLayer(layer));

@@ -6,7 +6,8 @@ import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkFloat, checkShape, checkTensor } from './check.js';
+import { checkWritten } from '../tensor/written.js';
+import { checkFloat, checkFloatOutput, checkShape, checkTensor } from './check.js';
 import { checkRopeTable, pairingCode, type RopePairing } from './rope.js';
 
 /** A layer of a {@link PagedKvCache}, or pools of the caller's own. */
@@ -39,6 +40,7 @@ export type KvRowsOptions = KvSource & {
  */
 export function appendKv(stream: Stream, options: KvRowsOptions): void {
   const layer = checkRows(stream, options);
+  checkPoolsWritten(layer);
   const { k, v, slots } = options;
   native().appendKv(stream.native, k.native, v.native, slots.native, ...nativeKvLayer(layer));
 }
@@ -61,6 +63,7 @@ export type RopeAppendKvOptions = KvRowsOptions & {
  */
 export function ropeAppendKv(stream: Stream, options: RopeAppendKvOptions): Tensor<FloatDType> | undefined {
   const layer = checkRows(stream, options);
+  checkPoolsWritten(layer);
   const { k, v, slots, q, table, pairing } = options;
   const qOut = options.qOut ?? q;
   const [rows, , headDim] = k.shape as [number, number, number];
@@ -70,7 +73,7 @@ export function ropeAppendKv(stream: Stream, options: RopeAppendKvOptions): Tens
   if (q && qOut) {
     checkFloat('q', q, stream);
     checkShape('q', q, [rows, 'heads', headDim], 'queries have the rows and the head size of the keys');
-    checkFloat('qOut', qOut, stream);
+    checkFloatOutput('qOut', qOut, stream);
     checkShape('qOut', qOut, q.shape, 'it must have the shape of q');
   }
   native().ropeAppendKv(
@@ -94,7 +97,15 @@ export function ropeAppendKv(stream: Stream, options: RopeAppendKvOptions): Tens
 export function gatherKv(stream: Stream, options: KvRowsOptions): void {
   const layer = checkRows(stream, options);
   const { k, v, slots } = options;
+  checkWritten('k', k);
+  checkWritten('v', v);
   native().gatherKv(stream.native, k.native, v.native, slots.native, ...nativeKvLayer(layer));
+}
+
+function checkPoolsWritten({ k, v, kScale, vScale }: KvLayer): void {
+  for (const [name, pool] of Object.entries({ 'k pool': k, 'v pool': v, kScale, vScale })) {
+    if (pool) checkWritten(name, pool);
+  }
 }
 
 function checkRows(stream: Stream, options: KvRowsOptions): KvLayer {

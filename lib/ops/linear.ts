@@ -8,7 +8,7 @@ import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import { siluMul } from './activation.js';
-import { checkFloat, checkMatrix, checkRows, checkShape } from './check.js';
+import { checkFloat, checkFloatOutput, checkMatrix, checkRows, checkShape } from './check.js';
 import { requireSupport, supports } from './supports.js';
 
 export interface LinearOptions {
@@ -73,12 +73,12 @@ export function linear(stream: Stream, options: LinearOptions): Tensor<FloatDTyp
   if (precision !== undefined) checkPrecision(stream, weight, precision);
   if (gate !== undefined) checkGate(gate, n, residual);
   const shape = x.shape.with(-1, gate ? n / 2 : n);
-  for (const [name, tensor] of [
-    ['residual', residual],
-    ['out', options.out],
+  for (const [name, tensor, check] of [
+    ['residual', residual, checkFloat],
+    ['out', options.out, checkFloatOutput],
   ] as const) {
     if (!tensor) continue;
-    checkFloat(name, tensor, stream);
+    check(name, tensor, stream);
     checkShape(name, tensor, shape, 'it has a row of output features for each row of x');
   }
   const out = options.out ?? Tensor.empty(stream.device, shape, x instanceof QuantizedRows ? 'f32' : x.dtype);

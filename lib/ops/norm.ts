@@ -5,7 +5,7 @@ import { QuantizedRows } from '../quant/rows.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
-import { checkFloat, checkNumber, checkRows, checkShape } from './check.js';
+import { checkFloat, checkFloatOutput, checkNumber, checkRows, checkShape } from './check.js';
 
 export interface RmsNormOptions {
   /** [..., dim], 1 to 4 dimensions, the last one contiguous. */
@@ -41,9 +41,9 @@ export function rmsNorm(stream: Stream, options: RmsNormOptions): Tensor<FloatDT
   checkNumber('eps', eps, 'a number above 0', (value) => value > 0);
   const out = options.out ?? Tensor.empty(stream.device, x.shape, x.dtype);
   const rounded = out instanceof QuantizedRows ? out : undefined;
-  if (residual) checkFloat('residual', residual, stream);
+  if (residual) checkFloatOutput('residual', residual, stream);
   if (rounded) checkRows('out', rounded, stream);
-  else checkFloat('out', out as Tensor, stream);
+  else checkFloatOutput('out', out as Tensor, stream);
   for (const [name, given] of [
     ['residual', residual],
     ['out', out],

@@ -4,7 +4,7 @@ import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
-import { checkFloat, checkNumber, checkShape, checkTensor } from './check.js';
+import { checkFloat, checkFloatOutput, checkNumber, checkShape, checkTensor } from './check.js';
 
 export interface RopeTableOptions {
   /** [rows]: position of each row in its sequence. */
@@ -35,7 +35,7 @@ export function ropeTable(stream: Stream, options: RopeTableOptions): Tensor<'f3
   const shape = [positions.shape[0] as number, 2 * (frequencies.shape[1] as number)];
   if (options.out) {
     checkTensor('out', options.out, stream, ['f32']);
-    checkFloat('out', options.out, stream);
+    checkFloatOutput('out', options.out, stream);
     checkShape('out', options.out, shape, 'one row of cosines and sines per position');
   }
   const out = options.out ?? Tensor.empty(stream.device, shape, 'f32');
@@ -101,13 +101,13 @@ export function rope(
   if (!k && options.kOut) throw invalidArgument('kOut', 'given', 'absent without k');
   checkFloat('q', q, stream);
   checkShape('q', q, ['rows', 'heads', 'headDim'], 'queries by row and head');
-  checkFloat('qOut', qOut, stream);
+  checkFloatOutput('qOut', qOut, stream);
   checkShape('qOut', qOut, q.shape, 'it must have the shape of q');
   const [rows, , headDim] = q.shape as [number, number, number];
   if (k && kOut) {
     checkFloat('k', k, stream);
     checkShape('k', k, [rows, 'kvHeads', headDim], 'keys have the rows and the head size of the queries');
-    checkFloat('kOut', kOut, stream);
+    checkFloatOutput('kOut', kOut, stream);
     checkShape('kOut', kOut, k.shape, 'it must have the shape of k');
   }
   checkRopeTable(stream, table, rows, headDim);

@@ -4,7 +4,7 @@ import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
-import { checkFloat, checkInteger, checkShape, checkTensor } from './check.js';
+import { checkFloat, checkInteger, checkOutput, checkShape } from './check.js';
 import { maxVocabulary, type SamplingOptions, withSampling } from './sampling.js';
 
 export interface SampleOptions extends SamplingOptions {
@@ -103,6 +103,6 @@ export function checkLogits(name: string, logits: Tensor, stream: Stream): void 
 
 function checkIds(out: Tensor | undefined, rows: number, stream: Stream): void {
   if (!out) return;
-  checkTensor('out', out, stream, ['i32', 'i64']);
+  checkOutput('out', out, stream, ['i32', 'i64']);
   checkShape('out', out, [rows], 'one id per row of logits');
 }

@@ -6,6 +6,7 @@ import { type AnyTypedArray, type DType, dtypeCode, dtypes, holds, type TypedArr
 import { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './float16.js';
 import { Resource } from './resource.js';
 import { Stream } from './stream.js';
+import { checkWritten } from './written.js';
 
 const maxRank = 6;
 
@@ -99,7 +100,7 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
 
   /**
    * Copies `data` here, in stream order. The array may be reused at once.
-   * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH
+   * @throws PagewarpError ERR_INVALID_ARGUMENT, also for a view whose elements overlap, ERR_SHAPE_MISMATCH
    */
   write(data: TypedArrayOf<D> | readonly number[], stream: Stream = this.device.defaultStream): void {
     this.#checkStream(stream);
@@ -107,6 +108,7 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
     if (data.length !== this.size) {
       throw shapeMismatch('data', [data.length], [this.size], `the tensor's shape is [${this.shape.join(', ')}]`);
     }
+    checkWritten('tensor', this);
     let array: AnyTypedArray;
     if (ArrayBuffer.isView(data)) {
       if (!holds(this.dtype, data)) {
@@ -153,6 +155,7 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
     if (!sameShape(source.shape, this.shape)) {
       throw shapeMismatch('source', source.shape, this.shape, 'copies keep the shape');
     }
+    checkWritten('tensor', this);
     native().copyTensor(stream.native, source.native, this.native);
   }
 
@@ -208,7 +211,10 @@ export class Tensor<D extends DType = DType> extends Resource<NativeTensor> {
     return this.#view(exchange(this.shape), exchange(this.strides), this.#offset);
   }
 
-  /** A view with any shape and strides over the same memory. @throws PagewarpError ERR_INVALID_ARGUMENT when out of it */
+  /**
+   * A view with any shape and strides over the same memory. One whose elements overlap can be read, and no op writes to it.
+   * @throws PagewarpError ERR_INVALID_ARGUMENT when out of it
+   */
   asStrided(shape: readonly number[], strides: readonly number[], offset = 0): Tensor<D> {
     checkShape(shape);
     if (!Array.isArray(strides) || strides.length !== shape.length || !strides.every(Number.isSafeInteger)) {
