@@ -4,7 +4,7 @@ import type { LlamaRunner } from '../model/llama.js';
 import type { TokenSequence } from '../model/sequence.js';
 import { depthsOf } from '../ops/treemask.js';
 import type { VerifyRule } from '../ops/verify.js';
-import { type Draft, type Drafter, type EnqueuedDraft, noDraft, truncated, usualDraft } from '../speculate/drafter.js';
+import { type Draft, type Drafter, type EnqueuedDraft, mostOfTree, noDraft, truncated } from '../speculate/drafter.js';
 import { SpeculationControl } from './control.js';
 import type { Interrupt } from './interrupt.js';
 import type { Lane } from './lane.js';
@@ -13,9 +13,6 @@ import type { Pace } from './pace.js';
 import type { Verified } from './proposal.js';
 import type { SpeculationStatistics } from './result.js';
 import type { Drawn, Sampler } from './sampler.js';
-
-/** Nodes of a tree whose mask is a word per row, the last token's bit included: so that they are computed as decoding would. */
-const mostByWord = 63;
 
 /** How far a draft may go. */
 interface Limits {
@@ -214,9 +211,7 @@ export class Speculation implements Disposable {
     this.#options.signal?.throwIfAborted();
     if ('enqueued' in draft) return draft;
     checkObject('tokens of a draft', draft.tokens);
-    // Where a model was not loaded for larger trees, they are not to need other masks.
-    const most = this.#runner.maxOutputs - 1 > usualDraft ? nodes : Math.min(nodes, mostByWord);
-    const made = truncated(draft, draft.parents ? most : Math.min(nodes, depth));
+    const made = truncated(draft, Math.min(nodes, draft.parents ? mostOfTree(this.#runner) : depth));
     checkDraft(made, this.#runner.config.vocabulary);
     return made;
   }

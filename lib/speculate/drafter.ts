@@ -80,7 +80,8 @@ export interface Drafter extends Disposable {
   /** For drafters that want the target's features. @internal */
   readonly features?: FeatureSink | undefined;
   /**
-   * Proposes up to `maxTokens` nodes to follow `context`.
+   * Proposes up to `maxTokens` nodes to follow `context`. Of a tree for a model that was not loaded for more than 64, the nodes from
+   * the 64th on are left out; one that is drawn by chance must have none of these.
    * @param context every token committed so far, prompt included; extends the context of the call before, or `reset` was
    *   called in between
    * @param worth a node is worth its cost when the chance that it will be accepted is above this. Default 0
@@ -111,6 +112,14 @@ export const usualDraft = 64;
 
 /** Nodes that a draft may have at most: what a model may be loaded for (`maxDraft` of `load`). */
 export const largestDraft = 256;
+
+/** Nodes of a tree whose mask is a word per row, the last token's bit included: so that they are computed as decoding would. */
+const mostByWord = 63;
+
+/** Nodes that a tree may have at most: where a model was not loaded for larger ones, they are not to need other masks. */
+export function mostOfTree({ maxOutputs }: LlamaRunner): number {
+  return maxOutputs - 1 > usualDraft ? maxOutputs - 1 : mostByWord;
+}
 
 /** A draft of nothing. */
 export const noDraft: Draft = { tokens: [] };

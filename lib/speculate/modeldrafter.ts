@@ -11,6 +11,7 @@ import {
   type DraftOutcome,
   type DraftTarget,
   type EnqueuedDraft,
+  mostOfTree,
   noDraft,
 } from './drafter.js';
 import type { DraftModelOptions } from './draftmodel.js';
@@ -90,8 +91,9 @@ export class ModelDrafter implements Drafter {
     if (tree === 'dynamic' || confidence > 0 || stream.device !== target.runner.stream.device) return undefined;
     const isShape = typeof tree !== 'string';
     // Where sampling has few tokens to draw from, or the shape has more branches than tokens, places stay empty.
-    if (isShape && (this.#source || tree.length > Math.min(maxTokens, maxDraft, config.vocabulary))) return undefined;
-    const count = isShape ? tree.length : Math.min(maxTokens, maxDraft, this.#options.depth, depth);
+    const most = Math.min(maxTokens, maxDraft, mostOfTree(target.runner));
+    if (isShape && (this.#source || tree.length > Math.min(most, config.vocabulary))) return undefined;
+    const count = isShape ? tree.length : Math.min(most, this.#options.depth, depth);
     return count < 1 ? undefined : this.#together((served) => this.#enqueue(served, context, count));
   }
 
@@ -125,7 +127,7 @@ export class ModelDrafter implements Drafter {
     worth: number,
   ): Promise<Draft> {
     const { tree, confidence } = this.#options;
-    const nodes = Math.min(maxTokens, this.#options.maxDraft);
+    const nodes = Math.min(maxTokens, this.#options.maxDraft, mostOfTree(target.runner));
     const deepest = typeof tree === 'string' ? Math.min(nodes, this.#options.depth) : nodes;
     const common = sequence.begin(context, nodes, deepest);
     if (common === undefined) return noDraft;

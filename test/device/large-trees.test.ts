@@ -75,6 +75,28 @@ it('large trees of drafts drawn by chance are judged', async () => {
   expect(accepted).toBeGreaterThan(passes);
 });
 
+describe.each([
+  ['of a fixed shape', { tree: optimalTree([0.5, 0.2, 0.1], { nodes: 64 }), maxDraft: 64 }],
+  ['that grow', { maxDraft: 64, width: 16, depth: 16 }],
+])('trees of 64 nodes for a model that was not loaded for them, %s,', (_kind, made) => {
+  it.each([
+    ['the most probable tokens', { sampled: false }, {}],
+    ['drawn by chance', { sampled: true }, { temperature: 1, seed: 5 }],
+  ])('have 63: %s', async (_tokens, how, sampling) => {
+    using speculate = draftModel(model, { ...made, ...how });
+    const sizes: number[] = [];
+    const observe = speculate.observe.bind(speculate);
+    speculate.observe = (outcome) => {
+      sizes.push(outcome.draft.tokens.length);
+      observe(outcome);
+    };
+    const result = await twin.generate(prompt, { ...options, ...sampling, maxTokens: 100, speculate }).complete();
+    expect(Math.max(...sizes)).toBe(63);
+    if (how.sampled) expect(result.tokens).toHaveLength(100);
+    else expect(result.tokens).toEqual((await plain({})).slice(0, 100));
+  });
+});
+
 it('large trees of several generations share steps', async () => {
   const prompts = [prompt, [1, ...tinyText(30, 2)]];
   const runs = prompts.map(async (ids) => {
