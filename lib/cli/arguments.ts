@@ -3,11 +3,12 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { PagewarpError } from '../errors.js';
-import type { GenerateOptions } from '../generate/options.js';
+import { type GenerateOptions, resolveOptions } from '../generate/options.js';
 import type { StoredCacheDType } from '../kv/layer.js';
 import type { DeviceOption } from '../model/device.js';
 import type { LoadOptions } from '../model/load.js';
 import { adaptiveNgrams } from '../speculate/adaptivengrams.js';
+import { usualDraft } from '../speculate/drafter.js';
 import { lookahead } from '../speculate/lookahead.js';
 import { promptLookup } from '../speculate/promptlookup.js';
 import { suffixLookup } from '../speculate/suffixlookup.js';
@@ -164,6 +165,7 @@ function deviceOption(name: string | undefined, cpu: CpuOptions): DeviceOption {
   return name;
 }
 
+/** How to generate, checked before a model is loaded, which can take long. @throws UsageError, PagewarpError ERR_INVALID_ARGUMENT */
 export function generateOptions(args: Arguments): GenerateOptions {
   const seed = args.text('seed');
   if (seed !== undefined && !/^-?\d+$/.test(seed)) throw new UsageError(`--seed is "${seed}", but must be an integer`);
@@ -172,7 +174,7 @@ export function generateOptions(args: Arguments): GenerateOptions {
   if (!Object.hasOwn(drafters, speculate)) {
     throw new UsageError(`--speculate is "${speculate}", but must be one of ${Object.keys(drafters).join(', ')}`);
   }
-  return defined({
+  const options: GenerateOptions = defined({
     maxTokens: args.number('max-tokens'),
     temperature: args.number('temperature'),
     topK: args.number('top-k'),
@@ -188,6 +190,8 @@ export function generateOptions(args: Arguments): GenerateOptions {
     maxDraft: args.number('max-draft'),
     adaptive: args.flag('not-adaptive') ? false : undefined,
   });
+  resolveOptions(options, [], usualDraft, suffixLookup);
+  return options;
 }
 
 /** Is this a mistake of the caller's, as opposed to a failure? */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createInterface } from 'node:readline/promises';
+import { PagewarpError } from '../errors.js';
+import type { GenerateOptions } from '../generate/options.js';
+import type { GenerateResult } from '../generate/result.js';
 import type { LanguageModel } from '../model/model.js';
 import { type ChatMessage, requireTemplate } from '../tokenizer/template.js';
 import {
@@ -11,11 +14,12 @@ import {
   modelPath,
   samplingOptions,
 } from './arguments.js';
-import { loadWithProgress, statistics } from './terminal.js';
+import { loadWithProgress, statistics, writeText } from './terminal.js';
 
 export const chatUsage = `pagewarp chat [options]
 
 A conversation, with the model's own chat template. Ctrl-C stops an answer; Ctrl-D or an empty line ends the conversation.
+A line "/clear" begins a new one.
 
       --system TEXT        instructions for the model
   and the options of "pagewarp generate" (temperature 0.7 by default)
@@ -29,10 +33,12 @@ export async function chat(args: readonly string[]): Promise<number> {
     process.stdout.write(chatUsage);
     return 0;
   }
+  const how: GenerateOptions = { temperature: 0.7, ...generateOptions(parsed) };
   await using model = await loadWithProgress(modelPath(parsed), loadOptions(parsed));
   requireTemplate(model.tokenizer);
   const system = parsed.text('system');
-  const messages: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
+  const beginning: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
+  let messages = beginning;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   let answering: AbortController | undefined;
   let interrupted = false;
@@ -47,10 +53,15 @@ export async function chat(args: readonly string[]): Promise<number> {
   try {
     for await (const line of terminal) {
       if (line.trim() === '') break;
-      messages.push({ role: 'user', content: line });
-      answering = new AbortController();
-      messages.push(await answer(model, messages, parsed, answering.signal));
-      answering = undefined;
+      if (line.trim() === '/clear') messages = beginning;
+      else {
+        answering = new AbortController();
+        const asked: ChatMessage[] = [...messages, { role: 'user', content: line }];
+        const result = await answer(model, asked, { ...how, signal: answering.signal });
+        answering = undefined;
+        if (result) messages = [...asked, { role: 'assistant', content: result.text }];
+        if (result && parsed.flag('stats')) process.stderr.write(statistics(model, result));
+      }
       process.stderr.write('> ');
     }
   } finally {
@@ -60,21 +71,28 @@ export async function chat(args: readonly string[]): Promise<number> {
   return interrupted ? 130 : 0;
 }
 
-/** Streams one answer; when it is cut short, what there is of it. */
+/**
+ * Streams one answer.
+ * @returns what there is of it, also when it is cut short; undefined when the context has no room for one, which is said
+ */
 async function answer(
   model: LanguageModel,
   messages: readonly ChatMessage[],
-  args: Arguments,
-  signal: AbortSignal,
-): Promise<ChatMessage> {
-  const generation = model.chat(messages, { temperature: 0.7, ...generateOptions(args), signal });
+  options: GenerateOptions,
+): Promise<GenerateResult | undefined> {
+  const generation = model.chat(messages, options);
   try {
-    for await (const chunk of generation) process.stdout.write(chunk.text);
+    await writeText('', generation);
   } catch (error) {
-    if (!signal.aborted) throw error;
+    if (error instanceof PagewarpError && error.code === 'ERR_CONTEXT_OVERFLOW') {
+      const { tokens, contextLength } = error.details;
+      process.stderr.write(
+        `This does not fit any more: with it, the conversation has ${tokens} of ${contextLength} tokens. ` +
+          'Say something shorter, or begin a new one with "/clear".\n',
+      );
+      return undefined;
+    }
+    if (!options.signal?.aborted) throw error;
   }
-  process.stdout.write('\n');
-  const result = await generation.result;
-  if (args.flag('stats')) process.stderr.write(statistics(model, result));
-  return { role: 'assistant', content: result.text };
+  return await generation.result;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { text } from 'node:stream/consumers';
+import type { GenerateOptions } from '../generate/options.js';
 import {
   Arguments,
   deviceOptions,
@@ -9,7 +10,7 @@ import {
   modelPath,
   samplingOptions,
 } from './arguments.js';
-import { loadWithProgress, onInterrupt, statistics } from './terminal.js';
+import { loadWithProgress, onInterrupt, statistics, writeText } from './terminal.js';
 
 export const generateUsage = `pagewarp generate [options] [prompt]
 
@@ -44,23 +45,23 @@ export async function generate(args: readonly string[]): Promise<number> {
     return 0;
   }
   const given = parsed.positionals[0] ?? '';
+  const json = parsed.flag('json');
+  const how: GenerateOptions = { maxTokens: 200, ...generateOptions(parsed) };
   const controller = new AbortController();
   const release = onInterrupt(() => controller.abort());
   try {
     const prompt = given === '-' ? await text(process.stdin) : given;
     const { signal } = controller;
     await using model = await loadWithProgress(modelPath(parsed), { ...loadOptions(parsed), signal });
-    const generation = model.generate(prompt, { maxTokens: 200, ...generateOptions(parsed), signal });
-    const json = parsed.flag('json');
-    if (!json) process.stdout.write(prompt);
-    for await (const chunk of generation) if (!json) process.stdout.write(chunk.text);
+    const generation = model.generate(prompt, { ...how, signal });
+    if (json) await generation.complete();
+    else await writeText(prompt, generation);
     const result = await generation.result;
-    process.stdout.write(json ? `${JSON.stringify({ ...result, seed: String(result.seed) })}\n` : '\n');
+    if (json) process.stdout.write(`${JSON.stringify({ ...result, seed: String(result.seed) })}\n`);
     if (parsed.flag('stats')) process.stderr.write(statistics(model, result));
     return 0;
   } catch (error) {
     if (!controller.signal.aborted) throw error;
-    process.stdout.write('\n');
     return 130;
   } finally {
     release();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Generation } from '../generate/generation.js';
 import type { GenerateResult } from '../generate/result.js';
 import { type LoadOptions, load } from '../model/load.js';
 import type { LanguageModel } from '../model/model.js';
@@ -75,6 +76,16 @@ export function statistics(model: LanguageModel, result: GenerateResult): string
     }
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** Writes a text and its continuation as that comes, and ends the line: also when it is cut short, or an error follows. */
+export async function writeText(begin: string, continuation: Generation): Promise<void> {
+  process.stdout.write(begin);
+  try {
+    for await (const { text } of continuation) process.stdout.write(text);
+  } finally {
+    process.stdout.write('\n');
+  }
 }
 
 /** Calls back on the first Ctrl-C; a second one ends the process as usual. */

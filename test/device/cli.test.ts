@@ -127,6 +127,37 @@ describe('pagewarp', () => {
     expect(stderr).toMatch(/> /);
   });
 
+  it('chat goes on when the context is full, without what did not fit, and begins anew with /clear', async () => {
+    const args = ['chat', '-m', chatModel, '--context', '64', '-n', '5', '-t', '0', '--ignore-end'];
+    const long = 'a'.repeat(70);
+    const { code, stdout, stderr } = await run(args, { input: `hi\n${long}\nho\n/clear\nhi\n` });
+    expect(code).toBe(0);
+    const [first, refused, second, again, ...rest] = stdout.split('\n');
+    expect([refused, again, rest]).toEqual(['', first, ['']]);
+    expect(stderr).toMatch(/with it, the conversation has \d+ of 64 tokens.*"\/clear"\.\n/);
+    const without = await run(args, { input: 'hi\nho\n' });
+    expect(without.stdout).toBe(`${first}\n${second}\n`);
+  });
+
+  it.each(['generate', 'chat'])('%s says what is wrong with its options before it loads a model', async (command) => {
+    for (const [name, value, message] of [
+      ['--temperature', 'abc', /--temperature is "abc", but must be a number/],
+      ['--temperature', '-1', /temperature is -1, but must be a number of at least 0/],
+      ['--top-p', '2', /topP is 2, but must be a number from 0 to 1/],
+      ['--max-draft', '65', /maxDraft is 65, but must be an integer from 1 to 64/],
+    ] as const) {
+      const failed = await run([command, '-m', join(folder, 'absent'), name, value], { input: 'hi\n' });
+      expect(failed).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(message) });
+      expect(failed.stderr).not.toMatch(/^> /);
+    }
+  });
+
+  it('an error is on a line of its own after a text that was begun', async () => {
+    const full = await run(['generate', '-m', model, 'a'.repeat(200)]);
+    expect(full).toMatchObject({ code: 1, stdout: `${'a'.repeat(200)}\n` });
+    expect(full.stderr).toMatch(/^pagewarp: .*no room for output.*\[ERR_CONTEXT_OVERFLOW\]\n$/);
+  });
+
   it('inspect shows a file, as text and as JSON', async () => {
     const { stdout } = await run(['inspect', model, '--tensors']);
     expect(stdout).toMatch(/llama, 0\.0 M parameters/);
