@@ -3,8 +3,9 @@ import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner } from '../model/llama.js';
 import type { StepOptions } from '../model/step.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type DraftRows, type JointMember, JointSteps } from './jointsteps.js';
+import type { JointMember } from './jointsteps.js';
 import type { Expansion } from './levels.js';
+import { type DraftRows, ModelSteps } from './modelsteps.js';
 
 /** What drafts: a model, or the part of one that an EAGLE head is. */
 export interface DraftRunner {
@@ -28,7 +29,7 @@ type Use<T> = (logits: Tensor<'f32'>) => T;
 export class DraftSequence implements Disposable {
   readonly #model: DraftRunner;
   readonly #kv: KvSequence;
-  readonly #member: JointMember;
+  readonly #member: JointMember<DraftRows>;
   readonly #head: HeadRows | undefined;
   /** Tokens whose keys and values are the first ones; and of those after these, drafted, how many the host does not know yet. */
   readonly #cached: number[] = [];
@@ -39,7 +40,7 @@ export class DraftSequence implements Disposable {
     const { runner } = model.parts();
     this.#model = model;
     this.#kv = runner.cache.sequence();
-    this.#member = JointSteps.join(runner);
+    this.#member = ModelSteps.of(runner).join();
     this.#head = head;
   }
 

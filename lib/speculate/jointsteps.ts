@@ -1,77 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PagewarpError } from '../errors.js';
-import type { KvSequence } from '../kv/sequence.js';
-import type { LlamaRunner } from '../model/llama.js';
-import type { StepOptions } from '../model/step.js';
-import { joinTokens, type TokenPart } from '../model/tokens.js';
-import { type VisibleRows, visibleBits } from '../ops/visiblerows.js';
-import { Tensor } from '../tensor/tensor.js';
 
 /** Rows of a step that several drafters share; so few that attention treats each row as in a step of its own. */
 const mostRows = 64;
 /** A drafter that has more rows than this for a step gains nothing by company. */
 const mostOwnRows = 16;
 
-/** A drafter's part in a step of its model. */
-export interface DraftRows<T> {
-  readonly kv: KvSequence;
-  /** The rows' tokens, which become the sequence's last ones with the step. */
-  readonly ids: TokenPart;
+/** A drafter's part in a step. */
+export interface JointRows {
   readonly count: number;
-  /** Logits are wanted of so many last rows. */
-  readonly outputs: number;
-  /** Where the rows are nodes of a tree: their positions, and what each sees. */
-  readonly positions?: Int32Array | undefined;
-  readonly visible?: VisibleRows['rows'] | undefined;
-  /** What an EAGLE head wants besides. The step disposes `inputs`. */
-  readonly head?: Pick<StepOptions, 'features' | 'inputs'> | undefined;
-  /**
-   * Enqueues what reads the step.
-   * @param logits [outputs, vocabulary], and
-   * @param features [outputs, dim], if they are wanted: valid until `use` returns
-   */
-  use(logits: Tensor<'f32'>, features: Tensor<'f32'> | undefined): T;
+  /** Enqueues what reads its results, which are valid until it returns. */
+  use(...results: never[]): unknown;
 }
 
 /** Rows that wait for their step. */
-interface Waiting {
-  readonly rows: DraftRows<unknown>;
+interface Waiting<R> {
+  readonly rows: R;
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
 
-interface StepOutputs {
-  logits: Tensor<'f32'>;
-  features: Tensor<'f32'> | undefined;
-}
+/** Lets the drafter of a part enqueue what reads its results, and have what that returns. */
+export type Show = (part: number, use: () => unknown) => void;
 
 /**
- * Drafters of several generations that draft with one model at the same time take its steps together, one per level of their
- * drafts: its weights are read once for all. They gather when the step that verified their last drafts has arrived, and wait for each
+ * Drafters of several generations that draft with the same weights at the same time take steps together, one per level of their
+ * drafts: the weights are read once for all. They gather when the step that verified their last drafts has arrived, and wait for each
  * other at each level; whoever comes later joins at the next one. A drafter that is alone waits for nobody.
  *
  * Rows do not depend on each other, so that what one drafts does not depend on its company.
  */
-export class JointSteps {
-  static readonly #ofRunner = new WeakMap<LlamaRunner, JointSteps>();
-  readonly #runner: LlamaRunner;
-  readonly #members = new Set<JointMember>();
+export abstract class JointSteps<R extends JointRows> {
+  readonly #members = new Set<JointMember<R>>();
   /** Has a first one begun to draft, so that others may be about to? */
   #gathering: NodeJS.Immediate | undefined;
 
-  private constructor(runner: LlamaRunner) {
-    this.#runner = runner;
+  /** Rows of one step, at most. */
+  protected get mostRows(): number {
+    return mostRows;
   }
 
-  /** A place among those who draft with this model, for the time of a generation. */
-  static join(runner: LlamaRunner): JointMember {
-    let steps = JointSteps.#ofRunner.get(runner);
-    if (!steps) {
-      steps = new JointSteps(runner);
-      JointSteps.#ofRunner.set(runner, steps);
-    }
-    const member: JointMember = new JointMember(steps);
-    steps.#members.add(member);
+  /** Rows with the same key may share a step. */
+  protected abstract keyOf(rows: R): string;
+
+  /** Makes room for rows. False: they are to have no part in a step. */
+  protected admits(_rows: R): boolean {
+    return true;
+  }
+
+  /**
+   * Enqueues one step over all of these, and lets each of them enqueue what reads its results.
+   * @throws whatever kept the step from being enqueued; all is as before then
+   */
+  protected abstract enqueue(parts: readonly R[], show: Show): void;
+
+  /** Frees what rows hold, when their step has been enqueued or will not be. @internal */
+  release(_rows: R): void {}
+
+  /** A place among those who draft with these weights, for the time of a generation. */
+  join(): JointMember<R> {
+    const member = new JointMember<R>(this);
+    this.#members.add(member);
     return member;
   }
 
@@ -84,7 +72,7 @@ export class JointSteps {
     });
   }
 
-  /** Takes the step that all who draft are waiting for, once they are. @internal */
+  /** Takes the steps that all who draft are waiting for, once they are. @internal */
   advance(): void {
     const drafting = this.#drafting;
     if (this.#gathering && drafting.length < this.#members.size) return;
@@ -96,124 +84,80 @@ export class JointSteps {
   }
 
   /** @internal */
-  leave(member: JointMember): void {
+  leave(member: JointMember<R>): void {
     this.#members.delete(member);
     this.advance();
   }
 
   /** Enqueues a step for all of these, and what reads it. @internal */
-  step(requests: readonly Waiting[]): void {
-    const reserved = requests.filter((request) => this.#reserve(request));
-    const parts = reserved.map(({ rows }) => rows);
-    let step: StepOutputs | undefined;
+  step(requests: readonly Waiting<R>[]): void {
+    const admitted = requests.filter((request) => this.#isAdmitted(request));
+    const results = new Array<unknown>(admitted.length);
+    const show: Show = (part, use) => {
+      try {
+        results[part] = use();
+      } catch (error) {
+        admitted[part]?.reject(error);
+      }
+    };
     try {
-      step = parts.length > 0 ? this.#forward(parts) : undefined;
+      const parts = admitted.map(({ rows }) => rows);
+      if (parts.length > 0) this.enqueue(parts, show);
     } catch (error) {
-      for (const { kv, count } of parts) if (!kv.isDisposed && !kv.cache.isDisposed) kv.truncate(kv.length - count);
-      for (const { reject } of reserved) reject(error);
+      for (const { reject } of admitted) reject(error);
     } finally {
-      for (const { rows } of requests) rows.head?.inputs?.dispose();
+      for (const { rows } of requests) this.release(rows);
     }
-    if (step) this.#show(reserved, step);
+    // Those that share a step have what they read of it at the same time, so that they stay together.
+    void Promise.allSettled(results).then(() => {
+      for (const [part, { resolve }] of admitted.entries()) resolve(results[part]);
+    });
   }
 
-  get #drafting(): JointMember[] {
+  get #drafting(): JointMember<R>[] {
     return [...this.#members].filter(({ isDrafting }) => isDrafting);
   }
 
-  /** Lets each of those who share a step enqueue what reads it. */
-  #show(reserved: readonly Waiting[], step: StepOutputs): void {
-    const isAlone = reserved.length === 1;
-    let end = 0;
-    for (const { rows, resolve, reject } of reserved) {
-      end += rows.count;
-      const last = isAlone ? rows.outputs : end;
-      using logits = step.logits.slice(0, last - rows.outputs, last);
-      using features = step.features?.slice(0, end - rows.outputs, end);
-      try {
-        resolve(rows.use(logits, features));
-      } catch (error) {
-        reject(error);
-      }
-    }
-  }
-
-  /** Those that one step has room for, in order. */
-  #groups(requests: readonly Waiting[]): Waiting[][] {
-    const most = Math.min(mostRows, this.#runner.maxRows, this.#runner.maxOutputs);
-    const groups: Waiting[][] = [];
-    let rows = most;
-    for (const request of requests) {
-      rows += request.rows.count;
-      if (rows > most) {
-        groups.push([]);
-        rows = request.rows.count;
-      }
-      groups.at(-1)?.push(request);
-    }
-    return groups;
-  }
-
-  /** Makes room for a drafter's rows. One that gets none, or has been reset, has no part in the step. */
-  #reserve({ rows, resolve, reject }: Waiting): boolean {
+  #isAdmitted({ rows, resolve, reject }: Waiting<R>): boolean {
     try {
-      if (!rows.kv.isDisposed) {
-        rows.kv.reserve(rows.count, this.#runner.stream);
-        return true;
-      }
+      if (this.admits(rows)) return true;
       resolve(undefined);
     } catch (error) {
-      if (error instanceof PagewarpError && error.code === 'ERR_CACHE_EXHAUSTED') resolve(undefined);
-      else reject(error);
+      reject(error);
     }
     return false;
   }
 
-  #forward(parts: readonly DraftRows<unknown>[]): StepOutputs {
-    const runner = this.#runner;
-    const batch = runner.cache.batch(parts.map(({ kv, count }) => ({ sequence: kv, queryLength: count })));
-    const [first] = parts as [DraftRows<unknown>];
-    // The logits of some rows that nobody reads cost less than steps of which each has others.
-    const outputs = parts.length === 1 ? first.outputs : batch.rows;
-    const { tokens, owned } = joinTokens(
-      runner.stream,
-      parts.map(({ ids }) => ids),
-    );
-    const inputs = this.#inputs(parts, batch.rows);
-    try {
-      const options: StepOptions = { ...treeOptions(parts, batch.positions), ...inputs };
-      const logits = runner.forward(batch, tokens, outputs, options);
-      return { logits, features: options.features ? runner.features(batch.rows) : undefined };
-    } finally {
-      owned?.dispose();
-      if (parts.length > 1) inputs.inputs?.dispose();
+  /** Those that one step is for and has room for, in order. */
+  #groups(requests: readonly Waiting<R>[]): Waiting<R>[][] {
+    const groups: Waiting<R>[][] = [];
+    const open = new Map<string, { group: Waiting<R>[]; rows: number }>();
+    for (const request of requests) {
+      const { count } = request.rows;
+      const key = this.keyOf(request.rows);
+      const last = open.get(key);
+      if (last && last.rows + count <= this.mostRows) {
+        last.group.push(request);
+        last.rows += count;
+      } else {
+        const group = [request];
+        groups.push(group);
+        open.set(key, { group, rows: count });
+      }
     }
-  }
-
-  #inputs(parts: readonly DraftRows<unknown>[], rows: number): Pick<StepOptions, 'features' | 'inputs'> {
-    const [first] = parts;
-    if (parts.length === 1 || !first?.head?.inputs) return first?.head ?? {};
-    const { stream, config } = this.#runner;
-    const inputs = Tensor.empty(stream.device, [rows, config.dim], 'f32');
-    let begin = 0;
-    for (const { count, head } of parts) {
-      using place = inputs.slice(0, begin, begin + count);
-      place.copyFrom(head?.inputs as Tensor<'f32'>, stream);
-      begin += count;
-    }
-    return { ...first.head, inputs };
+    return groups;
   }
 }
 
-/** A drafter's place in the {@link JointSteps} of its model. */
-export class JointMember implements Disposable {
-  readonly #steps: JointSteps;
+/** A drafter's place in the {@link JointSteps} of its weights. */
+export class JointMember<R extends JointRows> implements Disposable {
+  readonly #steps: JointSteps<R>;
   #isDrafting = false;
   #isClosed = false;
-  #waiting: Waiting | undefined;
+  #waiting: Waiting<R> | undefined;
 
   /** @internal Use {@link JointSteps.join}. */
-  constructor(steps: JointSteps) {
+  constructor(steps: JointSteps<R>) {
     this.#steps = steps;
   }
 
@@ -222,7 +166,7 @@ export class JointMember implements Disposable {
   }
 
   /** The rows that it wants a step for. */
-  get waiting(): Waiting | undefined {
+  get waiting(): Waiting<R> | undefined {
     return this.#waiting;
   }
 
@@ -240,32 +184,34 @@ export class JointMember implements Disposable {
 
   /**
    * A step over some rows, within {@link draft}.
-   * @returns what `use` has returned; undefined where the cache has no room for the rows, or the drafter has been reset
+   * @returns what `use` has returned; undefined where there is no room for the rows, or the drafter has been reset
    */
-  step<T>(rows: DraftRows<T>): Promise<Awaited<T> | undefined> {
+  step<Q extends R>(rows: Q): Promise<Awaited<ReturnType<Q['use']>> | undefined> {
     if (this.#isClosed) {
-      rows.head?.inputs?.dispose();
+      this.#steps.release(rows);
       return Promise.resolve(undefined);
     }
-    const result = new Promise<T | undefined>((resolve, reject) => {
-      this.#waiting = { rows, resolve: resolve as (value: unknown) => void, reject };
+    const result = new Promise<unknown>((resolve, reject) => {
+      this.#waiting = { rows, resolve, reject };
     });
     if (rows.count > mostOwnRows) this.#steps.step([this.take()]);
     else this.#steps.advance();
-    return result as Promise<Awaited<T> | undefined>;
+    return result as Promise<Awaited<ReturnType<Q['use']>> | undefined>;
   }
 
   /** @internal */
-  take(): Waiting {
-    const waiting = this.#waiting as Waiting;
+  take(): Waiting<R> {
+    const waiting = this.#waiting as Waiting<R>;
     this.#waiting = undefined;
     return waiting;
   }
 
   dispose(): void {
-    this.#waiting?.rows.head?.inputs?.dispose();
-    this.#waiting?.resolve(undefined);
-    this.#waiting = undefined;
+    if (this.#waiting) {
+      const { rows, resolve } = this.take();
+      this.#steps.release(rows);
+      resolve(undefined);
+    }
     this.#isDrafting = false;
     this.#isClosed = true;
     this.#steps.leave(this);
@@ -274,21 +220,4 @@ export class JointMember implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-/** How rows that are nodes of trees differ from the next tokens, beside which there may be some of these. */
-function treeOptions(
-  parts: readonly DraftRows<unknown>[],
-  consecutive: Int32Array,
-): Pick<StepOptions, 'positions' | 'mask'> {
-  if (parts.every(({ visible }) => !visible)) return {};
-  const positions = Int32Array.from(consecutive);
-  let row = 0;
-  const sequences = parts.map(({ kv: { length: keys }, count, positions: own, visible }): VisibleRows => {
-    if (own) positions.set(own, row);
-    row += count;
-    const causal = Array.from({ length: count }, (_, i) => ({ prefix: keys - count + i + 1, others: [] }));
-    return { keys, rows: visible ?? causal };
-  });
-  return { positions, mask: visibleBits(sequences) };
 }

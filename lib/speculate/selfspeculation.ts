@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { checkObject, invalidArgument } from '../errors.js';
-import { drawCandidates } from '../ops/candidates.js';
+import type { TokenPart } from '../model/tokens.js';
 import { checkInteger, checkNumber } from '../ops/check.js';
 import { argmax } from '../ops/sample.js';
 import { Tensor } from '../tensor/tensor.js';
+import { type Candidates, readCandidates } from './candidates.js';
 import type { Draft, Drafter, DraftTarget, EnqueuedDraft } from './drafter.js';
 import { noDraft } from './drafter.js';
+import type { JointMember } from './jointsteps.js';
+import { type DraftRows, type ModelPart, ModelSteps } from './modelsteps.js';
 
 export interface SelfSpeculationOptions {
   /** Run only the first so many layers (early exit, as in LayerSkip; Elhoushi et al., ACL 2024). Default: all. */
@@ -43,7 +46,7 @@ export function selfSpeculation(options: SelfSpeculationOptions): Drafter {
   return new SelfSpeculation({ exitLayer, skipLayers, window, sinkTokens, maxDraft, confidence });
 }
 
-interface Part {
+interface PartOptions {
   exitLayer: number | undefined;
   skipLayers: readonly number[];
   window: number | undefined;
@@ -52,85 +55,49 @@ interface Part {
   confidence: number;
 }
 
-class SelfSpeculation implements Drafter {
-  readonly #part: Part;
-  #target: DraftTarget | undefined;
-  #layers: number[] = [];
-  #tokens: Tensor<'i32'> | undefined;
+/** A generation that is drafted for. */
+interface Served {
+  target: DraftTarget;
+  part: ModelPart;
+  member: JointMember<DraftRows>;
+  /** The last enqueued draft. */
+  tokens: Tensor<'i32'>;
+}
 
-  constructor(part: Part) {
-    this.#part = part;
+/** Those that draft with the same part of a model at the same time do that in the same steps. */
+class SelfSpeculation implements Drafter {
+  readonly #options: PartOptions;
+  #served: Served | undefined;
+
+  constructor(options: PartOptions) {
+    this.#options = options;
   }
 
   reset(target?: DraftTarget): void {
-    this.#tokens?.dispose();
-    this.#tokens = undefined;
-    this.#target = target;
+    this.#served?.member.dispose();
+    this.#served?.tokens.dispose();
+    this.#served = undefined;
     if (!target) return;
-    const { layers } = target.runner.config;
-    const { exitLayer = layers, skipLayers } = this.#part;
-    const beyond = [exitLayer - 1, ...skipLayers].find((layer) => layer >= layers);
-    if (beyond !== undefined) throw invalidArgument('layer', beyond, `from 0 to ${layers - 1}, those of this model`);
-    this.#layers = Array.from({ length: exitLayer }, (_, layer) => layer).filter(
-      (layer) => !skipLayers.includes(layer),
-    );
+    const { runner } = target;
+    const part = partOf(this.#options, runner.config.layers);
+    const tokens = Tensor.empty(runner.stream.device, [this.#options.maxDraft], 'i32');
+    this.#served = { target, part, member: ModelSteps.of(runner).join(), tokens };
   }
 
   async draft(context: ArrayLike<number>, maxTokens: number, worth = 0): Promise<Draft> {
-    const target = this.#target;
-    if (!target) return noDraft;
-    const { runner, kv, sampling } = target;
-    const { maxDraft, confidence } = this.#part;
-    const { temperature, topK, topP, minP } = sampling;
-    const { stream } = runner;
-    const base = kv.length;
-    const least = Math.max(worth, confidence);
-    const tokens: number[] = [];
-    let chance = 1;
-    try {
-      for (let last = context[context.length - 1] as number; tokens.length < Math.min(maxTokens, maxDraft); ) {
-        // Other sequences may have taken pages meanwhile.
-        if (kv.length % kv.cache.pageSize === 0 && kv.cache.freeTokens === 0) break;
-        const logits = this.#step(target, Int32Array.of(last));
-        const filters = temperature > 0 ? { temperature, topK, topP, minP } : {};
-        const drawn = drawCandidates(stream, { logits, count: 1, kind: 'top', ...filters });
-        const reads = Promise.all([drawn.ids.read(stream), drawn.logprobs.read(stream)]);
-        drawn.ids.dispose();
-        drawn.logprobs.dispose();
-        const [ids, logprobs] = await reads;
-        if (this.#target !== target) return noDraft; // that generation has ended meanwhile
-        last = ids[0] as number;
-        chance *= Math.exp(logprobs[0] as number);
-        if (last < 0 || chance <= least) break;
-        tokens.push(last);
-      }
-    } finally {
-      if (this.#target === target && !kv.isDisposed) kv.truncate(base);
-    }
-    return { tokens };
+    return (await this.#together((served) => this.#grow(served, context, maxTokens, worth))) ?? noDraft;
   }
 
-  enqueue(context: ArrayLike<number>, maxTokens: number, _worth: number, depth: number): EnqueuedDraft | undefined {
-    const target = this.#target;
-    const { maxDraft, confidence } = this.#part;
-    if (!target || confidence > 0) return undefined;
-    const { kv, runner } = target;
-    const { stream } = runner;
-    const base = kv.length;
+  enqueue(
+    context: ArrayLike<number>,
+    maxTokens: number,
+    _worth: number,
+    depth: number,
+  ): Promise<EnqueuedDraft | undefined> | undefined {
+    const { maxDraft, confidence } = this.#options;
     const count = Math.min(maxTokens, maxDraft, depth);
-    this.#tokens ??= Tensor.empty(stream.device, [maxDraft], 'i32');
-    try {
-      let logits = this.#step(target, Int32Array.of(context[context.length - 1] as number));
-      for (let at = 0; ; at++) {
-        using place = this.#tokens.slice(0, at, at + 1);
-        argmax(stream, { logits, out: place });
-        if (at + 1 === count) break;
-        logits = this.#step(target, place);
-      }
-    } finally {
-      kv.truncate(base);
-    }
-    return { enqueued: this.#tokens.slice(0, 0, count) };
+    if (confidence > 0 || count < 1) return undefined;
+    return this.#together((served) => this.#enqueue(served, context, count));
   }
 
   observe(): void {}
@@ -143,14 +110,74 @@ class SelfSpeculation implements Drafter {
     this.dispose();
   }
 
-  /** Enqueues the part's step over one token; its logits. */
-  #step({ runner, kv }: DraftTarget, ids: Int32Array | Tensor<'i32'>): Tensor<'f32'> {
-    const { window, sinkTokens } = this.#part;
-    kv.reserve(1, runner.stream);
-    const batch = runner.cache.batch([{ sequence: kv, queryLength: 1 }]);
-    return runner.forward(batch, ids, 1, {
-      layers: this.#layers,
-      ...(window === undefined ? {} : { window, sinkTokens }),
-    });
+  /**
+   * Drafts at the same time as others that do with this part, and takes the nodes out of the cache again.
+   * @returns undefined also when the generation has ended meanwhile
+   */
+  async #together<T>(make: (served: Served) => Promise<T>): Promise<T | undefined> {
+    const served = this.#served;
+    if (!served) return undefined;
+    const { kv } = served.target;
+    const base = kv.length;
+    try {
+      return await served.member.draft(() => make(served));
+    } finally {
+      if (this.#served === served && !kv.isDisposed && !kv.cache.isDisposed) kv.truncate(base);
+    }
   }
+
+  async #grow(served: Served, context: ArrayLike<number>, maxTokens: number, worth: number): Promise<Draft> {
+    const { runner, sampling } = served.target;
+    const { maxDraft, confidence } = this.#options;
+    const least = Math.max(worth, confidence);
+    const tokens: number[] = [];
+    let chance = 1;
+    for (let last = context[context.length - 1] as number; tokens.length < Math.min(maxTokens, maxDraft); ) {
+      const drawn: Candidates | undefined = await this.#step(served, Int32Array.of(last), (logits) =>
+        readCandidates(runner.stream, logits, 1, sampling),
+      );
+      if (!drawn) break;
+      last = drawn.ids[0] as number;
+      chance *= Math.exp(drawn.logprobs[0] as number);
+      if (last < 0 || chance <= least) break;
+      tokens.push(last);
+    }
+    return this.#served === served ? { tokens } : noDraft;
+  }
+
+  async #enqueue(served: Served, context: ArrayLike<number>, count: number): Promise<EnqueuedDraft | undefined> {
+    const { stream } = served.target.runner;
+    using place = served.tokens.slice(0, 0, count);
+    let made = 0;
+    const draw = (logits: Tensor<'f32'>): true => {
+      using out = place.slice(0, made, made + 1);
+      argmax(stream, { logits, out });
+      return true;
+    };
+    let isDrawn = await this.#step(served, Int32Array.of(context[context.length - 1] as number), draw);
+    while (isDrawn) {
+      made++;
+      if (made === count) break;
+      using last = place.slice(0, made - 1, made);
+      isDrawn = await this.#step(served, last, draw);
+    }
+    return made > 0 && this.#served === served ? { enqueued: place.slice(0, 0, made) } : undefined;
+  }
+
+  /**
+   * The part's step over one token.
+   * @returns what `use` returns; undefined where other sequences have taken the room, or the generation has ended
+   */
+  #step<T>({ target, part, member }: Served, ids: TokenPart, use: (logits: Tensor<'f32'>) => T) {
+    return member.step({ kv: target.kv, ids, count: 1, outputs: 1, part, use });
+  }
+}
+
+/** @throws PagewarpError ERR_INVALID_ARGUMENT for layers that the model does not have */
+function partOf({ exitLayer, skipLayers, window, sinkTokens }: PartOptions, modelLayers: number): ModelPart {
+  const exit = exitLayer ?? modelLayers;
+  const beyond = [exit - 1, ...skipLayers].find((layer) => layer >= modelLayers);
+  if (beyond !== undefined) throw invalidArgument('layer', beyond, `from 0 to ${modelLayers - 1}, those of this model`);
+  const layers = Array.from({ length: exit }, (_, layer) => layer).filter((layer) => !skipLayers.includes(layer));
+  return { layers, ...(window === undefined ? {} : { window, sinkTokens }) };
 }

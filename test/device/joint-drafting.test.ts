@@ -14,8 +14,7 @@ import {
   promptLookup,
 } from '../../lib/index.js';
 import { LlamaRunner } from '../../lib/model/llama.js';
-import type { DraftRows } from '../../lib/speculate/jointsteps.js';
-import { JointSteps } from '../../lib/speculate/jointsteps.js';
+import { type DraftRows, ModelSteps } from '../../lib/speculate/modelsteps.js';
 import { temporaryFolder } from '../support/folder.js';
 import { tinyText as ids, tinyModel } from '../support/tiny-model.js';
 
@@ -184,7 +183,7 @@ describe('a joint step', () => {
   it('goes on without those that fail, are gone or have no room, and waits for nobody for ever', async () => {
     await using tight = await load(join(folder, 'small.gguf'), { device, cacheDType: 'f32', cacheTokens: 64 });
     const { runner } = tight.parts();
-    const members = Array.from({ length: 6 }, () => JointSteps.join(runner));
+    const members = Array.from({ length: 6 }, () => ModelSteps.of(runner).join());
     const sequences = members.map(() => runner.cache.sequence());
     const draft = (i: number) => {
       const member = members[i] as (typeof members)[number];

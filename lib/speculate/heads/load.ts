@@ -9,8 +9,8 @@ import { type Drafter, largestDraft } from '../drafter.js';
 import type { DraftModelOptions } from '../draftmodel.js';
 import { HeadCheckpoint } from './checkpoint.js';
 import { EagleDrafter, EagleHead } from './eagle.js';
-import { ResidualDrafter, type ResidualHeads } from './residualdrafter.js';
-import type { Affine, ResidualHead } from './residualhead.js';
+import { ResidualDrafter } from './residualdrafter.js';
+import type { Affine, ResidualHead, ResidualHeads } from './residualhead.js';
 
 /** What kind of heads a checkpoint has. */
 export type DraftHeadKind = 'medusa' | 'hydra' | 'eagle';

@@ -1,26 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { disposed, invalidArgument } from '../../errors.js';
 import type { LlamaRunner } from '../../model/llama.js';
-import { drawCandidates } from '../../ops/candidates.js';
 import { embedding, gatherRows } from '../../ops/embedding.js';
-import type { Stream } from '../../tensor/stream.js';
 import { Tensor } from '../../tensor/tensor.js';
+import { type Candidates, readCandidates } from '../candidates.js';
 import { type Draft, type Drafter, type DraftOutcome, type DraftTarget, noDraft } from '../drafter.js';
+import type { JointMember } from '../jointsteps.js';
 import { TreeGrowth } from '../tree.js';
 import { FeatureStore } from './features.js';
-import { type ResidualHead, runHead } from './residualhead.js';
-
-/** The heads of Medusa and Hydra: head i guesses the token i + 2 places after the one that the features belong to. */
-export interface ResidualHeads {
-  readonly heads: readonly ResidualHead[];
-  /** Do heads also see the tokens between (Hydra)? */
-  readonly grounded: boolean;
-  readonly dim: number;
-  /** [64, dim], all 1. */
-  readonly ones: Tensor<'f32'>;
-  /** Of the model that they were made for. */
-  readonly runner: LlamaRunner;
-}
+import { type HeadRows, HeadSteps } from './headsteps.js';
+import type { ResidualHeads } from './residualhead.js';
 
 export interface HeadDraftOptions {
   /** Most nodes of a draft. */
@@ -43,9 +32,11 @@ interface Node {
   row: number;
 }
 
-interface Candidates {
-  ids: Int32Array;
-  logprobs: Float32Array;
+/** A generation that is drafted for. */
+interface Served {
+  target: DraftTarget;
+  member: JointMember<HeadRows>;
+  features: FeatureStore;
 }
 
 /** Heads read the features of their own model only. @throws PagewarpError ERR_INVALID_ARGUMENT */
@@ -53,12 +44,14 @@ export function requireRunner(runner: LlamaRunner, target: DraftTarget): void {
   if (runner !== target.runner) throw invalidArgument('speculate', 'draft heads of another model', "this model's own");
 }
 
-/** Drafts the tree of the most probable continuations by heads on the target's features. */
+/**
+ * Drafts the tree of the most probable continuations by heads on the target's features. Those that draft with the same heads at the
+ * same time do that in the same steps of these.
+ */
 export class ResidualDrafter implements Drafter {
   readonly #heads: ResidualHeads;
   readonly #options: HeadDraftOptions;
-  #target: DraftTarget | undefined;
-  #features: FeatureStore | undefined;
+  #served: Served | undefined;
 
   constructor(heads: ResidualHeads, options: HeadDraftOptions) {
     this.#heads = heads;
@@ -66,7 +59,7 @@ export class ResidualDrafter implements Drafter {
   }
 
   get features(): FeatureStore | undefined {
-    return this.#features;
+    return this.#served?.features;
   }
 
   reset(target?: DraftTarget): void {
@@ -74,33 +67,36 @@ export class ResidualDrafter implements Drafter {
     if (!target) return;
     requireRunner(this.#heads.runner, target);
     const { stream, maxOutputs } = target.runner;
-    this.#target = target;
-    this.#features = new FeatureStore(stream, this.#heads.dim, 1, maxOutputs);
+    const features = new FeatureStore(stream, this.#heads.dim, 1, maxOutputs);
+    this.#served = { target, member: HeadSteps.of(this.#heads).join(), features };
   }
 
   async draft(context: ArrayLike<number>, maxTokens: number, worth = 0): Promise<Draft> {
-    const target = this.#target;
-    if (!target) throw disposed('draft heads');
-    using features = this.#features?.view(context.length - 2, context.length - 1);
+    const served = this.#served;
+    if (!served) throw disposed('draft heads');
+    using features = served.features.view(context.length - 2, context.length - 1);
     if (!features) return noDraft;
     const nodes = Math.min(maxTokens, this.#options.maxDraft);
     const least = Math.max(worth, this.#options.confidence);
     const growth = new TreeGrowth();
     const root = { index: -1, token: context[context.length - 1] as number, chance: 1, row: 0 };
-    if (this.#heads.grounded) await this.#growGrounded(target, features, root, least, growth);
-    else await this.#growIndependent(target, features, root, least, growth, nodes);
-    if (this.#target !== target) return noDraft; // that generation has ended meanwhile
+    await served.member.draft(() =>
+      this.#heads.grounded
+        ? this.#growGrounded(served, features, root, least, growth)
+        : this.#growIndependent(served, features, root, least, growth, nodes),
+    );
+    if (this.#served !== served) return noDraft; // that generation has ended meanwhile
     return growth.best(nodes, least).draft;
   }
 
   observe(outcome: DraftOutcome): void {
-    this.#features?.observe(outcome);
+    this.features?.observe(outcome);
   }
 
   dispose(): void {
-    this.#features?.dispose();
-    this.#features = undefined;
-    this.#target = undefined;
+    this.#served?.member.dispose();
+    this.#served?.features.dispose();
+    this.#served = undefined;
   }
 
   [Symbol.dispose](): void {
@@ -109,24 +105,18 @@ export class ResidualDrafter implements Drafter {
 
   /** Medusa: what a head says does not depend on the tokens before, so all heads run at once. */
   async #growIndependent(
-    target: DraftTarget,
+    served: Served,
     features: Tensor<'f32'>,
     root: Node,
     least: number,
     growth: TreeGrowth,
     most: number,
   ): Promise<void> {
-    const heads = this.#heads.heads.slice(0, this.#options.depth);
-    const { stream, config } = target.runner;
-    using logits = Tensor.empty(stream.device, [heads.length, config.vocabulary], 'f32');
-    using one = this.#heads.ones.slice(0, 0, 1);
-    for (const [i, head] of heads.entries()) {
-      using row = logits.slice(0, i, i + 1);
-      runHead(stream, head, features, one, row);
-    }
-    const candidates = await this.#candidates(target, logits);
+    const end = Math.min(this.#heads.heads.length, this.#options.depth);
+    const candidates = await this.#candidates(served, { first: 0, end, inputs: features, count: 1 });
+    if (!candidates) return;
     let level = [root];
-    for (let depth = 0; depth < heads.length && level.length > 0; depth++) {
+    for (let depth = 0; depth < end && level.length > 0; depth++) {
       level = best(
         this.#offer(level, () => depth, candidates, least, growth),
         most,
@@ -136,37 +126,37 @@ export class ResidualDrafter implements Drafter {
 
   /** Hydra: each head reads the features and the tokens down to the one that it continues, side by side. */
   async #growGrounded(
-    target: DraftTarget,
+    served: Served,
     features: Tensor<'f32'>,
     root: Node,
     least: number,
     growth: TreeGrowth,
   ): Promise<void> {
-    const { stream, config } = target.runner;
+    const end = Math.min(this.#heads.heads.length, this.#options.depth);
     let level = [root];
-    let inputs = features.to('f32', stream);
-    for (const head of this.#heads.heads.slice(0, this.#options.depth)) {
-      const next = this.#extended(target, inputs, level);
+    let inputs = features.slice(0, 0, 1);
+    try {
+      for (let head = 0; head < end && level.length > 0; head++) {
+        const next = this.#extended(served.target, inputs, level);
+        inputs.dispose();
+        inputs = next;
+        const rows = { first: head, end: head + 1, inputs, count: level.length };
+        const candidates = await this.#candidates(served, rows);
+        if (!candidates || this.#served !== served) break;
+        level = best(
+          this.#offer(level, (row) => row, candidates, least, growth),
+          this.#options.width,
+        );
+      }
+    } finally {
       inputs.dispose();
-      inputs = next;
-      using logits = Tensor.empty(stream.device, [level.length, config.vocabulary], 'f32');
-      using one = this.#heads.ones.slice(0, 0, level.length);
-      runHead(stream, head, inputs, one, logits);
-      const candidates = await this.#candidates(target, logits);
-      if (this.#target !== target) break;
-      level = best(
-        this.#offer(level, (row) => row, candidates, least, growth),
-        this.#options.width,
-      );
-      if (level.length === 0) break;
     }
-    inputs.dispose();
   }
 
   /** [nodes, features + dim]: of each node the row that it was drawn from, and its own embedding. */
-  #extended(target: DraftTarget, inputs: Tensor<'f32'>, level: readonly Node[]): Tensor<'f32'> {
-    const { stream, weights } = target.runner;
-    const { device }: Stream = stream;
+  #extended({ runner }: DraftTarget, inputs: Tensor<'f32'>, level: readonly Node[]): Tensor<'f32'> {
+    const { stream, weights } = runner;
+    const { device } = stream;
     const width = inputs.shape[1] as number;
     const vector = (values: readonly number[]): Tensor<'i32'> => {
       const tensor = Tensor.empty(device, [values.length], 'i32');
@@ -185,16 +175,11 @@ export class ResidualDrafter implements Drafter {
     return extended;
   }
 
-  async #candidates(target: DraftTarget, logits: Tensor<'f32'>): Promise<Candidates> {
-    const { stream } = target.runner;
-    const { temperature, topK, topP, minP } = target.sampling;
-    const filters = temperature > 0 ? { temperature, topK, topP, minP } : {};
-    const drawn = drawCandidates(stream, { logits, count: this.#options.width, kind: 'top', ...filters });
-    const reads = Promise.all([drawn.ids.read(stream), drawn.logprobs.read(stream)]);
-    drawn.ids.dispose();
-    drawn.logprobs.dispose();
-    const [ids, logprobs] = await reads;
-    return { ids, logprobs };
+  /** What heads hold for probable. undefined: the generation has ended. */
+  #candidates({ target, member }: Served, rows: Omit<HeadRows, 'use'>): Promise<Candidates | undefined> {
+    const { runner, sampling } = target;
+    const use = (logits: Tensor<'f32'>) => readCandidates(runner.stream, logits, this.#options.width, sampling);
+    return member.step({ ...rows, use });
   }
 
   /** Offers the children of a level's nodes. @param rowOf the row of the candidates for the node of a row */

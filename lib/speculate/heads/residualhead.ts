@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { LlamaRunner } from '../../model/llama.js';
 import type { ProjectionPart } from '../../model/weights.js';
 import { siluMul } from '../../ops/activation.js';
 import { linear } from '../../ops/linear.js';
@@ -19,6 +20,18 @@ export interface ResidualBlock {
 export interface ResidualHead {
   blocks: readonly ResidualBlock[];
   output: Affine;
+}
+
+/** The heads of Medusa and Hydra: head i guesses the token i + 2 places after the one that the features belong to. */
+export interface ResidualHeads {
+  readonly heads: readonly ResidualHead[];
+  /** Do heads also see the tokens between (Hydra)? */
+  readonly grounded: boolean;
+  readonly dim: number;
+  /** [64, dim], all 1: for as many rows as a step has. */
+  readonly ones: Tensor<'f32'>;
+  /** Of the model that they were made for. */
+  readonly runner: LlamaRunner;
 }
 
 function apply(stream: Stream, x: Tensor<'f32'>, { weight, bias }: Affine, out?: Tensor<'f32'>): Tensor<'f32'> {
