@@ -114,7 +114,7 @@ export {
 export type { DType, FloatDType, TypedArrayOf } from './tensor/dtype.js';
 export { bf16ToNumber, f16ToNumber, numberToBf16, numberToF16 } from './tensor/float16.js';
 export { philox, uniformF32, uniformF64 } from './tensor/philox.js';
-export { CommandList, Event, Stream } from './tensor/stream.js';
+export { CommandList, Event, type ReplayOptions, Stream } from './tensor/stream.js';
 export { Tensor } from './tensor/tensor.js';
 export type { Detokenizer, DetokenizerOptions } from './tokenizer/detokenizer.js';
 export { tokenizerFromGguf } from './tokenizer/gguf.js';

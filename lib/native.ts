@@ -172,7 +172,8 @@ export interface Native {
     stream: NativeStream,
     list: NativeCommandList,
     captured: readonly Handle<string>[],
-    current: readonly Handle<string>[],
+    current: readonly (Handle<string> | readonly Handle<string>[])[],
+    at: NativeTensor | null,
   ): void;
   createEvent(): NativeEvent;
   recordEvent(stream: NativeStream, event: NativeEvent): void;

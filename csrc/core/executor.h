@@ -91,6 +91,8 @@ class Executor {
   /// What follows on the stream comes after the recording. @param recordedHere by a command of the same engine
   virtual void waitEvent(const Ref<Event>& event, uint64_t recording, bool recordedHere,
                          const std::atomic<bool>& cancelled);
+  /// The first element of an i32 tensor, when all that comes before on the running command's stream has been done.
+  virtual int32_t readIndex(const pw_tensor& index) = 0;
   using Substitutions = std::vector<std::pair<Ref<RefCounted>, Ref<RefCounted>>>;
   /// Runs the list's commands, with objects replaced in resolve(), and reports the first error among them.
   virtual void replay(CommandList& list, Substitutions substitutions);

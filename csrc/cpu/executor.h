@@ -17,6 +17,7 @@ class CpuExecutor final : public Executor {
   void copy(const pw_tensor& from, const pw_tensor& to) override;
   void upload(const void* from, const pw_tensor& to) override;
   void download(const pw_tensor& from, void* to) override;
+  int32_t readIndex(const pw_tensor& index) override { return *static_cast<const int32_t*>(index.data); }
   void fill(const pw_tensor& to, double value) override;
   void attention(const pw_attention_args& args) override;
   void mergeStates(const pw_merge_states_args& args) override;

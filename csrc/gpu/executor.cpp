@@ -139,6 +139,11 @@ bool GpuExecutor::replayGraph(GpuGraph& graph, const CommandList& list) {
   return true;
 }
 
+int32_t GpuExecutor::readIndex(const pw_tensor& index) {
+  requireStream();
+  return current_->readNow(index.data);
+}
+
 void GpuExecutor::replay(CommandList& list, Substitutions substitutions) {
   const Substituted scope(*this, std::move(substitutions));
   if (resources_.synchronous || list.isUncapturable) return replayOneByOne(list);

@@ -25,6 +25,8 @@ class GpuExecutor final : public Executor {
   void recordEvent(const Ref<Event>& event, uint64_t recording) override;
   void waitEvent(const Ref<Event>& event, uint64_t recording, bool recordedHere,
                  const std::atomic<bool>& cancelled) override;
+  /// The engine thread waits for the GPU: nothing is launched meanwhile, on any stream.
+  int32_t readIndex(const pw_tensor& index) override;
   void replay(CommandList& list, Substitutions substitutions) override;
   /// Errors are reported when commands end.
   pw_status takeError(std::string*) override { return PW_OK; }

@@ -144,6 +144,17 @@ const void* GpuStream::fetch(const void* from, size_t bytes) {
   return staged;
 }
 
+int32_t GpuStream::readNow(const void* from) {
+  const void* staged = fetch(from, sizeof(int32_t));
+  flush();  // who waits for what comes before need not wait for this thread
+  const CUresult result = driver().streamSynchronize(stream_);
+  if (result != kCudaSuccess) resources_.primary->lose(result, current_.command.name);
+  resources_.primary->requireUsable();
+  int32_t value;
+  std::memcpy(&value, staged, sizeof value);
+  return value;
+}
+
 void GpuStream::launch(const Kernel& kernel, Dim3 grid, Dim3 block, unsigned sharedBytes, const void* params, size_t) {
   modules_.allowShared(kernel, sharedBytes);
   journal_->work();

@@ -58,6 +58,8 @@ class GpuStream final : public Target {
   /// Copies device memory to staging memory, where it can be read when the command ends. At most
   /// StagingPool::kBlockBytes.
   const void* fetch(const void* from, size_t bytes);
+  /// A number, when the stream has got here. @throws Error(PW_DEVICE_LOST)
+  int32_t readNow(const void* from);
   /// The running command replays these ops, as one piece of work.
   void replays(const std::shared_ptr<const std::string>& ops) { journal_->work(ops); }
   /// The running command's list of what ends with it.

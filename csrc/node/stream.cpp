@@ -27,23 +27,59 @@ Napi::Value endCapture(const Napi::CallbackInfo& info) {
   return wrapObject(info.Env(), list);
 }
 
-/// replay(stream, list, captured[], current[]): the list's commands, with objects of `captured` replaced by `current`.
+/// What stands in for captured objects in a replay.
+class Replacements {
+ public:
+  /// @param current for each of `captured` an object, or a list of which the number `at` picks one when the replay runs
+  Replacements(const Napi::Array& captured, const Napi::Array& current, pw_tensor at) : at_(at) {
+    for (uint32_t i = 0; i < captured.Length(); ++i) {
+      Ref<RefCounted> replaced = unwrap<RefCounted>(captured.Get(i));
+      const Napi::Value by = current.Get(i);
+      if (!by.IsArray()) {
+        fixed_.emplace_back(std::move(replaced), unwrap<RefCounted>(by));
+        continue;
+      }
+      const auto list = by.As<Napi::Array>();
+      std::vector<Ref<RefCounted>> variants;
+      for (uint32_t j = 0; j < list.Length(); ++j) variants.push_back(unwrap<RefCounted>(list.Get(j)));
+      chosen_.emplace_back(std::move(replaced), std::move(variants));
+    }
+  }
+
+  Executor::Substitutions choose(Executor& executor) const {
+    Executor::Substitutions all = fixed_;
+    if (chosen_.empty()) return all;
+    const int32_t number = executor.readIndex(at_);
+    for (const auto& [captured, variants] : chosen_) {
+      if (number < 0 || static_cast<size_t>(number) >= variants.size())
+        throw Error(PW_INVALID_ARGUMENT, "number " + std::to_string(number) + " of " + std::to_string(variants.size()) +
+                                             " plans was chosen on the device");
+      all.emplace_back(captured, variants[static_cast<size_t>(number)]);
+    }
+    return all;
+  }
+
+ private:
+  Executor::Substitutions fixed_;
+  std::vector<std::pair<Ref<RefCounted>, std::vector<Ref<RefCounted>>>> chosen_;
+  pw_tensor at_;
+};
+
+/// replay(stream, list, captured[], current[], at): the list's commands, with objects of `captured` replaced by
+/// `current`, or by number at[0] of a list that is there.
 Napi::Value replay(const Napi::CallbackInfo& info) {
   Call call(info);
   Ref<CommandList> list = call.object<CommandList>(1);
-  const Napi::Array captured = info[2].As<Napi::Array>(), current = info[3].As<Napi::Array>();
-  Executor::Substitutions substitutions;
-  for (uint32_t i = 0; i < captured.Length(); ++i)
-    substitutions.emplace_back(unwrap<RefCounted>(captured.Get(i)), unwrap<RefCounted>(current.Get(i)));
+  const Replacements replacements(info[2].As<Napi::Array>(), info[3].As<Napi::Array>(), call.optionalTensor(4));
   const size_t count = list->events.size();
   if (CommandList* outer = call.stream().stream->capture.get()) {
     // The outer list's recordings include those of the inner one.
     const size_t first = outer->events.size();
     outer->events.insert(outer->events.end(), list->events.begin(), list->events.end());
-    return call.enqueue("replay", [list, substitutions, first, count](Executor& executor) {
+    return call.enqueue("replay", [list, replacements, first, count](Executor& executor) {
       const auto begin = executor.recordings().begin() + static_cast<std::ptrdiff_t>(first);
       const Executor::Recordings scope(executor, {begin, begin + static_cast<std::ptrdiff_t>(count)});
-      executor.replay(*list, substitutions);
+      executor.replay(*list, replacements.choose(executor));
     });
   }
   std::vector<uint64_t> numbers;
@@ -52,9 +88,9 @@ Napi::Value replay(const Napi::CallbackInfo& info) {
     numbers.push_back(recording->number());
     call.hold(recording);
   }
-  return call.enqueue("replay", [list, substitutions, numbers](Executor& executor) {
+  return call.enqueue("replay", [list, replacements, numbers](Executor& executor) {
     const Executor::Recordings scope(executor, numbers);
-    executor.replay(*list, substitutions);
+    executor.replay(*list, replacements.choose(executor));
   });
 }
 

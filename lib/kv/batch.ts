@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { invalidArgument, PagewarpError } from '../errors.js';
+import { checkInteger } from '../ops/check.js';
 import type { PagedKvCache } from './cache.js';
 import type { KvSequence } from './sequence.js';
 
@@ -27,6 +28,8 @@ export interface PageTable {
 export interface BatchEntry {
   sequence: KvSequence;
   queryLength: number;
+  /** As if it had only its first so many tokens. Default: all that it has. */
+  length?: number;
 }
 
 /** What a step over some sequences of a cache needs, as typed arrays. Stale once one of the sequences has changed. */
@@ -39,24 +42,21 @@ export class CacheBatch {
   /** [rows]: the position of each row's token in its sequence. */
   readonly positions: Int32Array;
   readonly #sequences: readonly KvSequence[];
+  readonly #lengths: Int32Array;
   readonly #generations: readonly number[];
 
   /** @internal Use {@link PagedKvCache.batch}. */
   constructor(cache: PagedKvCache, entries: readonly BatchEntry[]) {
     this.cache = cache;
     this.#sequences = entries.map((entry) => entry.sequence);
-    for (const [i, { sequence, queryLength }] of entries.entries()) {
+    for (const [i, { sequence, queryLength, length = sequence.length }] of entries.entries()) {
       if (sequence.cache !== cache)
         throw invalidArgument(`entries[${i}].sequence`, 'of another cache', 'a sequence of this cache');
       sequence.requireAlive();
-      if (!Number.isInteger(queryLength) || queryLength < 0 || queryLength > sequence.length) {
-        throw invalidArgument(
-          `entries[${i}].queryLength`,
-          queryLength,
-          `an integer from 0 to the sequence's length, ${sequence.length}`,
-        );
-      }
+      checkInteger(`entries[${i}].length`, length, 0, sequence.length, ", the sequence's length");
+      checkInteger(`entries[${i}].queryLength`, queryLength, 0, length, ', what the sequence has');
     }
+    this.#lengths = Int32Array.from(entries, ({ sequence, length = sequence.length }) => length);
     this.#generations = this.#sequences.map((sequence) => sequence.generation);
     this.queryLengths = Int32Array.from(entries, (entry) => entry.queryLength);
     this.pageTable = this.#makePageTable();
@@ -64,8 +64,8 @@ export class CacheBatch {
     this.slots = new Int32Array(rows);
     this.positions = new Int32Array(rows);
     let row = 0;
-    for (const { sequence, queryLength } of entries) {
-      for (let position = sequence.length - queryLength; position < sequence.length; position++, row++) {
+    for (const { sequence, queryLength, length = sequence.length } of entries) {
+      for (let position = length - queryLength; position < length; position++, row++) {
         this.slots[row] = sequence.slot(position);
         this.positions[row] = position;
       }
@@ -109,12 +109,14 @@ export class CacheBatch {
 
   #makePageTable(): PageTable {
     const { pageSize, pages, kvHeads, headDim } = this.cache;
-    const indptr = new Int32Array(this.#sequences.length + 1);
-    for (const [i, sequence] of this.#sequences.entries())
-      indptr[i + 1] = (indptr[i] as number) + sequence.pages.length;
-    const indices = new Int32Array(indptr[this.#sequences.length] as number);
-    for (const [i, sequence] of this.#sequences.entries()) indices.set(sequence.pages, indptr[i] as number);
-    const lengths = Int32Array.from(this.#sequences, (sequence) => sequence.length);
+    const lengths = this.#lengths;
+    const indptr = new Int32Array(lengths.length + 1);
+    for (const [i, length] of lengths.entries()) indptr[i + 1] = (indptr[i] as number) + Math.ceil(length / pageSize);
+    const indices = new Int32Array(indptr[lengths.length] as number);
+    for (const [i, sequence] of this.#sequences.entries()) {
+      const begin = indptr[i] as number;
+      for (let at = begin; at < (indptr[i + 1] as number); at++) indices[at] = sequence.pages[at - begin] as number;
+    }
     return { lengths, indptr, indices, pageSize, pages, kvHeads, headDim };
   }
 }

@@ -3,6 +3,7 @@ import { checkInstance, invalidArgument, PagewarpError } from '../errors.js';
 import { type Handle, type NativeCommandList, type NativeEvent, type NativeStream, native } from '../native.js';
 import type { Device } from './device.js';
 import { Resource } from './resource.js';
+import type { Tensor } from './tensor.js';
 
 /** A point in a stream, to be waited for by another stream or asked about. */
 export class Event extends Resource<NativeEvent> {
@@ -37,6 +38,20 @@ export interface Replaceable {
   checkReplaces(captured: Replaceable, rows: number): void;
   /** @throws PagewarpError ERR_STALE_PLAN when what it was made for has changed since */
   checkFresh(): void;
+}
+
+/** What a replay takes in place of what its commands were captured with. */
+export interface ReplayOptions {
+  plans?: readonly (readonly [captured: Replaceable, current: Replaceable | readonly Replaceable[]])[];
+  at?: Tensor<'i32'>;
+}
+
+function isChoice(current: Replaceable | readonly Replaceable[]): current is readonly Replaceable[] {
+  return Array.isArray(current);
+}
+
+function variantsOf(current: Replaceable | readonly Replaceable[]): readonly Replaceable[] {
+  return isChoice(current) ? current : [current];
 }
 
 /** Commands recorded once by {@link Stream.capture}, to be replayed by one call. Holds every tensor that they use. */
@@ -124,32 +139,44 @@ export class Stream extends Resource<NativeStream> {
 
   /**
    * Enqueues the commands of `list` as one.
-   * @param options.plans pairs of (plan used while capturing, plan to use now)
+   * @param options.plans pairs of (plan used while capturing, plan to use now); or several to use, of which the device picks one
+   * @param options.at [1] or longer: number `at[0]` of each such list is picked, as commands before this one on the stream leave it.
+   *   On a GPU the thread that launches waits for them, JavaScript does not.
    * @throws PagewarpError ERR_STALE_PLAN when a plan cannot stand in for the captured one, or when a captured one that none
-   *   stands in for was made for sequences that have changed since; ERR_INVALID_ARGUMENT for a plan that the list does not use
+   *   stands in for was made for sequences that have changed since; ERR_INVALID_ARGUMENT for a plan that the list does not use, or
+   *   lists without `at`. A number that no list has surfaces as ERR_INVALID_ARGUMENT at the next synchronisation, and nothing runs.
    */
-  replay(list: CommandList, options: { plans?: readonly (readonly [Replaceable, Replaceable])[] } = {}): void {
+  replay(list: CommandList, options: ReplayOptions = {}): void {
     checkInstance('list', list, CommandList);
     if (list.device !== this.device) {
       throw new PagewarpError('ERR_INVALID_ARGUMENT', 'the command list was captured on another device');
     }
-    const plans = options.plans ?? [];
+    const { plans = [], at } = options;
+    if (at || plans.some(([, current]) => isChoice(current))) this.#checkIndex(at);
     const current = new Map(plans);
     for (const captured of current.keys()) {
       if (!list.replaceable.has(captured))
         throw invalidArgument('plans', 'a plan', 'one that the list was captured with');
     }
+    if (plans.some(([, current]) => isChoice(current) && current.length === 0))
+      throw invalidArgument('plans', 'none to choose from', 'at least one');
     for (const [captured, rows] of list.replaceable) {
       const newer = current.get(captured);
-      if (newer) newer.checkReplaces(captured, rows);
-      else captured.checkFresh();
-      this.takes(newer ?? captured, rows);
+      if (!newer) captured.checkFresh();
+      for (const one of newer ? variantsOf(newer) : []) one.checkReplaces(captured, rows);
+      for (const one of variantsOf(newer ?? captured)) this.takes(one, rows);
     }
     native().replay(
       this.native,
       list.native,
       plans.map(([captured]) => captured.native),
-      plans.map(([, current]) => current.native),
+      plans.map(([, current]) => (isChoice(current) ? current.map((one) => one.native) : current.native)),
+      at?.native ?? null,
     );
+  }
+
+  #checkIndex(at: Tensor<'i32'> | undefined): void {
+    if (at instanceof Resource && at.dtype === 'i32' && at.size > 0 && at.device === this.device) return;
+    throw invalidArgument('at', at, "an i32 tensor on the stream's device that has the number of the plan");
   }
 }

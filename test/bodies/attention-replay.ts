@@ -72,6 +72,54 @@ export function attentionReplayTests(devices: readonly NamedDevice[]): void {
       for (const sequence of sequences) sequence.dispose();
     });
 
+    it('picks the plan whose number the device knows', async () => {
+      using cache = new PagedKvCache(device, { ...shape, pages: 100 });
+      using sequence = cache.sequence();
+      grow(sequence, 300, 100);
+      const lengths = [70, 64, 300, 1];
+      const plans = lengths.map((length) =>
+        planAttention({ batch: cache.batch([{ sequence, queryLength: 1, length }]), heads, split: 64 }),
+      );
+      const [captured] = plans as [AttentionPlan];
+      using q = randomTensor(device, [1, heads, shape.headDim], 'f32', { seed: 1 });
+      using out = Tensor.empty(device, [1, heads, shape.headDim], 'f32');
+      using list = stream.capture(() => attention(stream, { q, cache, layer: 0, plan: captured, out }));
+      using numbers = Tensor.empty(device, [lengths.length], 'i32');
+      numbers.write([3, 1, 2, 0]);
+      using at = Tensor.empty(device, [1], 'i32');
+      const options = { plans: [[captured, plans]] as const, at };
+      const within = stream.capture(() => stream.replay(list, options));
+      for (const [i, number] of [3, 1, 2, 0].entries()) {
+        using where = numbers.slice(0, i, i + 1);
+        at.copyFrom(where, stream); // known when commands run, not when they are enqueued
+        out.fill(Number.NaN);
+        stream.replay(i % 2 === 0 ? list : within, i % 2 === 0 ? options : {});
+        const replayed = await out.read();
+        using shorter = cache.sequence();
+        grow(shorter, lengths[number] as number, 100);
+        using own = planAttention({ batch: cache.batch([{ sequence: shorter, queryLength: 1 }]), heads, split: 64 });
+        const eager = attention(stream, { q, cache, layer: 0, plan: own });
+        expect(replayed).toEqual(await eager.out.read());
+        eager.out.dispose();
+        eager.lse?.dispose();
+      }
+      for (const wrong of [-1, lengths.length]) {
+        at.write([wrong]);
+        out.fill(7);
+        stream.replay(list, options);
+        await expect(stream.synchronize()).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+        expect((await out.read()).every((x) => x === 7)).toBe(true);
+      }
+      using float = Tensor.zeros(device, [1], 'f32');
+      for (const bad of [
+        { plans: options.plans },
+        { ...options, at: float as never },
+        { plans: [[captured, []]] as const, at },
+      ])
+        expect(codeOf(() => stream.replay(list, bad))).toBe('ERR_INVALID_ARGUMENT');
+      for (const plan of [...plans, within]) plan.dispose();
+    });
+
     it('refuses plans that cannot stand in', () => {
       using cache = new PagedKvCache(device, shape);
       using other = new PagedKvCache(device, { ...shape, pageSize: 8 });
