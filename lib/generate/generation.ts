@@ -158,7 +158,7 @@ class Decoder implements Disposable {
     while (!this.#finished) {
       const isShared = inCompany();
       const rest = isShared ? speculation.restInCompany(this.#remaining) : speculation.rest;
-      if (rest === 0) {
+      if (rest === 0 || speculation.isAhead) {
         yield this.#emit(await speculation.pass(this.#remaining, isShared));
         continue;
       }

@@ -32,6 +32,8 @@ export interface LaneOwner {
   company(lane: Lane): number;
   /** How far a lane in company may draft now; undefined: not at all. */
   budgetOf(lane: Lane): DraftBudget | undefined;
+  /** Enqueues a step for what follows the lane's draft that is being verified, at once. @returns whether there was room */
+  follow(lane: Lane, proposal: Proposal): boolean;
 }
 
 /**
@@ -66,7 +68,8 @@ export class Lane implements Disposable {
   readonly #arrived: Drawn[] = [];
   #waiting: { resolve: (drawn: Drawn) => void; reject: (error: unknown) => void } | undefined;
   #proposal: Proposal | undefined;
-  #verifying: { resolve: (verified: Verified) => void; reject: (error: unknown) => void } | undefined;
+  /** Who waits for drafts to be verified, in their order. */
+  readonly #verifying: { resolve: (verified: Verified) => void; reject: (error: unknown) => void }[] = [];
   #draftingSince: number | undefined;
   #draftedSince: number | undefined;
   #lengthBefore = 0;
@@ -181,7 +184,7 @@ export class Lane implements Disposable {
   /** The tokens of its next step, which verifies a draft, all of it or as much as the scheduler sees fit. Nothing is outstanding. */
   verify(proposal: Proposal): Promise<Verified> {
     const verified = new Promise<Verified>((resolve, reject) => {
-      this.#verifying = { resolve, reject };
+      this.#verifying.push({ resolve, reject });
     });
     this.#proposal = proposal;
     this.#usualNodes = this.wholeNodes;
@@ -190,6 +193,16 @@ export class Lane implements Disposable {
     this.#draftingSince = undefined;
     this.#settle();
     if (this.isReady) this.#owner.wake();
+    return verified;
+  }
+
+  /** The tokens of a step behind the one that verifies its draft now; undefined: there is none. */
+  follow(proposal: Proposal): Promise<Verified> | undefined {
+    if (this.hasEnded || !this.#owner.follow(this, proposal)) return undefined;
+    const verified = new Promise<Verified>((resolve, reject) => {
+      this.#verifying.push({ resolve, reject });
+    });
+    this.#settle();
     return verified;
   }
 
@@ -228,10 +241,9 @@ export class Lane implements Disposable {
     this.#isPrefilling = false;
     if (!verified || this.hasEnded) return;
     this.#underWay--;
-    if (this.#verifying) {
-      const { resolve } = this.#verifying;
-      this.#verifying = undefined;
-      resolve(verified);
+    const waiting = this.#verifying.shift();
+    if (waiting) {
+      waiting.resolve(verified);
       return;
     }
     this.#arrived.push(verified.drawn[0] as Drawn);
@@ -264,9 +276,8 @@ export class Lane implements Disposable {
   }
 
   #settle(): void {
-    if (this.#verifying && this.#failure) {
-      this.#verifying.reject(this.#failure.error);
-      this.#verifying = undefined;
+    if (this.#failure) {
+      for (const { reject } of this.#verifying.splice(0)) reject(this.#failure.error);
     }
     if (!this.#waiting) return;
     const { resolve, reject } = this.#waiting;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { VerifyRule } from '../ops/verify.js';
+import type { PendingChain } from '../kv/late.js';
+import type { VerifyResult, VerifyRule } from '../ops/verify.js';
 import { type Draft, type EnqueuedDraft, noDraft, sizeOf, truncated } from '../speculate/drafter.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { gainsOf, type Offer } from './goodput.js';
@@ -9,8 +10,10 @@ import type { Drawn } from './sampler.js';
 export interface Proposal {
   draft: Draft | EnqueuedDraft;
   rule: VerifyRule;
-  /** The token drawn last, which the draft follows. */
-  last: number;
+  /** The token drawn last, which the draft follows; undefined: only the device knows it. */
+  last: number | undefined;
+  /** Where the draft follows a chain that is being verified: it, and tokens of the sequence if all of both are accepted. */
+  late?: { readonly pending: PendingChain; readonly end: number };
   /**
    * Chance that a level has an accepted token, when the one above it has: the scheduler may leave nodes out. undefined: the draft is
    * verified as it is, as long as the cache has room.
@@ -18,6 +21,8 @@ export interface Proposal {
   acceptance: number | undefined;
   /** Sees the logits of the rows, as their step is enqueued. */
   onLogits?: (logits: Tensor<'f32'>) => void;
+  /** Enqueues what reads the verdict, which is valid until this returns. A step may be verified without: where nothing was left of it. */
+  onVerdict?: (verdict: VerifyResult) => void;
 }
 
 /** What came of it. */

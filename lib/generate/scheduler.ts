@@ -116,6 +116,18 @@ export class Scheduler implements LaneOwner, Disposable {
     return this.#budgets.of.get(lane);
   }
 
+  follow(lane: Lane, proposal: Proposal): boolean {
+    const rows = 1 + sizeOf(proposal.draft);
+    if (this.#closing.signal.aborted || this.roomFor(lane) < rows) return false;
+    try {
+      lane.kv.reserve(rows, this.#runner.stream);
+    } catch {
+      return false;
+    }
+    this.#enqueue([{ lane, rows, isPrompt: false, draws: true, proposal }]);
+    return true;
+  }
+
   dispose(): void {
     this.#closing.abort(disposed('LanguageModel'));
     this.#patience.dispose();
@@ -319,7 +331,10 @@ export class Scheduler implements LaneOwner, Disposable {
     if (!verified || rows === 1 || lane.hasEnded || sizeOf(verified.draft) === 0) return;
     try {
       lane.sampler.commit(verified.drawn.map(({ token }) => token));
-      lane.kv.keep([0, ...verified.path.map((node) => node + 1)], rows, this.#runner.stream);
+      const { draft, path } = verified;
+      if (draft.parents) lane.kv.keep([0, ...path.map((node) => node + 1)], rows, this.#runner.stream);
+      // What follows a chain that was verified lies so much further to the front.
+      else lane.kv.truncate(lane.kv.length - (rows - 1 - path.length));
     } catch (error) {
       lane.fail(error);
     }

@@ -4,13 +4,24 @@ import type { LlamaRunner } from '../model/llama.js';
 import type { TokenSequence } from '../model/sequence.js';
 import { depthsOf } from '../ops/treemask.js';
 import type { VerifyRule } from '../ops/verify.js';
-import { type Draft, type Drafter, type EnqueuedDraft, mostOfTree, noDraft, truncated } from '../speculate/drafter.js';
+import {
+  type Draft,
+  type Drafter,
+  type EnqueuedDraft,
+  mostOfTree,
+  noDraft,
+  sizeOf,
+  truncated,
+} from '../speculate/drafter.js';
+import { Event } from '../tensor/stream.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { SpeculationControl } from './control.js';
+import { ChainInFlight, type Flight, type Prepared } from './flight.js';
 import type { Interrupt } from './interrupt.js';
 import type { Lane } from './lane.js';
 import type { ResolvedOptions } from './options.js';
 import type { Pace } from './pace.js';
-import type { Verified } from './proposal.js';
+import type { Proposal, Verified } from './proposal.js';
 import type { SpeculationStatistics } from './result.js';
 import type { Drawn, Sampler } from './sampler.js';
 
@@ -38,6 +49,9 @@ export class Speculation implements Disposable {
   readonly #lane: Lane;
   readonly #interrupt: Interrupt;
   readonly #control: SpeculationControl | undefined;
+  /** The next pass, which has been enqueued before what came of this one was known. */
+  #ahead: Flight | undefined;
+  #verified: Event | undefined;
   #passes = 0;
   #drafted = 0;
   #accepted = 0;
@@ -79,6 +93,11 @@ export class Speculation implements Disposable {
       this.dispose();
       throw error;
     }
+  }
+
+  /** Is the next pass under way? */
+  get isAhead(): boolean {
+    return this.#ahead !== undefined;
   }
 
   /** Plain steps to be taken before the next pass. */
@@ -130,19 +149,14 @@ export class Speculation implements Disposable {
     const { length } = this.#sequence.tokens;
     const missed = length - this.#followed;
     const budget = isShared ? this.#lane.budget : undefined;
-    const limits = this.#limits(remaining, isShared ? (budget ?? noLimits) : this.#control);
-    const acceptance = isShared ? (budget?.acceptance ?? 0) : undefined;
-    this.#lane.draft();
-    const draft = await this.#draft(limits);
+    const flight =
+      this.#ahead ??
+      (isShared
+        ? await this.#begin(remaining, budget ?? noLimits, budget?.acceptance ?? 0)
+        : await this.#begin(remaining, this.#control));
+    this.#ahead = undefined;
     const drafted = performance.now();
-    const {
-      drawn,
-      path,
-      draft: verified,
-    } = await this.#verify(draft, acceptance).finally(() => {
-      this.#lane.rest(); // no step is to begin with what is given back
-      release(draft);
-    });
+    const { drawn, path, draft: verified } = await this.#land(flight, remaining, isShared);
     const finished = performance.now();
     const accepted = path.length;
     const nodes = verified.tokens.length;
@@ -174,6 +188,11 @@ export class Speculation implements Disposable {
 
   /** The drafter forgets the sequence, and may serve another generation. */
   dispose(): void {
+    if (this.#ahead) {
+      this.#ahead.verifying.catch(() => {}); // it is for nobody
+      drop(this.#ahead);
+    }
+    this.#verified?.dispose();
     serving.delete(this.#drafter);
     this.#drafter.reset();
   }
@@ -221,22 +240,75 @@ export class Speculation implements Disposable {
     return this.#lane.room - 1;
   }
 
-  /** @param acceptance of its levels, where others decide how much of it is verified */
-  async #verify(draft: Draft | EnqueuedDraft, acceptance: number | undefined): Promise<Verified> {
+  /**
+   * Drafts, and has it verified.
+   * @param acceptance of its levels, where others decide how much of it is verified
+   */
+  async #begin(remaining: number, own: Limits | undefined, acceptance?: number): Promise<Flight> {
+    this.#lane.draft();
+    const draft = await this.#draft(this.#limits(remaining, own));
+    const last = this.#sequence.tokens.at(-1) as number;
+    const prepared = this.#prepare(draft, { last, acceptance });
+    return { ...prepared, verifying: this.#lane.verify(prepared.proposal) };
+  }
+
+  /** Drafts what follows a chain that is being verified, and has it verified, before the host knows what comes of the chain. */
+  async #follow({ chain }: Flight, remaining: number): Promise<Flight | undefined> {
+    if (!chain?.isEnqueued || this.#lane.hasCompany || this.#options.signal?.aborted) return undefined;
+    const { nodes, depth, worth } = this.#limits(remaining - chain.drafted - 1, this.#control);
+    const most = Math.min(nodes, this.#runner.maxLateRows - 1);
+    // Where the end of the text is near, how far to draft depends on what is accepted; and what was drawn by chance, on that.
+    if (most < chain.drafted) return undefined;
+    const draft = await this.#interrupt.wait(Promise.resolve(this.#drafter.follow?.(chain, most, worth, depth)));
+    if (!draft) return undefined;
+    const end = chain.context.length + chain.drafted + 1 + sizeOf(draft);
+    const late = { last: undefined, acceptance: undefined, late: { pending: chain, end } };
+    const prepared = this.#prepare(draft, late);
+    const verifying = this.#lane.follow(prepared.proposal);
+    if (verifying) return { ...prepared, verifying };
+    drop(prepared);
+    return undefined;
+  }
+
+  #prepare(draft: Draft | EnqueuedDraft, how: Pick<Proposal, 'last' | 'acceptance' | 'late'>): Prepared {
     let top: Promise<{ top?: Int32Array }> = Promise.resolve({});
-    const verifying = this.#lane.verify({
-      draft,
+    const chain = this.#chainOf(draft);
+    const onLogits = (logits: Tensor<'f32'>): void => {
+      top = this.#top(logits);
+    };
+    if (chain) release(draft);
+    const proposal = {
+      draft: chain?.draft ?? draft,
       rule: this.#rule(draft),
-      last: this.#sequence.tokens.at(-1) as number,
-      acceptance,
-      onLogits: (logits) => {
-        top = this.#top(logits);
-      },
-    });
-    const verified = await this.#interrupt.wait(verifying);
-    const tokens = verified.drawn.map(({ token }) => token);
-    this.#drafter.observe({ draft: verified.draft, path: verified.path, tokens, ...(await top) });
-    return verified;
+      ...how,
+      onLogits,
+      ...(chain ? { onVerdict: chain.onVerdict } : {}),
+    };
+    return { proposal, chain, top: () => top };
+  }
+
+  /** What another draft could follow. Who keeps a history, or is shown features, must know where rows are. */
+  #chainOf(draft: Draft | EnqueuedDraft): ChainInFlight | undefined {
+    if (!('enqueued' in draft) || draft.parents || !this.#drafter.follow) return undefined;
+    if (this.#sampler.history || this.#lane.sink) return undefined;
+    const { stream } = this.#runner;
+    this.#verified ??= new Event();
+    return new ChainInFlight(stream, draft, this.#sampler.last, this.#sequence.tokens, this.#verified);
+  }
+
+  /** Waits for what comes of a draft; what may follow it is enqueued before. */
+  async #land(flight: Flight, remaining: number, isShared: boolean): Promise<Verified> {
+    flight.verifying.catch(() => {}); // while something else is waited for
+    try {
+      if (!isShared) this.#ahead = await this.#follow(flight, remaining);
+      const verified = await this.#interrupt.wait(flight.verifying);
+      const tokens = verified.drawn.map(({ token }) => token);
+      this.#drafter.observe({ draft: verified.draft, path: verified.path, tokens, ...(await flight.top()) });
+      return verified;
+    } finally {
+      this.#lane.rest(); // no step is to begin with what is given back
+      drop(flight);
+    }
   }
 
   #rule(draft: Draft | EnqueuedDraft): VerifyRule {
@@ -251,6 +323,12 @@ export class Speculation implements Disposable {
     top.catch(() => {}); // what broke the step is reported by the tokens' own promise, too
     return top;
   }
+}
+
+/** Gives back what belongs to a draft that has been verified, or will be for nobody. */
+function drop({ proposal: { draft }, chain }: Prepared): void {
+  if (chain) chain.dispose();
+  else release(draft);
 }
 
 /** Gives back what the caller of a drafter owns. */

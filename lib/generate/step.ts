@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type LateBatch, lateBatch } from '../kv/late.js';
 import type { LlamaRunner } from '../model/llama.js';
 import { isPacked } from '../model/rows.js';
 import type { StepOptions } from '../model/step.js';
@@ -9,6 +10,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { draw } from './draw.js';
 import type { Lane } from './lane.js';
 import type { Proposal, Verified } from './proposal.js';
+import type { Sampler } from './sampler.js';
 import { runsOf, type Slots } from './slots.js';
 import { groupOf, verifyDrafts } from './verification.js';
 
@@ -95,11 +97,11 @@ function inOrder(entries: Entry[], slots: Slots): void {
 }
 
 function verifyAll(runner: LlamaRunner, logits: Tensor<'f32'>, entries: readonly Entry[]): Promise<StepOutcome> {
-  const requests = entries.map(({ lane, rows, proposal }) => ({
-    sampler: lane.sampler,
-    proposal: proposal as Proposal,
-    position: lane.kv.length - rows,
-  }));
+  const requests = entries.map(({ lane, rows, proposal }) => {
+    const { late } = proposal as Proposal;
+    const position = late ? late.end - late.pending.drafted - rows : lane.kv.length - rows;
+    return { sampler: lane.sampler, proposal: proposal as Proposal, position };
+  });
   const rows = entries.reduce((sum, entry) => sum + entry.rows, 0);
   using own = logits.slice(0, 0, rows);
   const verifying = verifyDrafts(runner.stream, own, requests);
@@ -150,6 +152,7 @@ async function bothOf(verifying: Promise<StepOutcome>, drawing: Promise<StepOutc
 
 /** @returns the logits of all rows of drafts, and of the rows that are drawn from, if there are any */
 function enqueueForward(runner: LlamaRunner, entries: readonly Entry[]): Tensor<'f32'> | undefined {
+  const late = lateOf(entries);
   const batch = runner.cache.batch(entries.map(({ lane, rows }) => ({ sequence: lane.kv, queryLength: rows })));
   const outputs: number[] = [];
   let end = 0;
@@ -170,10 +173,17 @@ function enqueueForward(runner: LlamaRunner, entries: readonly Entry[]): Tensor<
     ...(features ? { features } : {}),
     ...treeOptions(entries, batch.positions),
   };
-  const logits = runner.forward(batch, tokens, outputs, options);
+  const logits = runner.forward(late ?? batch, tokens, outputs, options);
   owned?.dispose();
   if (features) showFeatures(runner, entries, end);
   return outputs.length > 0 ? logits : undefined;
+}
+
+/** Of an entry that is alone, and follows a chain that is being verified. */
+function lateOf(entries: readonly Entry[]): LateBatch | undefined {
+  const [{ lane, rows, proposal }] = entries as [Entry];
+  const late = proposal?.late;
+  return late && lateBatch(lane.kv, rows, late.pending, late.end);
 }
 
 /** The rows' tokens: of prompts and most drafts from the host, others from where they were drawn. */
@@ -182,7 +192,7 @@ function partsOf(entries: readonly Entry[]): TokenPart[] {
   const decoding = entries.filter((entry) => !entry.isPrompt && !hasDraft(entry));
   for (const { lane, rows, isPrompt, proposal } of entries.slice(0, entries.length - decoding.length)) {
     if (isPrompt) parts.push(lane.takePrompt(rows));
-    else if (proposal) parts.push(...draftParts(proposal));
+    else if (proposal) parts.push(...draftParts(proposal, lane.sampler));
   }
   for (const { begin, end, slot } of runsOf(decoding.map(({ lane }) => lane.sampler))) {
     parts.push(slot.bank.last(slot.index, slot.index + end - begin));
@@ -190,9 +200,9 @@ function partsOf(entries: readonly Entry[]): TokenPart[] {
   return parts;
 }
 
-function draftParts({ draft, last }: Proposal): TokenPart[] {
-  if ('enqueued' in draft) return [Int32Array.of(last), draft.enqueued];
-  return [Int32Array.of(last, ...draft.tokens)];
+function draftParts({ draft, last }: Proposal, sampler: Sampler): TokenPart[] {
+  const first = last === undefined ? sampler.last : Int32Array.of(last);
+  return [first, 'enqueued' in draft ? draft.enqueued : Int32Array.from(draft.tokens)];
 }
 
 /** How the rows of trees differ from the next tokens: the last token of the context is their root. */

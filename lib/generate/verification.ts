@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PagewarpError } from '../errors.js';
+import { lateNumber } from '../kv/late.js';
 import { joinTokens } from '../model/tokens.js';
 import { packSampling, type SamplingParameters } from '../ops/sampling.js';
 import { type VerifyResult, verify } from '../ops/verify.js';
@@ -15,7 +16,7 @@ import { type Run, runsOf } from './slots.js';
 export interface VerifiedRows {
   sampler: Sampler;
   proposal: Proposal;
-  /** Of its first row, that of the token before the draft, in its sequence. */
+  /** Of its first row, that of the token before the draft, in its sequence; of one that comes late, at least. */
   position: number;
 }
 
@@ -42,10 +43,11 @@ interface Group {
 
 /**
  * What drafts that one command can verify have in common; undefined: this one takes a command for itself. Those with penalties,
- * each with a history of its own, do, and those drawn by chance, each from logits of its own.
+ * each with a history of its own, do, those drawn by chance, each from logits of its own, and those that others follow before the
+ * host knows what comes of them.
  */
-export function groupOf(sampler: Sampler, { draft, rule }: Proposal): string | undefined {
-  if (sampler.history || draft.source?.kind === 'sampled') return undefined;
+export function groupOf(sampler: Sampler, { draft, rule, onVerdict, late }: Proposal): string | undefined {
+  if (sampler.history || draft.source?.kind === 'sampled' || onVerdict || late) return undefined;
   // Of a tree block verification says that it does not do that, which is nothing to the chains.
   return JSON.stringify([rule, sampler.logprobs === undefined, rule === 'block' && draft.parents !== undefined]);
 }
@@ -99,6 +101,7 @@ function enqueueGroup(stream: Stream, logits: Tensor<'f32'>, requests: readonly 
   const runs = runsOf(requests.map((request) => ({ slot: request.sampler.slot })));
   const draftTokens = tokensOf(stream, drafts);
   const { parameters, seed, dispose } = samplingOf(stream, requests, runs);
+  const late = proposal.late && lateNumber(stream, (requests[0] as VerifiedRows).position, proposal.late.pending);
   let drafted: Tensor<'i32'> | undefined;
   try {
     const result = verify(stream, {
@@ -110,15 +113,17 @@ function enqueueGroup(stream: Stream, logits: Tensor<'f32'>, requests: readonly 
       rule: proposal.rule,
       parameters,
       seed,
-      offset: requests.map(({ position }) => position),
+      offset: late ?? requests.map(({ position }) => position),
       ...(history ? { history } : {}),
       logprobs: sampler.logprobs !== undefined,
     });
     keepLast(stream, result.lastTokens, runs);
+    proposal.onVerdict?.(result);
     if (drafts.some((draft) => 'enqueued' in draft)) drafted = draftTokens;
     return { requests, result, drafted };
   } finally {
     dispose();
+    late?.dispose();
     if (!drafted) draftTokens.dispose();
   }
 }

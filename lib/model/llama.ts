@@ -2,6 +2,7 @@
 import { invalidArgument } from '../errors.js';
 import type { CacheBatch } from '../kv/batch.js';
 import type { PagedKvCache } from '../kv/cache.js';
+import { chooseCase, type LateBatch, type PendingChain } from '../kv/late.js';
 import type { StoredCacheDType } from '../kv/layer.js';
 import { siluMul } from '../ops/activation.js';
 import { attention } from '../ops/attention.js';
@@ -118,13 +119,18 @@ export class LlamaRunner implements Disposable {
     return this.#activations.capacity;
   }
 
+  /** Rows that a step may have of which only the device knows the places. */
+  get maxLateRows(): number {
+    return Math.min(this.maxRows, this.maxOutputs, this.#sizes.at(-1) ?? largestCaptured);
+  }
+
   /** Rows of one step whose logits may be wanted. */
   get maxOutputs(): number {
     return this.#activations.outputs;
   }
 
   /**
-   * Enqueues one step over the rows of `batch`.
+   * Enqueues one step over the rows of `batch`: of one case of it, where the device will know which. Such a step has few rows.
    * @param ids the rows' tokens, on the host or where sampling and drafting left them
    * @param outputs logits are wanted for this many last rows, or for these, in rising order; 0: none
    * @param options for drafts and for calibration
@@ -132,26 +138,31 @@ export class LlamaRunner implements Disposable {
    * @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_DISPOSED
    */
   forward(
-    batch: CacheBatch,
+    batch: CacheBatch | LateBatch,
     ids: Int32Array | Tensor<'i32'>,
     outputs: number | readonly number[],
     options: StepOptions = {},
   ): Tensor<'f32'> {
-    const { rows } = batch;
+    const { cases, pending } = 'cases' in batch ? batch : { cases: [batch], pending: undefined };
+    const { rows } = cases[0] as CacheBatch;
     if (rows < 1 || rows > this.maxRows) throw invalidArgument('rows', rows, `from 1 to ${this.maxRows}`);
     const wanted = outputRows(outputs, rows);
     const captured = this.#isCaptured(rows, wanted, options);
-    const step = this.#writeInputs(batch, ids, wanted, options, captured ? this.#sizes : []);
+    if (pending && !captured) throw invalidArgument('rows', rows, 'fewer where only the device knows their places');
+    const step = this.#writeInputs(cases, pending, ids, wanted, options, captured ? this.#sizes : []);
     const { mask, window, sinkTokens = 0 } = options;
-    const plan = planAttention({
-      batch,
-      heads: this.config.heads,
-      split: splitOf(rows, options.packed),
-      ...(mask ? { mask } : {}),
-      ...(window === undefined ? {} : { window, sinkTokens }),
-    });
+    const plans = cases.map((one) =>
+      planAttention({
+        batch: one,
+        heads: this.config.heads,
+        split: splitOf(rows, options.packed),
+        ...(mask ? { mask } : {}),
+        ...(window === undefined ? {} : { window, sinkTokens }),
+      }),
+    );
+    const [plan] = plans as [AttentionPlan];
     if (captured) {
-      this.#replay(step, plan, options);
+      this.#replay(step, plans, pending, options);
     } else {
       this.#enqueue(step, plan, options);
       plan.dispose();
@@ -187,7 +198,8 @@ export class LlamaRunner implements Disposable {
 
   /** @param sizes that the rows, and those with logits, are filled up to */
   #writeInputs(
-    { rows, positions, slots }: CacheBatch,
+    cases: readonly CacheBatch[],
+    pending: PendingChain | undefined,
     ids: Int32Array | Tensor<'i32'>,
     { count, picks: picked }: OutputRows,
     options: StepOptions,
@@ -195,6 +207,7 @@ export class LlamaRunner implements Disposable {
   ): Step {
     const { stream } = this;
     const activations = this.#activations;
+    const { rows } = cases[0] as CacheBatch;
     const size = activations.padded(rows, count, sizes);
     const buffers = activations.at(size);
     if (ids instanceof Int32Array) {
@@ -205,10 +218,14 @@ export class LlamaRunner implements Disposable {
       if (size > rows) buffers.ids.fill(0, stream);
       activations.at(rows).ids.copyFrom(ids, stream);
     }
-    const places = new Int32Array(2 * size).fill(-1, size + rows);
-    places.set(options.positions ?? positions);
-    places.set(slots, size);
-    buffers.places.write(places, stream);
+    const places = cases.map(({ positions, slots }) => {
+      const both = new Int32Array(2 * size).fill(-1, size + rows);
+      both.set(options.positions ?? positions);
+      both.set(slots, size);
+      return both;
+    });
+    if (pending) chooseCase(stream, places, pending, buffers.places);
+    else buffers.places.write(places[0] as Int32Array, stream);
     if (options.inputs) activations.at(rows).features.copyFrom(options.inputs, stream);
     if (count === rows) return { buffers, outputs: size, picks: undefined };
     if (count === 0 || (sizes.length === 0 && !picked)) return { buffers, outputs: count, picks: undefined };
@@ -222,17 +239,19 @@ export class LlamaRunner implements Disposable {
     return { buffers, outputs: read, picks };
   }
 
-  #replay(step: Step, plan: AttentionPlan, options: StepOptions): void {
+  /** @param plans one, or one for each case */
+  #replay(step: Step, plans: readonly AttentionPlan[], pending: PendingChain | undefined, options: StepOptions): void {
+    const [plan] = plans as [AttentionPlan];
     const key = this.#keyOf(step, plan, options);
-    const recorded = this.#recorded.get(key);
-    if (recorded) {
-      this.stream.replay(recorded.commands, { plans: [[recorded.plan, plan]] });
-      plan.dispose();
-      return;
+    let recorded = this.#recorded.get(key);
+    if (!recorded) {
+      recorded = { commands: this.stream.capture(() => this.#enqueue(step, plan, options)), plan };
+      this.#recorded.set(key, recorded);
     }
-    const commands = this.stream.capture(() => this.#enqueue(step, plan, options));
-    this.#recorded.set(key, { commands, plan });
-    this.stream.replay(commands);
+    const current = pending ? plans : plan;
+    const at = pending?.accepted;
+    this.stream.replay(recorded.commands, { plans: [[recorded.plan, current]], ...(at ? { at } : {}) });
+    for (const one of plans) if (one !== recorded.plan) one.dispose();
   }
 
   /** Steps with the same key differ in nothing but what is in their buffers and plans. */

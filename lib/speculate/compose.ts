@@ -10,6 +10,7 @@ import {
   noDraft,
   parentsOf,
   sizeOf,
+  type VerifiedChain,
 } from './drafter.js';
 
 /** What drafters made of drafters have in common. */
@@ -85,6 +86,25 @@ class FirstOf extends Composed {
       if (sizeOf(draft) > 0) return draft;
     }
     return noDraft;
+  }
+
+  /**
+   * Earlier ones cannot be asked: they must know the context. Where one of them has an idea of what follows the context so far, it may
+   * have one again, and is waited for; and where drafts are drawn by chance, since what is drawn would depend on who drafts.
+   */
+  async follow(
+    chain: VerifiedChain,
+    maxTokens: number,
+    worth: number,
+    depth: number,
+  ): Promise<EnqueuedDraft | undefined> {
+    for (const drafter of this.drafters) {
+      if (drafter.follow) return drafter.follow(chain, maxTokens, worth, depth);
+      if (chain.isSampled) return undefined;
+      const draft = await drafter.draft(chain.context, maxTokens, worth);
+      if (draft.tokens.length > 0) return undefined;
+    }
+    return undefined;
   }
 }
 

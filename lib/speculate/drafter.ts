@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { PendingChain } from '../kv/late.js';
 import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner } from '../model/llama.js';
 import type { DraftSource } from '../ops/verify.js';
+import type { Event } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** Tokens that a drafter expects to come next: a chain, or a tree of alternatives. */
@@ -23,6 +25,20 @@ export interface EnqueuedDraft {
   readonly enqueued: Tensor<'i32'>;
   readonly parents?: readonly number[];
   readonly source?: DraftSource;
+}
+
+/** A chain that is being verified, for who drafts what follows it before the host knows what comes of it. */
+export interface VerifiedChain extends PendingChain {
+  /** [1 + drafted]: the last token of the context, and those that were drafted. */
+  readonly tokens: Tensor<'i32'>;
+  /** Were these drawn by chance? */
+  readonly isSampled: boolean;
+  /** [1]: the token after those that are accepted. */
+  readonly last: Tensor<'i32'>;
+  /** The context that it follows. */
+  readonly context: ArrayLike<number>;
+  /** What put these there is on the target's stream, before this. */
+  readonly verified: Event;
 }
 
 /** Takes the target's features: what its output layer reads, of which draft heads make their guesses. @internal */
@@ -99,6 +115,17 @@ export interface Drafter extends Disposable {
     worth: number,
     depth: number,
   ): EnqueuedDraft | Draft | undefined | Promise<EnqueuedDraft | Draft | undefined>;
+  /**
+   * Like `enqueue`, for the context that a chain leads to which is being verified. Its outcome is told afterwards.
+   * @returns undefined when it cannot, or had better wait
+   * @internal
+   */
+  follow?(
+    chain: VerifiedChain,
+    maxTokens: number,
+    worth: number,
+    depth: number,
+  ): Promise<EnqueuedDraft | undefined> | undefined;
   /** Tells how the last draft, or a step without one, went. */
   observe(outcome: DraftOutcome): void;
   /** Forgets the sequence. With `target`, a generation begins; without, one has ended. @throws PagewarpError when the drafter cannot serve it */

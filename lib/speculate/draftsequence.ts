@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { PendingChain } from '../kv/late.js';
 import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner } from '../model/llama.js';
 import type { StepOptions } from '../model/step.js';
+import type { Stream } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { JointMember } from './jointsteps.js';
 import type { Expansion } from './levels.js';
@@ -28,17 +30,21 @@ type Use<T> = (logits: Tensor<'f32'>) => T;
 /** The sequence of one generation in the model that drafts for it: its context, and behind that the nodes of the draft. */
 export class DraftSequence implements Disposable {
   readonly #model: DraftRunner;
+  readonly #stream: Stream;
   readonly #kv: KvSequence;
   readonly #member: JointMember<DraftRows>;
   readonly #head: HeadRows | undefined;
   /** Tokens whose keys and values are the first ones; and of those after these, drafted, how many the host does not know yet. */
   readonly #cached: number[] = [];
   #unknown = 0;
+  /** A chain behind a context that is not known yet, being that of another chain which is being verified. */
+  #following: { readonly pending: PendingChain; readonly begin: number; nodes: number } | undefined;
 
   /** @throws PagewarpError ERR_DISPOSED */
   constructor(model: DraftRunner, head: HeadRows | undefined) {
     const { runner } = model.parts();
     this.#model = model;
+    this.#stream = runner.stream;
     this.#kv = runner.cache.sequence();
     this.#member = ModelSteps.of(runner).join();
     this.#head = head;
@@ -61,6 +67,7 @@ export class DraftSequence implements Disposable {
   begin(context: ArrayLike<number>, nodes: number, deepest: number): number | undefined {
     const { runner, contextLength } = this.#model.parts();
     this.#unknown = 0;
+    this.#following = undefined;
     let common = 0;
     const most = Math.min(this.#cached.length, context.length - 1);
     while (common < most && this.#cached[common] === context[common]) common++;
@@ -71,10 +78,49 @@ export class DraftSequence implements Disposable {
     return hasRoom ? common : undefined;
   }
 
-  /** Drafted tokens are known now. */
-  learn(tokens: readonly number[]): void {
-    this.#cached.push(...tokens.slice(0, this.#unknown));
-    this.#unknown = 0;
+  /**
+   * Drafted tokens are known now, and what came of them.
+   * @param emitted the accepted ones, and one more
+   */
+  learn(tokens: readonly number[], emitted: readonly number[]): void {
+    const following = this.#following;
+    if (!following) {
+      this.#cached.push(...tokens.slice(0, this.#unknown));
+      this.#unknown = 0;
+      return;
+    }
+    const rejected = following.pending.drafted - (emitted.length - 1);
+    this.#kv.truncate(this.#kv.length - rejected);
+    this.#cached.push(...emitted);
+    this.#unknown = following.nodes;
+    this.#following = undefined;
+  }
+
+  /**
+   * Computes the last two tokens of the context that a chain of this sequence will have led to: the one before the last is new, too,
+   * if all of the chain is accepted.
+   * @param base tokens of the context that the chain follows
+   * @param ids [2]
+   * @param nodes that are to follow
+   * @returns as {@link feed}
+   */
+  async follow<T>(
+    pending: PendingChain,
+    base: number,
+    ids: Tensor<'i32'>,
+    nodes: number,
+    use: Use<T>,
+  ): Promise<Awaited<T> | undefined> {
+    const { runner, contextLength } = this.#model.parts();
+    const begin = base + pending.drafted + 1;
+    // Its last node has not been computed.
+    if (this.#cached.length !== base || this.#kv.length !== begin - 2) return undefined;
+    const hasRoom = begin + nodes <= contextLength && runner.cache.freeTokens >= 2 + nodes + runner.cache.pageSize;
+    if (!hasRoom) return undefined;
+    return this.#step({ ids, count: 2, outputs: 1, late: { pending, end: begin } }, 0, (logits) => {
+      this.#following = { pending, begin, nodes: 0 };
+      return use(logits);
+    });
   }
 
   /**
@@ -106,9 +152,12 @@ export class DraftSequence implements Disposable {
 
   /** Computes a node of a chain, whose token only the device has. */
   continue<T>(token: Tensor<'i32'>, node: number, use: Use<T>): Promise<Awaited<T> | undefined> {
+    const following = this.#following;
     const head = this.#head?.nodeStep([node]);
-    return this.#step({ ids: token, count: 1, outputs: 1, head }, node + 1, (logits) => {
-      this.#unknown++;
+    const late = following && { pending: following.pending, end: following.begin + node + 1 };
+    return this.#step({ ids: token, count: 1, outputs: 1, head, late }, node + 1, (logits) => {
+      if (following) following.nodes++;
+      else this.#unknown++;
       return use(logits);
     });
   }
@@ -145,6 +194,8 @@ export class DraftSequence implements Disposable {
   }
 
   dispose(): void {
+    // Where the verification that was followed has failed there was no token to go on from; that is its own error, and nobody else's.
+    if (this.#following) this.#stream.synchronize().catch(() => {});
     this.#member.dispose();
     this.#kv.dispose();
   }

@@ -40,7 +40,7 @@ export abstract class JointSteps<R extends JointRows> {
   }
 
   /** Rows with the same key may share a step. */
-  protected abstract keyOf(rows: R): string;
+  protected abstract keyOf(rows: R): unknown;
 
   /** Makes room for rows. False: they are to have no part in a step. */
   protected admits(_rows: R): boolean {
@@ -131,7 +131,7 @@ export abstract class JointSteps<R extends JointRows> {
   /** Those that one step is for and has room for, in order. */
   #groups(requests: readonly Waiting<R>[]): Waiting<R>[][] {
     const groups: Waiting<R>[][] = [];
-    const open = new Map<string, { group: Waiting<R>[]; rows: number }>();
+    const open = new Map<unknown, { group: Waiting<R>[]; rows: number }>();
     for (const request of requests) {
       const { count } = request.rows;
       const key = this.keyOf(request.rows);

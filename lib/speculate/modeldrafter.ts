@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { disposed, invalidArgument } from '../errors.js';
+import { lateNumber } from '../kv/late.js';
 import { drawCandidates } from '../ops/candidates.js';
 import { gatherRows } from '../ops/embedding.js';
 import { argmax, sample } from '../ops/sample.js';
@@ -13,6 +14,7 @@ import {
   type EnqueuedDraft,
   mostOfTree,
   noDraft,
+  type VerifiedChain,
 } from './drafter.js';
 import type { DraftModelOptions } from './draftmodel.js';
 import { type DraftRunner, DraftSequence, type HeadRows } from './draftsequence.js';
@@ -97,8 +99,23 @@ export class ModelDrafter implements Drafter {
     return count < 1 ? undefined : this.#together((served) => this.#enqueue(served, context, count));
   }
 
-  observe({ draft }: DraftOutcome): void {
-    this.#served?.sequence.learn(draft.tokens);
+  follow(
+    chain: VerifiedChain,
+    maxTokens: number,
+    _worth: number,
+    depth: number,
+  ): Promise<EnqueuedDraft | undefined> | undefined {
+    const { tree, confidence, maxDraft } = this.#options;
+    const target = this.#served?.target;
+    if (!target) throw disposed('draft model drafter');
+    const isChain = tree === 'chain' && confidence === 0 && !this.head;
+    if (!isChain || this.#model.parts().runner.stream.device !== target.runner.stream.device) return undefined;
+    const count = Math.min(maxTokens, maxDraft, this.#options.depth, depth);
+    return count < 1 ? undefined : this.#together((served) => this.#follow(served, chain, count));
+  }
+
+  observe({ draft, tokens }: DraftOutcome): void {
+    this.#served?.sequence.learn(draft.tokens, tokens);
   }
 
   dispose(): void {
@@ -170,31 +187,43 @@ export class ModelDrafter implements Drafter {
       : await this.#enqueueChain(sequence, target, context, common, place);
     if (sequence.isDisposed) return noDraft;
     if (made === 0) return undefined;
-    if (stream !== target.runner.stream) {
-      this.#drafted = stream.record(this.#drafted);
-      target.runner.stream.wait(this.#drafted);
-    }
-    const enqueued = place.slice(0, 0, made);
-    if (isShape) return { enqueued, parents: tree };
-    return { enqueued, ...(this.#source ? { source: this.#source.ofChain(made) } : {}) };
+    this.#letTargetWait(target);
+    return isShape ? { enqueued: place.slice(0, 0, made), parents: tree } : this.#chainOf(place, made);
   }
 
-  /** @returns nodes that were drafted: fewer than there is place for where the cache has no room for them */
-  async #enqueueChain(
+  #enqueueChain(
     sequence: DraftSequence,
     target: DraftTarget,
     context: ArrayLike<number>,
     common: number,
     out: Tensor<'i32'>,
   ): Promise<number> {
+    const offset = (node: number): number => context.length - 1 + node;
+    return this.#continueChain(sequence, target, out, offset, (draw) => sequence.feed(context, common, draw));
+  }
+
+  /**
+   * @param offset of the random numbers for a node
+   * @param begin computes the context, and draws the first node
+   * @returns nodes that were drafted: fewer than there is place for where the cache has no room for them
+   */
+  async #continueChain(
+    sequence: DraftSequence,
+    target: DraftTarget,
+    out: Tensor<'i32'>,
+    offset: (node: number) => number | Tensor<'i32'> | undefined,
+    begin: (draw: (logits: Tensor<'f32'>) => true) => Promise<true | undefined>,
+  ): Promise<number> {
     const count = out.shape[0] as number;
     let node = 0;
     const draw = (logits: Tensor<'f32'>): true => {
       using token = out.slice(0, node, node + 1);
-      this.#drawNext(target, logits, node, context.length - 1 + node, token);
+      const at = offset(node);
+      this.#drawNext(target, logits, node, at, token);
+      if (at instanceof Tensor) at.dispose();
       return true;
     };
-    let isDrawn = await sequence.feed(context, common, draw);
+    let isDrawn = await begin(draw);
     while (isDrawn) {
       node++;
       if (node === count) break;
@@ -202,6 +231,40 @@ export class ModelDrafter implements Drafter {
       isDrawn = await sequence.continue(token, node - 1, draw);
     }
     return node;
+  }
+
+  #chainOf(place: Tensor<'i32'>, made: number): EnqueuedDraft {
+    const enqueued = place.slice(0, 0, made);
+    return { enqueued, ...(this.#source ? { source: this.#source.ofChain(made) } : {}) };
+  }
+
+  /** What the target's stream does from now on comes after what has been drafted. */
+  #letTargetWait(target: DraftTarget): void {
+    const { stream } = this.#model.parts().runner;
+    if (stream === target.runner.stream) return;
+    this.#drafted = stream.record(this.#drafted);
+    target.runner.stream.wait(this.#drafted);
+  }
+
+  async #follow({ target, sequence }: Served, chain: VerifiedChain, count: number): Promise<EnqueuedDraft | undefined> {
+    const { stream } = this.#model.parts().runner;
+    const base = chain.context.length;
+    if (stream !== target.runner.stream) stream.wait(chain.verified);
+    using ids = Tensor.empty(stream.device, [2], 'i32');
+    using before = ids.asStrided([1, 1], [1, 1]);
+    using last = ids.slice(0, 1, 2);
+    using column = chain.tokens.reshape(chain.drafted + 1, 1);
+    gatherRows(stream, { x: column, indices: chain.accepted, out: before });
+    last.copyFrom(chain.last, stream);
+    this.#enqueued ??= Tensor.empty(stream.device, [this.#options.maxDraft], 'i32');
+    using place = this.#enqueued.slice(0, 0, count);
+    const offset = (node: number): Tensor<'i32'> | undefined => this.#source && lateNumber(stream, base + node, chain);
+    const made = await this.#continueChain(sequence, target, place, offset, (draw) =>
+      sequence.follow(chain, base, ids, count, draw),
+    );
+    if (sequence.isDisposed || made === 0) return undefined;
+    this.#letTargetWait(target);
+    return this.#chainOf(place, made);
   }
 
   /**
@@ -254,14 +317,20 @@ export class ModelDrafter implements Drafter {
   }
 
   /** Draws a node of a chain on the device. */
-  #drawNext({ seed }: DraftTarget, logits: Tensor<'f32'>, node: number, offset: number, out: Tensor<'i32'>): void {
+  #drawNext(
+    { seed }: DraftTarget,
+    logits: Tensor<'f32'>,
+    node: number,
+    offset: number | Tensor<'i32'> | undefined,
+    out: Tensor<'i32'>,
+  ): void {
     const { stream } = this.#model.parts().runner;
     if (!this.#source) {
       argmax(stream, { logits, out });
       return;
     }
     this.#source.keep(logits, node);
-    sample(stream, { logits, parameters: this.#source.parameters, seed, offset, out });
+    sample(stream, { logits, parameters: this.#source.parameters, seed, offset: offset ?? 0, out });
   }
 
   /** Draws the children of a level's nodes and offers them; returns what was offered, as the next level could expand it. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PagewarpError } from '../errors.js';
+import { lateBatch, type PendingChain } from '../kv/late.js';
 import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner } from '../model/llama.js';
 import type { StepOptions } from '../model/step.js';
@@ -24,6 +25,8 @@ export interface DraftRows<T = unknown> {
   /** Where the rows are nodes of a tree: their positions, and what each sees. */
   readonly positions?: Int32Array | undefined;
   readonly visible?: VisibleRows['rows'] | undefined;
+  /** Where the rows follow a chain that is being verified: it, and where they end if all of it is accepted. They take a step alone. */
+  readonly late?: { readonly pending: PendingChain; readonly end: number } | undefined;
   /** What an EAGLE head wants besides. The step disposes `inputs`. */
   readonly head?: Pick<StepOptions, 'features' | 'inputs'> | undefined;
   /**
@@ -67,7 +70,8 @@ export class ModelSteps extends JointSteps<DraftRows> {
     return Math.min(super.mostRows, this.#runner.maxRows, this.#runner.maxOutputs);
   }
 
-  protected override keyOf({ part }: DraftRows): string {
+  protected override keyOf({ part, late }: DraftRows): unknown {
+    if (late) return late;
     return part ? JSON.stringify([part.layers, part.window, part.sinkTokens]) : '';
   }
 
@@ -102,6 +106,11 @@ export class ModelSteps extends JointSteps<DraftRows> {
     let owned: Tensor | undefined;
     let inputs: Pick<StepOptions, 'features' | 'inputs'> = {};
     try {
+      const { late } = first;
+      if (late) {
+        const batch = lateBatch(first.kv, first.count, late.pending, late.end);
+        return { logits: runner.forward(batch, first.ids, first.outputs), features: undefined };
+      }
       const batch = runner.cache.batch(parts.map(({ kv, count }) => ({ sequence: kv, queryLength: count })));
       // The logits of some rows that nobody reads cost less than steps of which each has others.
       const outputs = parts.length === 1 ? first.outputs : batch.rows;

@@ -12,6 +12,7 @@ import {
 import { LlamaRunner } from '../../lib/model/llama.js';
 import { native } from '../../lib/native.js';
 import { HeadSteps } from '../../lib/speculate/heads/headsteps.js';
+import { sequencesOf } from '../support/batches.js';
 
 /** Drafters of their own for generations of one model of at least two layers. */
 export function partDrafters(
@@ -67,7 +68,7 @@ export async function draftingWork<T>(run: () => Promise<T>): Promise<{ result: 
   const clock = vi.spyOn(performance, 'now').mockReturnValue(performance.now());
   const { forward } = LlamaRunner.prototype;
   const forwards = vi.spyOn(LlamaRunner.prototype, 'forward').mockImplementation(function (this: LlamaRunner, ...args) {
-    if (args[3]?.layers || args[3]?.inputs) work.steps.push(args[0].queryLengths.length);
+    if (args[3]?.layers || args[3]?.inputs) work.steps.push(sequencesOf(args[0]));
     return forward.apply(this, args);
   });
   const linears = vi.spyOn(native(), 'linear');

@@ -15,6 +15,7 @@ import {
 } from '../../lib/index.js';
 import { LlamaRunner } from '../../lib/model/llama.js';
 import { type DraftRows, ModelSteps } from '../../lib/speculate/modelsteps.js';
+import { sequencesOf } from '../support/batches.js';
 import { temporaryFolder } from '../support/folder.js';
 import { tinyText as ids, tinyModel } from '../support/tiny-model.js';
 
@@ -74,7 +75,7 @@ async function drafting<T>(run: () => Promise<T>): Promise<{ result: T; steps: n
   const sizes: number[] = [];
   const { forward } = LlamaRunner.prototype;
   const spy = vi.spyOn(LlamaRunner.prototype, 'forward').mockImplementation(function (this: LlamaRunner, ...args) {
-    if (this === runner) sizes.push(args[0].queryLengths.length);
+    if (this === runner) sizes.push(sequencesOf(args[0]));
     return forward.apply(this, args);
   });
   try {
@@ -200,7 +201,7 @@ describe('a joint step', () => {
     const ballast = runner.cache.sequence();
     ballast.reserve(16);
     const [first, failed, gone, third, full] = await Promise.allSettled(drafts);
-    expect(forward.mock.calls.map(([batch]) => batch.queryLengths.length)).toEqual([3]);
+    expect(forward.mock.calls.map(([batch]) => sequencesOf(batch))).toEqual([3]);
     expect(failed).toMatchObject({ status: 'rejected', reason: { message: 'of one alone' } });
     for (const none of [gone, full]) expect(none).toEqual({ status: 'fulfilled', value: undefined });
     for (const [i, one] of [

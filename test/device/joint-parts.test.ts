@@ -17,6 +17,7 @@ import {
 import { HeadSteps } from '../../lib/speculate/heads/headsteps.js';
 import { ModelSteps } from '../../lib/speculate/modelsteps.js';
 import { draftedOutcome, draftingWork, partDrafters } from '../bodies/joint-drafting.js';
+import { sequencesOf } from '../support/batches.js';
 import { eagleHead, hydraHeads, medusaHeads } from '../support/draft-heads.js';
 import { temporaryFolder } from '../support/folder.js';
 import { randomNumbers } from '../support/random.js';
@@ -247,7 +248,7 @@ describe('a joint step', () => {
     }
     const forward = vi.spyOn(runner, 'forward');
     expect(await Promise.all(parts.map((_, i) => draft(i)))).toEqual(alone);
-    expect(forward.mock.calls.map(([batch]) => batch.queryLengths.length)).toEqual([2, 1, 1]);
+    expect(forward.mock.calls.map(([batch]) => sequencesOf(batch))).toEqual([2, 1, 1]);
     expect(alone[0]).not.toEqual(alone[2]);
     forward.mockRestore();
     for (const held of [...sequences, ...members]) held.dispose();

@@ -11,6 +11,7 @@ const owner: LaneOwner = {
   roomFor: () => 100,
   company: () => 0,
   budgetOf: () => undefined,
+  follow: () => false,
 };
 const kv = { length: 5, isDisposed: false, cache: { isDisposed: false, pageSize: 16, freeTokens: 4096 } };
 
