@@ -71,7 +71,7 @@ const char* nameOf(pw_dtype activation) {
 }
 
 /// Replaces the activations by int8 ones in scratch memory, with a scale per row.
-void roundRows(Context& context, pw_gpu_linear_packed_params& to) {
+void roundRows(Context& context, pw_dtype type, pw_gpu_linear_packed_params& to) {
   const auto m = static_cast<size_t>(to.m), k = static_cast<size_t>(to.k);
   pw_gpu_round_rows_params p{};
   p.x = to.x;
@@ -80,7 +80,7 @@ void roundRows(Context& context, pw_gpu_linear_packed_params& to) {
   p.scales = static_cast<float*>(context.scratch(m * sizeof(float)));
   p.sums = static_cast<int32_t*>(context.scratch(m * (k / kBlockColumns) * sizeof(int32_t)));
   p.x_stride = to.x_stride;
-  p.x_type = to.x_type;
+  p.x_type = type;
   p.m = to.m;
   p.k = to.k;
   context.launch(context.kernel("linear/round_rows", "pw_round_rows"), {static_cast<unsigned>(m)}, {256}, 0, p);
@@ -100,11 +100,10 @@ void takeRows(const pw_linear_args& a, pw_gpu_linear_packed_params& to) {
 
 void launchRows(Context& context, const pw_linear_args& a, const Rows& x, const Rows& residual, const Rows& out,
                 int64_t m) {
-  // Without kernels for bf16 those for f32 read it: the values are the same.
-  const pw_dtype activation = a.int8 ? PW_I8 : x.dtype == PW_BF16 && a.weight.format != PW_MATRIX_W4 ? PW_F32 : x.dtype;
-  const plan::PackedLinearPlan plan =
-      plan::planPackedLinear(m, a.weight.n, a.weight.k, packedTiles(a.weight.format, activation),
-                             packedElementBytes(activation), context.properties().multiprocessors);
+  const pw_dtype activation = a.int8 ? PW_I8 : x.dtype;
+  const plan::PackedLinearPlan plan = plan::planPackedLinear(
+      m, a.weight.n, a.weight.k, packedTiles(a.weight.format, activation, hasRowTables(a.weight)),
+      packedElementBytes(activation), context.properties().multiprocessors);
   pw_gpu_linear_packed_params p{};
   p.weight = a.weight.data;
   (a.weight.format == PW_MATRIX_W4N ? p.factors : p.levels) = a.weight.levels;
@@ -117,7 +116,6 @@ void launchRows(Context& context, const pw_linear_args& a, const Rows& x, const 
   p.x_stride = x.stride;
   p.residual_stride = residual.stride;
   p.out_stride = out.stride;
-  p.x_type = x.dtype;
   p.bias_type = a.bias.dtype;
   p.residual_type = residual.dtype;
   p.out_type = out.dtype;
@@ -129,12 +127,12 @@ void launchRows(Context& context, const pw_linear_args& a, const Rows& x, const 
   p.iterations = plan.iterations;
   p.iterations_per_block = plan.iterationsPerBlock;
   p.gated = a.gated;
-  p.x_aligned = x.aligned() && !a.weight.order && activation == x.dtype;
+  p.x_aligned = x.aligned() && !a.weight.order;
   p.out_aligned = out.aligned() && residual.aligned() && (!a.bias.data || isAligned(a.bias.data, 0));
   if (x.dtype == PW_I8)
     takeRows(a, p);
   else if (a.int8)
-    roundRows(context, p);
+    roundRows(context, x.dtype, p);
   if (plan.shares > 0) {
     const size_t tile = static_cast<size_t>(plan.tile.rows() * plan.tile.tokens);
     const size_t arrivals = static_cast<size_t>(plan.tiles) * sizeof(uint32_t);

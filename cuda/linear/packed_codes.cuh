@@ -19,6 +19,10 @@
 /// of integers. The 8 of four-bit formats without minimum are joined by 32 additions or multiply-adds of halves. Pairs
 /// of levels are looked up: address and byte, 2 for 2 weights.
 ///
+/// A bf16 has seven mantissa bits, so that only the lowest place suits a mask: up to 16 shifts more. Sums of
+/// activations pay for its bias, as far as a tile has few tokens or a format minima. Two codes of eight bits take two
+/// masks more, for the bit that has no room, and two e2m1 numbers a shift and a mask, for exponents that lie elsewhere.
+///
 /// Tables of rows are looked up code by code: a mask leaves one of the two codes of each byte of a word, and an integer
 /// dot product with a constant multiplies one byte by a level's size and adds the table's address, 5 for 4 weights.
 /// A table of pairs of a row's own levels is 1 KiB; 128 rows of them, with a copy for each lane that reads at the same

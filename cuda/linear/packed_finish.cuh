@@ -62,14 +62,21 @@ class Epilogue {
 
   /// What a sum is multiplied by: the scale of int8 activations, the factor of a matrix or of its rows.
   __device__ float scaleOf(int token, int row) const {
-    const float x = p_.x_scales ? p_.x_scales[token] : 1.0f;
-    return p_.factors ? x * p_.factors[p_.level_tables == 1 ? 0 : row] : x;
+    const float x = scaleOfToken(token);
+    return hasRowFactors() ? x * p_.factors[row] : x;
   }
+  /// Of eight features' sums, what they have in common is read once.
   __device__ void scale(int token, int row, float (&x)[kLaneRows]) const {
     if (!p_.x_scales && !p_.factors) return;
+    const float common = scaleOfToken(token);
 #pragma unroll
-    for (int i = 0; i < kLaneRows; ++i) x[i] *= scaleOf(token, row + i);
+    for (int i = 0; i < kLaneRows; ++i) x[i] *= hasRowFactors() ? common * p_.factors[row + i] : common;
   }
+  __device__ float scaleOfToken(int token) const {
+    const float x = p_.x_scales ? p_.x_scales[token] : 1.0f;
+    return p_.factors && !hasRowFactors() ? x * p_.factors[0] : x;
+  }
+  __device__ bool hasRowFactors() const { return p_.factors && p_.level_tables != 1; }
 
   __device__ static void add(const void* from, int dtype, int64_t at, float (&x)[kLaneRows]) {
     float more[kLaneRows];

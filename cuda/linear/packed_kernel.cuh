@@ -100,11 +100,10 @@ __device__ inline void multiplyRows(const uint8_t* activations, const BlockCodes
     for (int slice = 0; slice < kSlices; ++slice) loadOperand<T>(activations + T::partOffset(slice, 8 * j), b[slice]);
 
     // Sums of activations of tokens 2t, 2t + 1, in the units of both rows: for minima, or, times what codes are too
-    // large by, for the products to begin with.
-    static_assert(!BlockScales::kMinimum || kExcess == 0, "one factor");
+    // large by, for the products to begin with. Where they serve for both, the factor comes afterwards.
+    constexpr int kFactor = BlockScales::kMinimum ? 1 : -kExcess, kLater = BlockScales::kMinimum ? -kExcess : 1;
     float totals[kSets][4] = {};
     if constexpr (BlockScales::kMinimum || kExcess != 0) {
-      constexpr int kFactor = BlockScales::kMinimum ? 1 : -kExcess;
       constexpr uint32_t kEven = BlockCodes::constant(kFactor, 0), kOdd = BlockCodes::constant(kFactor, 1);
       const uint32_t factors[4] = {kEven, kOdd, kEven, kOdd};
 #pragma unroll
@@ -120,7 +119,7 @@ __device__ inline void multiplyRows(const uint8_t* activations, const BlockCodes
       for (int set = 0; set < kSets; ++set) {
         float part[4];
 #pragma unroll
-        for (int e = 0; e < 4; ++e) part[e] = kExcess != 0 ? totals[set][e] : 0.0f;
+        for (int e = 0; e < 4; ++e) part[e] = kExcess != 0 ? kLater * totals[set][e] : 0.0f;
 #pragma unroll
         for (int slice = set * kSetSlices; slice < (set + 1) * kSetSlices; ++slice)
 #pragma unroll

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file Shape of a tile, its shared memory, and the way of weights and activations into it.
 #pragma once
+#include <type_traits>
+
 #include "common/async_copy.cuh"
 #include "common/dtype.cuh"
 #include "pagewarp/gpu/linear_packed.h"
@@ -41,9 +43,9 @@ struct Tile {
   static constexpr int kTerms = kActivation == PW_F32 ? 3 : 1;
   /// Codes that become whole numbers by masks.
   static constexpr bool kFields = kLayout.codeBits != 8 && kLayout.order == CodeOrder::Fields;
-  /// Removing bias and offset from bf16 codes costs more than from f16; where a tile has few tokens, sums of
-  /// activations do it at the price of two more products per eight.
-  static constexpr bool kBiased = kActivation == PW_BF16 && kTokenTiles <= 4 && kFields;
+  /// Removing bias and offset from bf16 codes costs more than from f16; sums of activations do it where there are such
+  /// anyway and, at the price of two more products per eight, where a tile has few tokens.
+  static constexpr bool kBiased = kActivation == PW_BF16 && kFields && (kLayout.offset == 0 || kTokenTiles <= 4);
   /// Codes are subnormal f16 where there are sums of activations anyway, and where there are more bits than masks can
   /// make do with (W6K).
   static constexpr bool kSubnormal =
@@ -302,7 +304,7 @@ class Loader {
       const int column = firstColumn + chunk * T::kChunkColumns;
       const bool wanted = firstToken + token < p_.m && column < p_.k;
       const int64_t row = wanted ? (firstToken + token) * p_.x_stride : 0;
-      const char* from = T::kIntegers ? static_cast<const char*>(p_.x) + row : floatAt(p_.x, p_.x_type, row);
+      const char* from = static_cast<const char*>(p_.x) + row * T::kElementBytes;
       uint8_t* to = stage + T::kActivationOffset + i * kVectorBytes;
       if (T::kIntegers || p_.x_aligned)
         copyAsync16(to, from + (wanted ? column : 0) * T::kElementBytes, wanted);
@@ -311,16 +313,13 @@ class Loader {
     }
   }
 
-  /// A chunk whose address is a multiple of the element only, whose elements are not neighbours, or not of the type
-  /// that is multiplied.
+  /// A chunk whose address is a multiple of the element only, or whose elements are not neighbours.
   __device__ void copyElements(uint8_t* to, const char* row, int column, int count) const {
 #pragma unroll
     for (int j = 0; j < T::kChunkColumns; ++j) {
       const int i = j < count && p_.order ? p_.order[column + j] : column + j;
-      if constexpr (T::kActivation == PW_F32)
-        reinterpret_cast<float*>(to)[j] = j < count ? loadFloat(row, p_.x_type, i) : 0.0f;
-      else
-        reinterpret_cast<uint16_t*>(to)[j] = j < count ? reinterpret_cast<const uint16_t*>(row)[i] : uint16_t{0};
+      using Element = std::conditional_t<T::kActivation == PW_F32, uint32_t, uint16_t>;
+      reinterpret_cast<Element*>(to)[j] = j < count ? reinterpret_cast<const Element*>(row)[i] : Element{0};
     }
   }
 

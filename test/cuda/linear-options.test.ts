@@ -100,15 +100,25 @@ describeOnGpu('options of linear over packed weights on a GPU', () => {
     const { format, rowTables } = kind;
     it(`${format}${rowTables ? ', tables of rows' : ''}: tiles of all sizes agree with float64`, async () => {
       const { device } = next();
-      for (const [m, n] of [
-        [5, 2000],
-        [13, 4000],
-        [41, 300],
+      for (const [x, m, n] of [
+        ['f16', 5, 70],
+        ['f16', 5, 2000],
+        ['f16', 13, 70],
+        ['f16', 13, 4000],
+        ['f16', 21, 70],
+        ['f16', 41, 300],
+        ['bf16', 5, 70],
+        ['bf16', 5, 2000],
+        ['bf16', 13, 70],
+        ['bf16', 13, 4000],
+        ['bf16', 21, 70],
+        ['bf16', 41, 300],
+        ['f32', 21, 300],
       ] as const) {
-        const c: LinearCase = { m, n, k: 512, ...kind, x: 'f16', out: 'f32' };
+        const c: LinearCase = { m, n, k: 512, ...kind, x, out: 'f32' };
         const inputs = makeLinearInputs(c, m);
         const { out } = await runLinear(device, c, inputs);
-        expect(meanRelativeError(out, await linearReference(c, inputs)), `${m} x ${n}`).toBeLessThanOrEqual(
+        expect(meanRelativeError(out, await linearReference(c, inputs)), `${x}, ${m} x ${n}`).toBeLessThanOrEqual(
           format === 'lut4' ? 4e-6 : 1e-6,
         );
       }

@@ -121,15 +121,31 @@ TEST(tiles_are_wide_where_a_device_has_few_blocks_and_narrow_where_it_has_many) 
 TEST(kernels_of_packed_linear_layers_fit_every_supported_device) {
   for (const pw_matrix_format format : kFormats)
     for (const pw_dtype activation : {PW_F32, PW_F16, PW_BF16, PW_I8})
-      for (const PackedTile& tile : packedTiles(format, activation))
-        for (const bool rowTables : {false, true})
-          CHECK(packedSharedBytes(format, activation, tile, rowTables) <= 99 << 10);
+      for (const bool rowTables : {false, format == PW_MATRIX_W4T}) {
+        const PackedTiles tiles = packedTiles(format, activation, rowTables);
+        for (const PackedTile& tile : tiles) CHECK(packedSharedBytes(format, activation, tile, rowTables) <= 99 << 10);
+      }
 }
 
-TEST(weights_of_every_format_are_read_once_for_up_to_64_tokens_of_f16) {
+TEST(weights_of_every_format_are_read_once_for_up_to_64_tokens_of_two_bytes_and_32_of_f32) {
   for (const pw_matrix_format format : kFormats)
-    for (const int64_t m : {1, 8, 9, 16, 17, 32, 33, 64})
-      CHECK(plan::planPackedLinear(m, 4096, 4096, packedTiles(format, PW_F16), 2, 108).tokenBlocks == 1);
+    for (const bool rowTables : {false, format == PW_MATRIX_W4T})
+      for (const pw_dtype activation : {PW_F16, PW_BF16, PW_F32})
+        for (const int64_t m : {1, 8, 9, 16, 17, 32, 33, 64}) {
+          const PackedTiles tiles = packedTiles(format, activation, rowTables);
+          const plan::PackedLinearPlan p =
+              plan::planPackedLinear(m, 4096, 4096, tiles, packedElementBytes(activation), 108);
+          CHECK(p.tokenBlocks == (activation == PW_F32 && m > 32 ? 2 : 1));
+        }
+}
+
+TEST(activations_of_every_format_are_read_by_few_columns_of_tiles_where_a_matrix_is_wide) {
+  for (const pw_matrix_format format : kFormats)
+    for (const pw_dtype activation : {PW_F16, PW_BF16}) {
+      const PackedTiles tiles = packedTiles(format, activation);
+      const auto strips = [&](int64_t m) { return plan::planPackedLinear(m, 128256, 4096, tiles, 2, 108).tile.strips; };
+      CHECK(strips(8) == 8 && strips(16) == (packedLayout(format).codeBits == 4 ? 16 : 8));
+    }
 }
 
 TEST(int8_activations_take_every_place_of_a_block_once) {

@@ -11,15 +11,15 @@ typedef struct pw_gpu_linear_packed_params {
   const float* levels;    ///< W4T: [level_tables, 16]
   const float* factors;   ///< W4N: [level_tables]; else null
   const int32_t* order;   ///< [k] or null: the element of x that column i multiplies; needs x_aligned = 0
-  const void* x;          ///< [m, k], of the kernel's activation type; kernels for f32 take any type with x_aligned = 0
+  const void* x;          ///< [m, k], of the kernel's activation type
   const float* x_scales;  ///< int8 activations: [m]
   const int32_t* x_sums;  ///< int8 activations: [m, k / 32], sums of the codes
   const void* bias;       ///< [n] or null
   const void* residual;   ///< like out, or null; may be out
   void* out;              ///< [m, n], or [m, n / 2] where gated
-  int64_t x_stride, residual_stride, out_stride;       ///< elements from row to row
-  int32_t x_type, bias_type, residual_type, out_type;  ///< pw_dtype
-  int32_t level_tables;                                ///< of levels or factors: 1, or one for each row of the weights
+  int64_t x_stride, residual_stride, out_stride;  ///< elements from row to row
+  int32_t bias_type, residual_type, out_type;     ///< pw_dtype
+  int32_t level_tables;                           ///< of levels or factors: 1, or one for each row of the weights
   int32_t m, n, k;
   int32_t gated;  ///< out = silu(first half of the features) * second half: out is [m, n / 2], n a multiple of 128
   int32_t token_blocks;
@@ -60,19 +60,22 @@ struct PackedTiles {
 };
 
 /// Few tokens want tiles of few strips, so that narrow matrices occupy the device; where a matrix is wide enough for
-/// it, tiles of many strips read the activations less often: the formats of four bits that models usually come in have
-/// such. Many tokens want many strips, as far as the sums fit into registers and the activations into shared memory.
-constexpr PackedTiles packedTiles(pw_matrix_format format, pw_dtype activation) {
+/// it, tiles of many strips read the activations less often: of sixteen where codes have four bits; of eight where they
+/// have more, whose stages of sixteen have no room for four. Many tokens want many strips, as far as the sums fit into
+/// registers and the activations into shared memory.
+/// @param rowTables each row has a table of levels of its own: of eight strips they have no room beside the stages with
+///   a copy for each of the lanes that read at the same time
+constexpr PackedTiles packedTiles(pw_matrix_format format, pw_dtype activation, bool rowTables = false) {
+  const int bits = packedLayout(format).codeBits;
   if (activation == PW_I8) return {{{16, 2}, {64, 4}}, 2};
   if (activation == PW_F32) {
+    if (rowTables) return {{{8, 2}, {32, 2}}, 2};
     if (format == PW_MATRIX_W4) return {{{8, 2}, {8, 8}, {32, 4}}, 3};
-    // What most GGUF files consist of, whose layers have f32 inputs unless something else is asked for.
-    if (format == PW_MATRIX_W4K || format == PW_MATRIX_W6K) return {{{8, 2}, {32, 4}}, 2};
-    return format == PW_MATRIX_W8 ? PackedTiles{{{8, 2}, {32, 8}}, 2} : PackedTiles{{{8, 2}}, 1};
+    // Stages of one block along k take fewer registers, which two scales of e4m3 per block and row need.
+    return {{{8, 2}, {32, bits == 8 || format == PW_MATRIX_W4N ? 8 : 4}}, 2};
   }
-  if (format == PW_MATRIX_W4 || format == PW_MATRIX_W4K || format == PW_MATRIX_W4X || format == PW_MATRIX_W4Z)
-    return {{{8, 2}, {8, 8}, {16, 2}, {16, 16}, {32, 2}, {64, 4}}, 6};
-  return {{{8, 2}, {32, packedLayout(format).codeBits == 8 ? 4 : 2}, {64, 4}}, 3};
+  if (rowTables) return {{{8, 2}, {32, 2}, {64, 4}}, 3};
+  return {{{8, 2}, {8, 8}, {16, 2}, {16, bits == 4 ? 16 : 8}, {32, bits == 8 ? 4 : 2}, {64, 4}}, 6};
 }
 
 PW_HOST_DEVICE constexpr int packedElementBytes(pw_dtype activation) {
@@ -112,7 +115,8 @@ PW_HOST_DEVICE constexpr int packedStageBytes(pw_matrix_format format, pw_dtype 
          packedActivationBytes(activation, tile);
 }
 
-/// Stages of 64 tokens by codes of eight bits are so large that three have more in flight than four of other codes.
+/// Stages of 64 tokens by codes of eight bits are so large that three have more in flight than four of other codes, and
+/// so are those of 32 tokens of f32 by tables of rows.
 PW_HOST_DEVICE constexpr int packedStages(pw_matrix_format format, pw_dtype activation, PackedTile tile) {
   const bool fit = kPackedStages * packedStageBytes(format, activation, tile) <= kMostPackedSharedBytes;
   return fit ? kPackedStages : kPackedStages - 1;
