@@ -68,9 +68,12 @@ const isBytes = (format: Counted): boolean => ['q8_0', 'q5_0', 'iq4_nl'].include
 const isFourBits = (format: Counted): boolean => !isBytes(format) && !['q5_1', 'q5_k', 'q6_k'].includes(format);
 /** Without tiles of many strips of 64 rows: tables of 512 rows, in copies for lanes that read together, have no room beside the stages. */
 const narrow: readonly Counted[] = ['any4'];
+/** What a strip of 64 rows has for 256 columns, beside its blocks. */
+const headerBytes = (format: Counted): number => ({ q4_k: 256, q5_k: 256, q6_k: 128 })[format as string] ?? 0;
+
 /**
- * The same where operands are bf16, of less mantissa: codes of up to six bits are moved more often, and need no halves; those of eight
- * bits, and e2m1 numbers, take two integers more for two weights.
+ * Instructions per weight where operands are bf16, which has less mantissa: codes of up to six bits are moved more often, and need no
+ * halves; those of eight bits, and e2m1 numbers, take two integers more for two weights.
  */
 function instructionsOfBf16(format: Counted): { integer: number; half: number } {
   const { integer } = instructions[format];
@@ -78,8 +81,6 @@ function instructionsOfBf16(format: Counted): { integer: number; half: number } 
   if (isBytes(format) || format === 'mxfp4' || format === 'nvfp4') return { integer: integer + 1, half: 0.5 };
   return { integer: integer + 0.25, half: 0 };
 }
-/** What a strip of 64 rows has for 256 columns, beside its blocks. */
-const headerBytes = (format: Counted): number => ({ q4_k: 256, q5_k: 256, q6_k: 128 })[format as string] ?? 0;
 
 describeCounters('the linear kernel', () => {
   const profileOf = countLaunches();
