@@ -103,6 +103,20 @@ export function checkObject(name: string, value: unknown): void {
   if (typeof value !== 'object' || value === null) throw invalidArgument(name, value, 'an object');
 }
 
+/** `value` is an array, or a typed one. Guards what callers without types get wrong. */
+export function checkList(name: string, value: unknown): void {
+  if (!Array.isArray(value) && !(ArrayBuffer.isView(value) && 'length' in value)) {
+    throw invalidArgument(name, value, 'an array');
+  }
+}
+
+/** `value` is a function, or is not given. */
+export function checkCallback(name: string, value: unknown): void {
+  if (value !== undefined && value !== null && typeof value !== 'function') {
+    throw invalidArgument(name, value, 'a function');
+  }
+}
+
 /** Does something with all of them, whatever happens with one. @throws the first error, afterwards */
 export function withAll<T>(items: Iterable<T>, act: (item: T) => void): void {
   const errors: unknown[] = [];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, PagewarpError } from '../errors.js';
+import { checkList, checkObject, invalidArgument, PagewarpError } from '../errors.js';
 import { checkInteger } from '../ops/check.js';
 import type { PagedKvCache } from './cache.js';
 import type { KvSequence } from './sequence.js';
@@ -48,6 +48,11 @@ export class CacheBatch {
   /** @internal Use {@link PagedKvCache.batch}. */
   constructor(cache: PagedKvCache, entries: readonly BatchEntry[]) {
     this.cache = cache;
+    checkList('entries', entries);
+    for (const [i, entry] of entries.entries()) {
+      checkObject(`entries[${i}]`, entry);
+      checkObject(`entries[${i}].sequence`, entry.sequence);
+    }
     this.#sequences = entries.map((entry) => entry.sequence);
     for (const [i, { sequence, queryLength, length = sequence.length }] of entries.entries()) {
       if (sequence.cache !== cache)

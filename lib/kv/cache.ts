@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkObject, disposed, invalidArgument } from '../errors.js';
+import { checkInstance, checkObject, disposed, invalidArgument } from '../errors.js';
 import { native } from '../native.js';
-import type { Device } from '../tensor/device.js';
+import { Device } from '../tensor/device.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -71,6 +71,7 @@ export class PagedKvCache implements Disposable {
 
   /** @throws PagewarpError ERR_INVALID_ARGUMENT, ERR_UNSUPPORTED (a dtype that no backend stores yet), ERR_OUT_OF_MEMORY */
   constructor(device: Device, options: PagedKvCacheOptions) {
+    checkInstance('device', device, Device);
     checkObject('options', options);
     const { layers, kvHeads, headDim, pageSize = 16, pages, dtype = 'f16', layout = 'HND' } = options;
     for (const [name, value] of Object.entries({ layers, kvHeads, headDim, pageSize, pages })) {

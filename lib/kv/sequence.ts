@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { disposed, invalidArgument } from '../errors.js';
+import { checkList, disposed, invalidArgument } from '../errors.js';
 import type { Stream } from '../tensor/stream.js';
 import type { PagedKvCache } from './cache.js';
 import type { PagePool } from './pool.js';
@@ -144,6 +144,7 @@ export class KvSequence implements Disposable {
     if (!Number.isInteger(treeLength) || treeLength < 0 || treeLength > this.#length) {
       throw invalidArgument('treeLength', treeLength, `an integer from 0 to the sequence's length, ${this.#length}`);
     }
+    checkList('path', path);
     const rising = path.every((node, i) => Number.isInteger(node) && node > (path[i - 1] ?? -1) && node < treeLength);
     if (!rising) throw invalidArgument('path', [...path], `rising indices from 0 to ${treeLength - 1}`);
     const base = this.#length - treeLength;

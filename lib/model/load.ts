@@ -224,7 +224,8 @@ function resolveShape(
   return { contextLength, cacheTokens, cacheDType, limits };
 }
 
-function checkPath(name: string, path: string): void {
+/** @throws PagewarpError ERR_INVALID_ARGUMENT */
+export function checkPath(name: string, path: string): void {
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
     throw invalidArgument(name, path, 'the path of a GGUF file or of a Hugging Face folder');
   }

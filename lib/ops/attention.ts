@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkObject, invalidArgument, PagewarpError, unsupported } from '../errors.js';
+import { checkInstance, checkObject, invalidArgument, PagewarpError, unsupported } from '../errors.js';
 import { cacheHeadDim, type KvLayer, nativeKvLayer } from '../kv/layer.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
-import type { AttentionPlan } from './attentionplan.js';
+import { AttentionPlan } from './attentionplan.js';
 import { checkFloat, checkFloatOutput, checkNumber, checkOutput, checkShape, checkTensor } from './check.js';
 import { type KvSource, resolveKvLayer } from './kvcache.js';
 import { requireSupport } from './supports.js';
@@ -52,8 +52,8 @@ export function attention(
   checkObject('options', options);
   const { q, plan, softCap = 0, alibiSlopes, sinks, workspace } = options;
   const layer = resolveKvLayer(options, stream);
-  checkPlan(plan, options, layer, q, stream);
   checkFloat('q', q, stream);
+  checkPlan(plan, options, layer, q, stream);
   const [, heads, headDim] = q.shape as [number, number, number];
   requireSupport(stream, 'attention', { headDim });
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
@@ -121,6 +121,7 @@ export function mergeStates(
 }
 
 function checkPlan(plan: AttentionPlan, source: KvSource, layer: KvLayer, q: Tensor, stream: Stream): void {
+  checkInstance('plan', plan, AttentionPlan);
   const table = plan.pageTable;
   plan.requireFresh();
   if (plan.batch && !('kv' in source) && plan.batch.cache !== source.cache) throw stalePlan('another cache');

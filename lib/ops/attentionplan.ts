@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkObject, invalidArgument, PagewarpError, shapeMismatch, unsupported } from '../errors.js';
+import {
+  checkInstance,
+  checkList,
+  checkObject,
+  invalidArgument,
+  PagewarpError,
+  shapeMismatch,
+  unsupported,
+} from '../errors.js';
 import type { CacheBatch, PageTable } from '../kv/batch.js';
 import { type NativeAttentionPlan, type NativePlanInputs, native } from '../native.js';
 import type { Device } from '../tensor/device.js';
@@ -168,6 +176,8 @@ function planInputs(options: AttentionPlanOptions): NativePlanInputs {
   const kvLengths = integers('pageTable.lengths', table.lengths);
   const device = options.device ?? ('batch' in options ? options.batch.cache.device : undefined);
   const workers = options.workers ?? device?.threads ?? 1;
+  checkObjects('segments', segments);
+  if (typeof sharedPrefix !== 'number') checkObjects('sharedPrefix', sharedPrefix);
   if (window !== undefined) checkInteger('window', window, 1, most);
   const splits = isList(split) ? splitsOf(split, queryLengths.length) : undefined;
   for (const [name, value] of Object.entries({ heads, sinkTokens, workers })) checkInteger(name, value, 0, most);
@@ -222,14 +232,21 @@ function splitsOf(splits: readonly ('none' | number)[], sequences: number): Int3
 }
 
 function isTree(mask: PlanOptions['mask']): mask is TreeMask {
-  return typeof mask === 'object' && mask.kind === 'tree';
+  return typeof mask === 'object' && mask?.kind === 'tree';
 }
 
 /** The mask, and what it says of windows instead of the options. */
 function maskInputs(options: PlanOptions, queryLengths: Int32Array, kvLengths: Int32Array): Partial<NativePlanInputs> {
   const { mask, window, sinkTokens, segments = [], sharedPrefix = [] } = options;
   if (mask === undefined || mask === 'causal' || mask === 'none') return {};
-  if (mask.kind === 'custom') return { customBits: mask.bits };
+  const kind = mask?.kind;
+  if (kind !== 'tree' && kind !== 'custom') {
+    throw invalidArgument('mask', mask, "'causal', 'none', of treeMask(), or { kind: 'custom', bits }");
+  }
+  if (mask.kind === 'custom') {
+    checkInstance('mask.bits', mask.bits, Uint8Array);
+    return { customBits: mask.bits };
+  }
   checkTrees(mask, queryLengths);
   if (hasWideTree(mask)) {
     if (segments.length > 0) throw unsupported('segments with trees of more than 64 nodes', 'one of the two');
@@ -250,20 +267,28 @@ function maskInputs(options: PlanOptions, queryLengths: Int32Array, kvLengths: I
 }
 
 function checkTrees({ trees }: TreeMask, queryLengths: Int32Array): void {
+  checkList('mask.trees', trees);
   if (trees.length !== queryLengths.length) {
     throw shapeMismatch('mask.trees', [trees.length], [queryLengths.length], 'one tree per sequence, empty for none');
   }
   for (const [s, tree] of trees.entries()) {
     const queries = queryLengths[s] as number;
+    checkInstance(`mask.trees[${s}]`, tree, BigUint64Array);
     const words = queries * wordsPerNode(queries);
     if (tree.length > 0 && tree.length !== words)
       throw shapeMismatch(`mask.trees[${s}]`, [tree.length], [words], 'each node is a query row');
   }
 }
 
+function checkObjects(name: string, list: readonly object[]): void {
+  checkList(name, list);
+  for (const [i, item] of list.entries()) checkObject(`${name}[${i}]`, item);
+}
+
 /** As i32, without wrapping anything around. */
 function integers(name: string, values: ArrayLike<number>): Int32Array {
   if (values instanceof Int32Array) return values;
+  checkList(name, values);
   for (let i = 0; i < values.length; i++) {
     const value = values[i] as number;
     if (!Number.isInteger(value) || Math.abs(value) >= 2 ** 31)

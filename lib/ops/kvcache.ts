@@ -65,12 +65,12 @@ export function ropeAppendKv(stream: Stream, options: RopeAppendKvOptions): Tens
   const layer = checkRows(stream, options);
   checkPoolsWritten(layer);
   const { k, v, slots, q, table, pairing } = options;
-  const qOut = options.qOut ?? q;
+  const qOut = (q && options.qOut) ?? q;
   const [rows, , headDim] = k.shape as [number, number, number];
   const code = pairingCode(pairing);
   checkRopeTable(stream, table, rows, headDim);
   if (!q && options.qOut) throw invalidArgument('qOut', 'given', 'absent without q');
-  if (q && qOut) {
+  if (q && qOut !== undefined) {
     checkFloat('q', q, stream);
     checkShape('q', q, [rows, 'heads', headDim], 'queries have the rows and the head size of the keys');
     checkFloatOutput('qOut', qOut, stream);

@@ -96,7 +96,7 @@ export function rope(
   checkObject('options', options);
   const { q, k, table, pairing } = options;
   const qOut = options.qOut ?? q;
-  const kOut = options.kOut ?? k;
+  const kOut = (k && options.kOut) ?? k;
   const code = pairingCode(pairing);
   if (!k && options.kOut) throw invalidArgument('kOut', 'given', 'absent without k');
   checkFloat('q', q, stream);
@@ -104,7 +104,7 @@ export function rope(
   checkFloatOutput('qOut', qOut, stream);
   checkShape('qOut', qOut, q.shape, 'it must have the shape of q');
   const [rows, , headDim] = q.shape as [number, number, number];
-  if (k && kOut) {
+  if (k && kOut !== undefined) {
     checkFloat('k', k, stream);
     checkShape('k', k, [rows, 'kvHeads', headDim], 'keys have the rows and the head size of the queries');
     checkFloatOutput('kOut', kOut, stream);

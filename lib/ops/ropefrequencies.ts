@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkObject, invalidArgument, shapeMismatch } from '../errors.js';
+import { checkList, checkObject, invalidArgument, shapeMismatch } from '../errors.js';
 import type { Device } from '../tensor/device.js';
 import { Tensor } from '../tensor/tensor.js';
 import { checkNumber } from './check.js';
@@ -60,6 +60,7 @@ export interface RopeFrequencies {
 export function ropeFrequencies(options: RopeFrequencyOptions): RopeFrequencies {
   checkObject('options', options);
   const { rotaryDim, theta, scaling = { type: 'none' } } = options;
+  checkObject('scaling', scaling);
   checkNumber('rotaryDim', rotaryDim, 'an even integer above 0', (n) => Number.isInteger(n) && n > 0 && n % 2 === 0);
   checkNumber('theta', theta, 'a number above 1', (n) => n > 1);
   const plain = Float64Array.from({ length: rotaryDim / 2 }, (_, i) => theta ** ((-2 * i) / rotaryDim));
@@ -73,6 +74,8 @@ export function ropeFrequencies(options: RopeFrequencyOptions): RopeFrequencies 
  * that angles at positions of a million keep their accuracy.
  */
 export function ropeFrequencyTensor(device: Device, frequencies: RopeFrequencies): Tensor<'f32'> {
+  checkObject('frequencies', frequencies);
+  checkList('frequencies.inverse', frequencies.inverse);
   const high = Float32Array.from(frequencies.inverse);
   const low = Float32Array.from(frequencies.inverse, (f, i) => f - (high[i] as number));
   return Tensor.from(device, Float32Array.of(...high, ...low), [2, high.length], 'f32');
@@ -96,6 +99,7 @@ function scale(
       return yarn(plain, rotaryDim, theta, scaling);
     case 'factors': {
       const { factors, magnitude } = scaling;
+      checkList('factors', factors);
       if (factors.length !== plain.length) {
         throw shapeMismatch('factors', [factors.length], [plain.length], 'one divisor per rotated pair');
       }

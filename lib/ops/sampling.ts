@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** How the requests of a batch sample: what `sample` and `verify` have in common. */
-import { invalidArgument, shapeMismatch } from '../errors.js';
+import { checkInstance, checkList, checkObject, invalidArgument, shapeMismatch } from '../errors.js';
 import type { NativeSampling } from '../native.js';
-import type { Stream } from '../tensor/stream.js';
+import { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
-import { checkShape, checkTensor } from './check.js';
+import { checkInteger, checkShape, checkTensor } from './check.js';
 
 /** One value for all requests, or one per request. */
 export type PerRequest<T> = T | readonly T[];
@@ -99,6 +99,9 @@ function checkField({ name, allowed, test }: Field, value: unknown): void {
  * @throws PagewarpError ERR_INVALID_ARGUMENT naming the parameter, ERR_SHAPE_MISMATCH for a list of the wrong length
  */
 export function packSampling(stream: Stream, requests: number, parameters: SamplingParameters): Tensor<'f32'> {
+  checkInstance('stream', stream, Stream);
+  checkInteger('requests', requests, 0);
+  checkObject('parameters', parameters);
   const table = new Float32Array(requests * rowLength);
   fields.forEach((field, column) => {
     const { name, off } = field;
@@ -121,6 +124,10 @@ export function tokenHistory(
   sequences: readonly ArrayLike<number>[],
   promptLengths?: readonly number[],
 ): TokenHistory {
+  checkInstance('stream', stream, Stream);
+  checkList('sequences', sequences);
+  for (const [i, sequence] of sequences.entries()) checkList(`sequences[${i}]`, sequence);
+  if (promptLengths !== undefined) checkList('promptLengths', promptLengths);
   const indptr = new Int32Array(sequences.length + 1);
   sequences.forEach((sequence, i) => {
     indptr[i + 1] = (indptr[i] as number) + sequence.length;
@@ -170,7 +177,7 @@ export function withSampling<T>(
   }
   if (seed instanceof Tensor) checkVector('seed', seed, requests, stream, ['i64']);
   if (offset instanceof Tensor) checkVector('offset', offset, requests, stream, ['i32', 'i64']);
-  if (history) checkHistory(history, requests, stream);
+  if (history !== undefined) checkHistory(history, requests, stream);
 
   const uploads: Tensor[] = [];
   const upload = <U extends Tensor>(tensor: U): U => {
@@ -195,6 +202,7 @@ export function withSampling<T>(
 }
 
 function checkHistory(history: TokenHistory, requests: number, stream: Stream): void {
+  checkObject('history', history);
   checkTensor('history.tokens', history.tokens, stream, ['i32']);
   checkShape('history.tokens', history.tokens, ['total'], 'the histories one after the other');
   if (!history.tokens.isContiguous) throw invalidArgument('history.tokens', 'a strided view', 'contiguous');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, unsupported } from '../errors.js';
+import { checkList, invalidArgument, unsupported } from '../errors.js';
 import { wordsPerNode } from './visiblerows.js';
 
 /** Which nodes of each sequence's draft tree see which: made by {@link treeMask}. */
@@ -32,6 +32,7 @@ const mostNodes = 4096;
  * @throws PagewarpError ERR_INVALID_ARGUMENT; ERR_UNSUPPORTED for more than 4096 nodes
  */
 export function treeMask(parents: readonly number[] | readonly (readonly number[])[]): TreeMask {
+  checkList('parents', parents);
   const isBatch = parents.length > 0 && parents.every((entry) => Array.isArray(entry));
   const batch = (isBatch ? parents : [parents]) as readonly (readonly number[])[];
   return { kind: 'tree', trees: batch.map(ancestors) };
@@ -42,6 +43,7 @@ export function treeMask(parents: readonly number[] | readonly (readonly number[
  * @throws PagewarpError ERR_INVALID_ARGUMENT naming the list and the node when a parent does not come before its child
  */
 export function depthsOf(parents: readonly number[], name = 'parents'): Int32Array {
+  checkList(name, parents);
   const depths = new Int32Array(parents.length);
   for (const [node, parent] of parents.entries()) {
     if (!Number.isInteger(parent) || parent < -1 || parent >= node) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { checkObject, invalidArgument, shapeMismatch, unsupported } from '../errors.js';
+import { checkList, checkObject, invalidArgument, shapeMismatch, unsupported } from '../errors.js';
 import { native } from '../native.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import type { Stream } from '../tensor/stream.js';
@@ -128,6 +128,9 @@ export function verify(stream: Stream, options: VerifyOptions): VerifyResult {
   checkObject('options', options);
   const { targetLogits, draftTokens, draftLengths, parents, draft = { kind: 'deterministic' } } = options;
   const rule = resolveRule(options.rule ?? 'rejection');
+  checkObject('draftLengths', draftLengths);
+  checkObject('draft', draft);
+  if (parents !== undefined) checkObject('parents', parents);
   checkTensor('draftTokens', draftTokens, stream, ['i32']);
   checkShape('draftTokens', draftTokens, ['total'], 'the drafts one after the other');
   if (!draftTokens.isContiguous) throw invalidArgument('draftTokens', 'a strided view', 'contiguous');
@@ -243,12 +246,14 @@ function checkParents(
     return parents.maxDepth;
   }
   if ('indptr' in lengths) throw invalidArgument('parents', 'lists', 'on the device, like draftLengths');
+  checkList('parents', parents);
   if (parents.length !== lengths.length) {
     throw shapeMismatch('parents', [parents.length], [lengths.length], 'a list per request');
   }
   let deepest = 0;
   for (const [b, tree] of parents.entries()) {
     const length = lengths[b] as number;
+    checkList(`parents[${b}]`, tree);
     if (tree.length !== length) throw shapeMismatch(`parents[${b}]`, [tree.length], [length], 'a parent per node');
     for (const depth of depthsOf(tree, `parents[${b}]`)) deepest = Math.max(deepest, depth);
   }
@@ -270,6 +275,7 @@ function checkDraftLengths(
   }
   let sum = 0;
   let longest = 0;
+  checkList('draftLengths', lengths);
   for (const length of lengths) {
     checkLength('draftLengths', length);
     sum += length;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { unsupported } from '../errors.js';
+import { invalidArgument, unsupported } from '../errors.js';
 
 /**
  * What a weight matrix holds. f32, f16 and bf16 are kept row by row. Then GGUF's block formats, repacked for the kernels
@@ -91,6 +91,7 @@ export function checkRounding(format: string): void {
 
 /** The format of a GGUF tensor type such as "Q4_0", or undefined when pagewarp has no kernel for it. */
 export function formatOfGgufType(type: string): MatrixFormat | undefined {
+  if (typeof type !== 'string') throw invalidArgument('type', type, 'a string');
   const format = type.toLowerCase();
   return Object.hasOwn(table, format) && table[format as MatrixFormat].code < 0x10000
     ? (format as MatrixFormat)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalidArgument, shapeMismatch, unsupported } from '../errors.js';
-import type { GgufFile } from '../model/gguf.js';
+import { checkInstance, checkList, checkObject, invalidArgument, shapeMismatch, unsupported } from '../errors.js';
+import { GgufFile } from '../model/gguf.js';
 import { type NativeFile, type NativeInt4, type NativeMatrix, type NativeMatrixSource, native } from '../native.js';
 import { checkFloat, checkTensor } from '../ops/check.js';
 import { embedding } from '../ops/embedding.js';
 import { requireSupport } from '../ops/supports.js';
-import type { Device } from '../tensor/device.js';
+import { Device } from '../tensor/device.js';
 import type { FloatDType } from '../tensor/dtype.js';
 import { Resource } from '../tensor/resource.js';
-import type { Stream } from '../tensor/stream.js';
+import { Stream } from '../tensor/stream.js';
 import { Tensor } from '../tensor/tensor.js';
 import {
   checkRounding,
@@ -102,6 +102,8 @@ export class PackedMatrix extends Resource<NativeMatrix> {
   }
 
   static #pack(stream: Stream, sources: readonly ResolvedSource[], options: PackOptions & BlockOptions): PackedMatrix {
+    checkInstance('stream', stream, Stream);
+    checkObject('options', options);
     const [first] = sources;
     if (!first) throw invalidArgument('sources', [], 'at least one source');
     for (const { format, columns, rows } of sources) {
@@ -133,6 +135,7 @@ export class PackedMatrix extends Resource<NativeMatrix> {
    *   types), ERR_SHAPE_MISMATCH, ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY
    */
   static fromGguf(stream: Stream, file: GgufFile, names: readonly string[], options: PackOptions = {}): PackedMatrix {
+    checkList('names', names);
     return PackedMatrix.#pack(
       stream,
       names.map((name) => fromFile(file, name)),
@@ -176,6 +179,7 @@ export class PackedMatrix extends Resource<NativeMatrix> {
    * @throws PagewarpError ERR_UNSUPPORTED, ERR_SHAPE_MISMATCH, ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY
    */
   static fromBlocks(stream: Stream, sources: readonly MatrixBlocks[], options: BlockOptions = {}): PackedMatrix {
+    checkList('sources', sources);
     return PackedMatrix.#pack(
       stream,
       sources.map((source) => fromMemory(source, stream)),
@@ -189,6 +193,7 @@ export class PackedMatrix extends Resource<NativeMatrix> {
    * @throws PagewarpError ERR_UNSUPPORTED for quantised types, ERR_INVALID_MODEL, ERR_SHAPE_MISMATCH
    */
   static viewGguf(device: Device, file: GgufFile, name: string): PackedMatrix {
+    checkInstance('device', device, Device);
     const { format, rows, columns, native: parts } = fromFile(file, name);
     const info = formatInfo(format);
     if (info.blockColumns !== 1) throw unsupported(`a view of ${format} weights`, 'f32, f16, bf16; others are packed');
@@ -230,6 +235,7 @@ export class PackedMatrix extends Resource<NativeMatrix> {
 }
 
 function fromFile(file: GgufFile, name: string): ResolvedSource {
+  checkInstance('file', file, GgufFile);
   const tensor = file.tensor(name);
   const format = formatOfGgufType(tensor.type);
   if (!format) throw unsupported(`tensor "${name}" of type ${tensor.type}`, matrixFormats.join(', '));
@@ -237,7 +243,9 @@ function fromFile(file: GgufFile, name: string): ResolvedSource {
   return { format, rows, columns, native: [file.native, tensor.offset, rows] };
 }
 
-function fromMemory({ data, format, columns, levels, factor }: MatrixBlocks, stream: Stream): ResolvedSource {
+function fromMemory(blocks: MatrixBlocks, stream: Stream): ResolvedSource {
+  checkObject('sources', blocks);
+  const { data, format, columns, levels, factor } = blocks;
   checkTensor('data', data, stream, ['u8']);
   if (data.rank !== 1 || !data.isContiguous) {
     throw shapeMismatch('data', data.shape, ['bytes'], 'rows in their block layout are one run of bytes');

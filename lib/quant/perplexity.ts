@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkInstance, checkObject, checkSignal, invalidArgument } from '../errors.js';
+import { checkCallback, checkInstance, checkObject, checkSignal, invalidArgument } from '../errors.js';
 import { LanguageModel } from '../model/model.js';
 
 export interface PerplexityOptions {
@@ -34,6 +34,7 @@ export async function perplexity(
   checkInstance('model', model, LanguageModel);
   checkObject('options', options);
   checkSignal(options.signal);
+  checkCallback('onProgress', options.onProgress);
   const windows = textWindows(model, text, options.window ?? Math.min(model.contextLength, 512));
   const most = options.windows ?? windows.length;
   if (!Number.isInteger(most) || most < 1) throw invalidArgument('windows', most, 'a positive integer');

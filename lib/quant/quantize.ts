@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve } from 'node:path';
-import { checkObject, invalidArgument, unsupported } from '../errors.js';
+import { checkCallback, checkInstance, checkObject, invalidArgument, unsupported } from '../errors.js';
 import { HfSource } from '../model/hf.js';
-import { load, openModel } from '../model/load.js';
+import { checkPath, load, openModel } from '../model/load.js';
 import type { LanguageModel } from '../model/model.js';
 import type { ModelSource } from '../model/source.js';
 import { Device } from '../tensor/device.js';
@@ -123,7 +123,10 @@ async function evaluate(
 
 function checkOptions(input: string, output: string, options: QuantizeOptions): void {
   checkObject('options', options);
-  const { type, method = 'rtn', calibration, embedding = 'q8_0' } = options;
+  const { type, method = 'rtn', calibration, embedding = 'q8_0', device } = options;
+  checkPath('input', input);
+  if (device !== undefined) checkInstance('device', device, Device);
+  checkCallback('onProgress', options.onProgress);
   if (typeof output !== 'string' || output === '') throw invalidArgument('output', output, 'a path');
   if (resolve(input) === resolve(output)) throw invalidArgument('output', output, 'another path than the input');
   if (!quantizedTypes.includes(type)) throw invalidArgument('type', type, quantizedTypes.join(', '));

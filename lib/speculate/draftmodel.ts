@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkInstance, checkObject, invalidArgument } from '../errors.js';
+import { checkInstance, checkList, checkObject, invalidArgument } from '../errors.js';
 import { LanguageModel } from '../model/model.js';
 import { checkInteger, checkNumber } from '../ops/check.js';
 import { depthsOf } from '../ops/treemask.js';
@@ -64,6 +64,7 @@ export function resolveDraftOptions(options: DraftModelOptions): Required<DraftM
 
 /** What one step of a draft model, and one command that draws children, can do. */
 function checkShape(tree: TreeShape): void {
+  checkList('tree', tree);
   if (tree.length > largestDraft)
     throw invalidArgument('tree', `${tree.length} nodes`, `at most ${largestDraft} nodes`);
   depthsOf(tree, 'tree');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkObject, invalidArgument } from '../errors.js';
+import { checkList, checkObject, invalidArgument } from '../errors.js';
 import type { TokenPart } from '../model/tokens.js';
 import { checkInteger, checkNumber } from '../ops/check.js';
 import { argmax } from '../ops/sample.js';
@@ -35,6 +35,7 @@ export function selfSpeculation(options: SelfSpeculationOptions): Drafter {
   checkObject('options', options);
   const { exitLayer, skipLayers = [], window, sinkTokens = 4, maxDraft = 4, confidence = 0 } = options;
   if (exitLayer !== undefined) checkInteger('exitLayer', exitLayer, 1, 1024);
+  checkList('skipLayers', skipLayers);
   for (const layer of skipLayers) checkInteger('skipLayers', layer, 0, 1023);
   if (window !== undefined) checkInteger('window', window, 1, 2 ** 31 - 1);
   checkInteger('sinkTokens', sinkTokens, 0, 2 ** 31 - 1);

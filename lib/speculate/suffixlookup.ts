@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkObject } from '../errors.js';
+import { checkList, checkObject, invalidArgument } from '../errors.js';
 import { checkInteger } from '../ops/check.js';
 import { ContextReader } from './context.js';
 import { type Draft, type Drafter, noDraft } from './drafter.js';
@@ -21,12 +21,15 @@ export interface SuffixLookupOptions {
  */
 export function suffixLookup(options: SuffixLookupOptions = {}): Drafter {
   checkObject('options', options);
-  const { minMatch = 2, maxDraft = 16 } = options;
+  const { minMatch = 2, maxDraft = 16, corpus: texts = [] } = options;
   checkInteger('minMatch', minMatch, 1);
   checkInteger('maxDraft', maxDraft, 1);
   const corpus = new SuffixAutomaton();
-  for (const text of options.corpus ?? []) {
-    for (let i = 0; i < text.length; i++) corpus.append(text[i] as number);
+  if (typeof texts?.[Symbol.iterator] !== 'function')
+    throw invalidArgument('corpus', texts, 'texts as arrays of token ids');
+  for (const text of texts) {
+    checkList('a text of corpus', text);
+    for (let at = 0; at < text.length; at++) corpus.append(text[at] as number);
     corpus.append(separator);
   }
   return new SuffixLookup(corpus, minMatch, maxDraft);

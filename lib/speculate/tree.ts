@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Shapes and growth of token trees. */
-import { checkObject, invalidArgument } from '../errors.js';
+import { checkList, checkObject, invalidArgument } from '../errors.js';
 import { checkInteger } from '../ops/check.js';
 import { depthsOf } from '../ops/treemask.js';
 import type { Draft } from './drafter.js';
@@ -63,6 +63,10 @@ export function optimalTree(acceptance: readonly number[], options: OptimalTreeO
   checkObject('options', options);
   const { nodes, depth = Number.POSITIVE_INFINITY, cost } = options;
   checkInteger('nodes', nodes, 1, 1024);
+  checkList('acceptance', acceptance);
+  if (cost !== undefined && typeof cost?.verify !== 'function') {
+    throw invalidArgument('cost', cost, '{ verify: (rows) => time, draftLevel: time }');
+  }
   for (const [rank, chance] of acceptance.entries()) {
     const most = acceptance[rank - 1] ?? 1;
     if (!(chance >= 0 && chance <= most))

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Philox4x32-10, equal bit for bit to csrc/include/pagewarp/philox.h. Salmon et al., SC'11. */
 
-/** Four independent 32-bit words for counter (offset, stream) under key `seed`. */
+import { invalidArgument } from '../errors.js';
+
+/**
+ * Four independent 32-bit words for counter (offset, stream) under key `seed`.
+ * @throws PagewarpError ERR_INVALID_ARGUMENT for what is no integer
+ */
 export function philox(
   seed: bigint | number,
   stream: bigint | number,
   offset: bigint | number,
 ): [number, number, number, number] {
-  let [k0, k1] = words(seed);
-  let [c0, c1] = words(offset);
-  let [c2, c3] = words(stream);
+  let [k0, k1] = words('seed', seed);
+  let [c0, c1] = words('offset', offset);
+  let [c2, c3] = words('stream', stream);
   for (let round = 0; round < 10; round++) {
     const h0 = multiplyHigh(0xd2511f53, c0);
     const l0 = multiplyLow(0xd2511f53, c0);
@@ -26,11 +31,12 @@ export function philox(
 }
 
 /** Low and high words of an integer's lowest 64 bits. */
-function words(value: bigint | number): [low: number, high: number] {
+function words(name: string, value: bigint | number): [low: number, high: number] {
   // Without bigints where they are not needed: they take most of the time.
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) {
     return [value >>> 0, Math.floor(value / 2 ** 32)];
   }
+  if (typeof value !== 'bigint' && !Number.isInteger(value)) throw invalidArgument(name, value, 'an integer');
   const bits = BigInt.asUintN(64, BigInt(value));
   return [Number(bits & 0xffffffffn), Number(bits >> 32n)];
 }

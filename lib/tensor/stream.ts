@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkInstance, invalidArgument, PagewarpError } from '../errors.js';
+import { checkInstance, checkList, checkObject, invalidArgument, PagewarpError } from '../errors.js';
 import { type Handle, type NativeCommandList, type NativeEvent, type NativeStream, native } from '../native.js';
 import type { Device } from './device.js';
 import { Resource } from './resource.js';
@@ -22,6 +22,7 @@ export class Event extends Resource<NativeEvent> {
    * @throws PagewarpError ERR_INVALID_ARGUMENT
    */
   since(start: Event): number {
+    checkInstance('start', start, Event);
     if (!start.done || !this.done)
       throw invalidArgument('event', 'pending', 'reached: await stream.synchronize() first');
     return native().eventElapsed(start.native, this.native);
@@ -151,7 +152,10 @@ export class Stream extends Resource<NativeStream> {
     if (list.device !== this.device) {
       throw new PagewarpError('ERR_INVALID_ARGUMENT', 'the command list was captured on another device');
     }
+    checkObject('options', options);
     const { plans = [], at } = options;
+    checkList('plans', plans);
+    for (const [i, pair] of plans.entries()) checkList(`plans[${i}]`, pair);
     if (at || plans.some(([, current]) => isChoice(current))) this.#checkIndex(at);
     const current = new Map(plans);
     for (const captured of current.keys()) {

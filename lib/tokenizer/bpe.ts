@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
+import { PagewarpError } from '../errors.js';
 import { inPieces, type Piecewise } from '../piecewise.js';
 import { PairRanks } from './pairranks.js';
 import { type AddedToken, TokenKind } from './pieces.js';
@@ -81,7 +82,12 @@ export function* bpeEncoders(vocabulary: BpeVocabulary): Piecewise<Encoders> {
   const { settings, added, config = {}, pieces, ids, merges } = vocabulary;
   const build = (tokens: readonly AddedToken[]): HfTokenizer => {
     const model = { ...settings.model, type: 'BPE', vocab: {}, merges: [] };
-    return new HfTokenizer({ ...settings, model, added_tokens: tokens }, config);
+    try {
+      return new HfTokenizer({ ...settings, model, added_tokens: tokens }, config);
+    } catch (error) {
+      const why = (error as Error).message;
+      throw new PagewarpError('ERR_INVALID_MODEL', `this tokenizer cannot be made: ${why}`, {}, { cause: error });
+    }
   };
   const ranks = new PairRanks();
   /**

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PagewarpError, unsupported } from '../errors.js';
-import type { GgufFile } from '../model/gguf.js';
+import { checkInstance, PagewarpError, unsupported } from '../errors.js';
+import { GgufFile } from '../model/gguf.js';
 import { atOnce, type Piecewise } from '../piecewise.js';
 import { byteLevelEncoders } from './bytelevel.js';
 import { PieceTable, TokenKind } from './pieces.js';
@@ -23,6 +23,7 @@ const endNames: ReadonlySet<string> = new Set([
  * @throws PagewarpError ERR_INVALID_MODEL when the vocabulary contradicts itself, ERR_UNSUPPORTED for other kinds
  */
 export function tokenizerFromGguf(file: GgufFile): Tokenizer {
+  checkInstance('file', file, GgufFile);
   return atOnce(ggufTokenizer(file));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { checkObject, PagewarpError, unsupported } from '../errors.js';
+import { checkList, checkObject, PagewarpError, unsupported } from '../errors.js';
 import { atOnce, inPieces, type Piecewise } from '../piecewise.js';
 import { bpeEncoders } from './bpe.js';
 import { type AddedToken, byteValue, metaspace, type PieceEncoding, PieceTable, TokenKind } from './pieces.js';
@@ -53,6 +53,7 @@ export function tokenizerFromJson(
 ): Tokenizer {
   checkObject('json', json);
   checkObject('config', config);
+  checkList('endTokens', endTokens);
   return atOnce(jsonTokenizer(json, config, endTokens));
 }
 
@@ -116,6 +117,9 @@ function mergesOf(merges: unknown, add: (left: string, right: string, rank: numb
 
 function vocabularyOf(json: TokenizerJson, config: TokenizerConfig): { pieces: string[]; kinds: Uint8Array } {
   const entries: [string, number][] = Object.entries(json.model.vocab);
+  if (!Array.isArray(json.added_tokens) || !json.added_tokens.every((token) => typeof token?.content === 'string')) {
+    throw new PagewarpError('ERR_INVALID_MODEL', 'tokenizer.json has no list of tokens under "added_tokens"');
+  }
   for (const token of json.added_tokens) entries.push([token.content, token.id]);
   for (const [piece, id] of entries) {
     if (!Number.isInteger(id) || id < 0 || id >= mostTokens) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createContext, Script } from 'node:vm';
 import { Template } from '@huggingface/jinja';
-import { invalidArgument, PagewarpError } from '../errors.js';
+import { checkObject, invalidArgument, PagewarpError } from '../errors.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** One turn of a conversation. Templates may read further fields. */
@@ -24,6 +24,7 @@ export function renderChat(
   messages: readonly ChatMessage[],
   variables: Record<string, unknown> = {},
 ): string {
+  checkObject('tokenizer', tokenizer);
   if (!Array.isArray(messages) || messages.length === 0)
     throw invalidArgument('messages', messages, 'a non-empty array');
   for (const [i, message] of messages.entries()) {
