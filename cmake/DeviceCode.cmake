@@ -7,8 +7,9 @@
 # <binary dir>/fatbin/ holds, for each module, <name>.fatbin and what ptxas said of its kernels in <name>.log, and
 # manifest.json, which scripts/kernel-budget.mjs reads.
 
-# What a release is compiled for.
-set(PAGEWARP_CUDA_RELEASE_ARCHS 80 86 89 90 100 120)
+# What a release is compiled for. Machine code runs on later architectures of its major version: that for 8.9 would be, but for
+# the order of some instructions of one kernel, that for 8.6 again.
+set(PAGEWARP_CUDA_RELEASE_ARCHS 80 86 90 100 120)
 
 set(PAGEWARP_FATBIN_DIR "$ENV{PAGEWARP_FATBIN_DIR}" CACHE PATH "Compiled device code to embed instead of running nvcc")
 
@@ -69,9 +70,14 @@ function(pagewarp_cuda_architectures machine_code ptx)
       string(REGEX MATCHALL "[0-9]+\\.[0-9]+" present "${present}")
       string(REPLACE "." "" present "${present}")
       foreach(arch IN LISTS present)
-        if(arch IN_LIST PAGEWARP_CUDA_RELEASE_ARCHS)
-          list(APPEND architectures ${arch})
-        endif()
+        foreach(released IN LISTS PAGEWARP_CUDA_RELEASE_ARCHS)
+          math(EXPR majors "${arch} / 10 - ${released} / 10")
+          if(majors EQUAL 0 AND NOT released GREATER arch)
+            set(nearest ${released})
+          endif()
+        endforeach()
+        list(APPEND architectures ${nearest})
+        unset(nearest)
       endforeach()
       list(REMOVE_DUPLICATES architectures)
       list(SORT architectures COMPARE NATURAL)

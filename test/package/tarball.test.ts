@@ -16,7 +16,7 @@ import {
   tree,
 } from './support.js';
 
-/** One platform's binary and the sources; device code for six architectures is most of it where nvcc compiled it. */
+/** One platform's binary and the sources; device code for five architectures is most of it where nvcc compiled it. */
 const maxPackedBytes = 28e6;
 const maxBinaryBytes = 32e6;
 const binary = path.relative(tree, addonInPrebuilds);
