@@ -95,9 +95,14 @@ export class SpeculationControl {
     return Math.min(0.9, (node / plain) * Math.max(1, passes >= trial ? rate : 0));
   }
 
+  /** Is it unknown yet what a pass costs? */
+  get isTrying(): boolean {
+    return this.#catchesUp || this.#perRow.count === 0;
+  }
+
   /** Deepest chain that is worth it, from the rate at which levels are accepted: until the next one's chance is too small. */
   get depth(): number {
-    if (this.#isTrying) return trialDepth;
+    if (this.isTrying) return trialDepth;
     const most = this.#affordable((this.#perRow.value ?? 0) + (this.#draftPerLevel.value ?? 0));
     const { acceptance } = this;
     const worth = Math.max(0.02, this.worth);
@@ -144,11 +149,6 @@ export class SpeculationControl {
     }
     const hasEnded = this.#attempts.pass({ time: time / plain, tokens: accepted + 1, hasDraft, isUsual });
     if (hasEnded && this.#perMissed > mostToCatchUp * plain) this.#attempts.end();
-  }
-
-  /** Is it unknown yet what a pass costs? */
-  get #isTrying(): boolean {
-    return this.#catchesUp || this.#perRow.count === 0;
   }
 
   /** How many nodes of so many milliseconds a pass may have. */

@@ -14,8 +14,24 @@ export interface Prepared {
 }
 
 /** A draft that is being verified. */
-export interface Flight extends Prepared {
+export class Flight {
+  readonly prepared: Prepared;
   readonly verifying: Promise<Verified>;
+  #landed: number | undefined;
+
+  constructor(prepared: Prepared, verifying: Promise<Verified>) {
+    this.prepared = prepared;
+    this.verifying = verifying;
+    const land = (): void => {
+      this.#landed = performance.now();
+    };
+    verifying.then(land, land); // and whoever reads the text may take long until asking what comes of it
+  }
+
+  /** When it was known what comes of it. */
+  get landed(): number {
+    return this.#landed as number;
+  }
 }
 
 /** What the device keeps of a chain that is verified, for what follows it. */

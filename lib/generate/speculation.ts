@@ -16,7 +16,7 @@ import {
 import { Event } from '../tensor/stream.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { SpeculationControl } from './control.js';
-import { ChainInFlight, type Flight, type Prepared } from './flight.js';
+import { ChainInFlight, Flight, type Prepared } from './flight.js';
 import type { Interrupt } from './interrupt.js';
 import type { Lane } from './lane.js';
 import type { ResolvedOptions } from './options.js';
@@ -51,6 +51,8 @@ export class Speculation implements Disposable {
   readonly #control: SpeculationControl | undefined;
   /** The next pass, which has been enqueued before what came of this one was known. */
   #ahead: Flight | undefined;
+  /** When the last one landed. */
+  #landed = 0;
   #verified: Event | undefined;
   #passes = 0;
   #drafted = 0;
@@ -144,7 +146,7 @@ export class Speculation implements Disposable {
    * @returns what was drawn, at least one token
    */
   async pass(remaining: number, isShared: boolean): Promise<Drawn[]> {
-    const started = performance.now();
+    const started = this.#ahead ? this.#landed : performance.now();
     const { shapes } = this.#runner;
     const { length } = this.#sequence.tokens;
     const missed = length - this.#followed;
@@ -154,10 +156,12 @@ export class Speculation implements Disposable {
       (isShared
         ? await this.#begin(remaining, budget ?? noLimits, budget?.acceptance ?? 0)
         : await this.#begin(remaining, this.#control));
+    // One that was under way has taken what has passed since the one before it landed, however late it is asked for.
+    const drafted = this.#ahead ? this.#landed : performance.now();
     this.#ahead = undefined;
-    const drafted = performance.now();
     const { drawn, path, draft: verified } = await this.#land(flight, remaining, isShared);
-    const finished = performance.now();
+    const finished = flight.landed;
+    this.#landed = finished;
     const accepted = path.length;
     const nodes = verified.tokens.length;
     this.#followed = length + drawn.length;
@@ -188,10 +192,7 @@ export class Speculation implements Disposable {
 
   /** The drafter forgets the sequence, and may serve another generation. */
   dispose(): void {
-    if (this.#ahead) {
-      this.#ahead.verifying.catch(() => {}); // it is for nobody
-      drop(this.#ahead);
-    }
+    if (this.#ahead) drop(this.#ahead.prepared);
     this.#verified?.dispose();
     serving.delete(this.#drafter);
     this.#drafter.reset();
@@ -249,12 +250,14 @@ export class Speculation implements Disposable {
     const draft = await this.#draft(this.#limits(remaining, own));
     const last = this.#sequence.tokens.at(-1) as number;
     const prepared = this.#prepare(draft, { last, acceptance });
-    return { ...prepared, verifying: this.#lane.verify(prepared.proposal) };
+    return new Flight(prepared, this.#lane.verify(prepared.proposal));
   }
 
   /** Drafts what follows a chain that is being verified, and has it verified, before the host knows what comes of the chain. */
-  async #follow({ chain }: Flight, remaining: number): Promise<Flight | undefined> {
+  async #follow({ prepared: { chain } }: Flight, remaining: number): Promise<Flight | undefined> {
     if (!chain?.isEnqueued || this.#lane.hasCompany || this.#options.signal?.aborted) return undefined;
+    // What this pass costs decides how far the next one goes. Where plain steps are due, it is the last one.
+    if (this.#control?.isTrying || this.rest > 0) return undefined;
     const { nodes, depth, worth } = this.#limits(remaining - chain.drafted - 1, this.#control);
     const most = Math.min(nodes, this.#runner.maxLateRows - 1);
     // Where the end of the text is near, how far to draft depends on what is accepted; and what was drawn by chance, on that.
@@ -265,8 +268,9 @@ export class Speculation implements Disposable {
     const late = { last: undefined, acceptance: undefined, late: { pending: chain, end } };
     const prepared = this.#prepare(draft, late);
     const verifying = this.#lane.follow(prepared.proposal);
-    if (verifying) return { ...prepared, verifying };
+    if (verifying) return new Flight(prepared, verifying);
     drop(prepared);
+    draft.withdraw?.();
     return undefined;
   }
 
@@ -287,10 +291,13 @@ export class Speculation implements Disposable {
     return { proposal, chain, top: () => top };
   }
 
-  /** What another draft could follow. Who keeps a history, or is shown features, must know where rows are. */
+  /**
+   * What another draft could follow. Who keeps a history, or is shown features, must know where rows are; and those in company are
+   * verified by one command.
+   */
   #chainOf(draft: Draft | EnqueuedDraft): ChainInFlight | undefined {
     if (!('enqueued' in draft) || draft.parents || !this.#drafter.follow) return undefined;
-    if (this.#sampler.history || this.#lane.sink) return undefined;
+    if (this.#sampler.history || this.#lane.sink || this.#lane.hasCompany) return undefined;
     const { stream } = this.#runner;
     this.#verified ??= new Event();
     return new ChainInFlight(stream, draft, this.#sampler.last, this.#sequence.tokens, this.#verified);
@@ -298,16 +305,15 @@ export class Speculation implements Disposable {
 
   /** Waits for what comes of a draft; what may follow it is enqueued before. */
   async #land(flight: Flight, remaining: number, isShared: boolean): Promise<Verified> {
-    flight.verifying.catch(() => {}); // while something else is waited for
     try {
       if (!isShared) this.#ahead = await this.#follow(flight, remaining);
       const verified = await this.#interrupt.wait(flight.verifying);
       const tokens = verified.drawn.map(({ token }) => token);
-      this.#drafter.observe({ draft: verified.draft, path: verified.path, tokens, ...(await flight.top()) });
+      this.#drafter.observe({ draft: verified.draft, path: verified.path, tokens, ...(await flight.prepared.top()) });
       return verified;
     } finally {
       this.#lane.rest(); // no step is to begin with what is given back
-      drop(flight);
+      drop(flight.prepared);
     }
   }
 

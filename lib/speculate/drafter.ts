@@ -25,6 +25,8 @@ export interface EnqueuedDraft {
   readonly enqueued: Tensor<'i32'>;
   readonly parents?: readonly number[];
   readonly source?: DraftSource;
+  /** Says that nobody will verify it. */
+  readonly withdraw?: () => void;
 }
 
 /** A chain that is being verified, for who drafts what follows it before the host knows what comes of it. */

@@ -96,6 +96,11 @@ export class DraftSequence implements Disposable {
     this.#following = undefined;
   }
 
+  /** Nobody will tell what the chain came to that {@link follow} began. */
+  withdraw(): void {
+    if (this.#following) this.#following.nodes = 0;
+  }
+
   /**
    * Computes the last two tokens of the context that a chain of this sequence will have led to: the one before the last is new, too,
    * if all of the chain is accepted.

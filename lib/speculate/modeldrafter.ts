@@ -264,7 +264,7 @@ export class ModelDrafter implements Drafter {
     );
     if (sequence.isDisposed || made === 0) return undefined;
     this.#letTargetWait(target);
-    return this.#chainOf(place, made);
+    return { ...this.#chainOf(place, made), withdraw: () => sequence.withdraw() };
   }
 
   /**

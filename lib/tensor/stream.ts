@@ -47,6 +47,17 @@ export interface ReplayOptions {
   at?: Tensor<'i32'>;
 }
 
+function checkPair(
+  name: string,
+  pair: readonly [captured: Replaceable, current: Replaceable | readonly Replaceable[]],
+): void {
+  checkList(name, pair);
+  const current = pair[1] ? variantsOf(pair[1]) : [];
+  const areReplaceable = current.every((one) => typeof one?.checkReplaces === 'function');
+  if (current.length === 0 || !areReplaceable)
+    throw invalidArgument(`${name}[1]`, pair[1], 'a plan, or a list of plans');
+}
+
 function isChoice(current: Replaceable | readonly Replaceable[]): current is readonly Replaceable[] {
   return Array.isArray(current);
 }
@@ -155,15 +166,14 @@ export class Stream extends Resource<NativeStream> {
     checkObject('options', options);
     const { plans = [], at } = options;
     checkList('plans', plans);
-    for (const [i, pair] of plans.entries()) checkList(`plans[${i}]`, pair);
+    for (const [i, pair] of plans.entries()) checkPair(`plans[${i}]`, pair);
     if (at || plans.some(([, current]) => isChoice(current))) this.#checkIndex(at);
     const current = new Map(plans);
     for (const captured of current.keys()) {
       if (!list.replaceable.has(captured))
         throw invalidArgument('plans', 'a plan', 'one that the list was captured with');
     }
-    if (plans.some(([, current]) => isChoice(current) && current.length === 0))
-      throw invalidArgument('plans', 'none to choose from', 'at least one');
+    if (current.size < plans.length) throw invalidArgument('plans', 'one captured plan twice', 'each once');
     for (const [captured, rows] of list.replaceable) {
       const newer = current.get(captured);
       if (!newer) captured.checkFresh();

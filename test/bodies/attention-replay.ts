@@ -115,6 +115,9 @@ export function attentionReplayTests(devices: readonly NamedDevice[]): void {
         { plans: options.plans },
         { ...options, at: float as never },
         { plans: [[captured, []]] as const, at },
+        { plans: [[captured]] as never, at },
+        { plans: [[captured, [null]]] as never, at },
+        { plans: [...options.plans, ...options.plans], at },
       ])
         expect(codeOf(() => stream.replay(list, bad))).toBe('ERR_INVALID_ARGUMENT');
       for (const plan of [...plans, within]) plan.dispose();

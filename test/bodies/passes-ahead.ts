@@ -2,6 +2,7 @@
 /** Chains of a draft model that are drafted and verified before the host knows what has come of the ones before. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { SpeculationControl } from '../../lib/generate/control.js';
 import {
   type Device,
   type Drafter,
@@ -107,6 +108,18 @@ export function passesAheadTests({ device, tokens: maxTokens, seeds, ends }: Pas
     model.generate(prompt, { maxTokens, ignoreEnd: true, adaptive: false, ...options, speculate }).complete();
   const expectClean = (): void => {
     for (const loaded of all()) expect(loaded.cacheStatistics.used).toBe(0);
+  };
+
+  /** The model, but that one token's embedding is not a number. */
+  const loadBroken = (token: number): Promise<LanguageModel> => {
+    const path = join(folder, 'broken.gguf');
+    const { oracle } = tinyModel({ seed: 3, context: 256 });
+    const embedding = Float32Array.from(oracle.weights.get('token_embd.weight') as ArrayLike<number>);
+    const width = embedding.length / tinyVocabulary;
+    embedding.fill(Number.NaN, token * width, (token + 1) * width);
+    const valuesOf = (name: string) => (name === 'token_embd.weight' ? embedding : undefined);
+    tinyModel({ seed: 3, context: 256, valuesOf }).writer.write(path);
+    return load(path, { device: device(), ...common });
   };
 
   describe.each(drafters)('passes ahead, drafted by %s', (name) => {
@@ -257,6 +270,30 @@ export function passesAheadTests({ device, tokens: maxTokens, seeds, ends }: Pas
     expectClean();
   });
 
+  it('passes ahead end when plain steps are due', async () => {
+    const plain = await complete('off');
+    const passesBefore = 3;
+    let passes = 0;
+    const rest = vi
+      .spyOn(SpeculationControl.prototype, 'rest', 'get')
+      .mockImplementation(() => (passes < passesBefore ? 0 : Number.POSITIVE_INFINITY));
+    const trying = vi.spyOn(SpeculationControl.prototype, 'isTrying', 'get').mockReturnValue(false);
+    const pass = vi.spyOn(SpeculationControl.prototype, 'pass').mockImplementation(() => {
+      passes++;
+    });
+    try {
+      const { result, events } = await eventsOf(model, () => complete(chain('a stranger'), { adaptive: true }));
+      expect(result.tokens).toEqual(plain.tokens);
+      expect(events).toContain('a');
+      // One had been enqueued when it was decided.
+      expect(result.speculation?.passes).toBe(passesBefore + 1);
+      expect(result.speculation?.plainSteps).toBeGreaterThan(0);
+    } finally {
+      for (const spy of [rest, trying, pass]) spy.mockRestore();
+    }
+    expectClean();
+  });
+
   it('passes ahead leave the first say to drafters that must know the text', async () => {
     const prompt = Array.from({ length: 4 }, () => tinyText(8)).flat();
     const plain = await complete('off', {}, prompt);
@@ -276,15 +313,7 @@ export function passesAheadTests({ device, tokens: maxTokens, seeds, ends }: Pas
 
   it('what goes wrong in a pass is not reported to who drafts with the same model afterwards', async () => {
     const plain = await complete('off');
-    const broken = plain.tokens[6] as number;
-    const path = join(folder, 'broken.gguf');
-    const { oracle } = tinyModel({ seed: 3, context: 256 });
-    const embedding = Float32Array.from(oracle.weights.get('token_embd.weight') as ArrayLike<number>);
-    const width = embedding.length / tinyVocabulary;
-    embedding.fill(Number.NaN, broken * width, (broken + 1) * width);
-    const valuesOf = (name: string) => (name === 'token_embd.weight' ? embedding : undefined);
-    tinyModel({ seed: 3, context: 256, valuesOf }).writer.write(path);
-    await using faulty = await load(path, { device: device(), ...common });
+    await using faulty = await loadBroken(plain.tokens[6] as number);
     for (const name of drafters) {
       const options = { maxTokens, ignoreEnd: true, adaptive: false } as const;
       const failing = faulty.generate(tinyText(13), { ...options, speculate: chain(name) }).complete();
@@ -293,6 +322,29 @@ export function passesAheadTests({ device, tokens: maxTokens, seeds, ends }: Pas
       expect((await complete(draftModel(small[name]))).tokens).toEqual(plain.tokens);
       expect((await complete(chain(name))).tokens).toEqual(plain.tokens);
     }
+    expectClean();
+  });
+
+  it('what goes wrong in a pass ahead is for who reads the text, however late that asks', async () => {
+    const plain = await complete('off');
+    await using faulty = await loadBroken(plain.tokens[6] as number);
+    const unhandled: unknown[] = [];
+    const note = (error: unknown): void => {
+      unhandled.push(error);
+    };
+    process.on('unhandledRejection', note);
+    try {
+      const options = { maxTokens, ignoreEnd: true, adaptive: false, speculate: chain('the model itself') } as const;
+      const reading = async (): Promise<void> => {
+        for await (const _chunk of faulty.generate(tinyText(13), options)) {
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+      };
+      await expect(reading()).rejects.toMatchObject({ code: 'ERR_INVALID_LOGITS' });
+    } finally {
+      process.off('unhandledRejection', note);
+    }
+    expect(unhandled).toEqual([]);
     expectClean();
   });
 
