@@ -16,21 +16,23 @@ export interface Prepared {
 /** A draft that is being verified. */
 export class Flight {
   readonly prepared: Prepared;
-  readonly verifying: Promise<Verified>;
-  #landed: number | undefined;
+  /** What comes of it, with what its drafter wants to know besides. */
+  readonly outcome: Promise<{ verified: Verified; top?: Int32Array }>;
+  #landed = 0;
 
   constructor(prepared: Prepared, verifying: Promise<Verified>) {
     this.prepared = prepared;
-    this.verifying = verifying;
-    const land = (): void => {
+    this.outcome = verifying.then(async (verified) => {
+      const top = await prepared.top();
       this.#landed = performance.now();
-    };
-    verifying.then(land, land); // and whoever reads the text may take long until asking what comes of it
+      return { verified, ...top };
+    });
+    this.outcome.catch(() => {}); // whoever reads the text may take long until asking what comes of it
   }
 
-  /** When it was known what comes of it. */
+  /** When all of that was known. */
   get landed(): number {
-    return this.#landed as number;
+    return this.#landed;
   }
 }
 

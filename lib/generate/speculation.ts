@@ -307,9 +307,9 @@ export class Speculation implements Disposable {
   async #land(flight: Flight, remaining: number, isShared: boolean): Promise<Verified> {
     try {
       if (!isShared) this.#ahead = await this.#follow(flight, remaining);
-      const verified = await this.#interrupt.wait(flight.verifying);
-      const tokens = verified.drawn.map(({ token }) => token);
-      this.#drafter.observe({ draft: verified.draft, path: verified.path, tokens, ...(await flight.prepared.top()) });
+      const { verified, ...top } = await this.#interrupt.wait(flight.outcome);
+      const { drawn, draft, path } = verified;
+      this.#drafter.observe({ draft, path, tokens: drawn.map(({ token }) => token), ...top });
       return verified;
     } finally {
       this.#lane.rest(); // no step is to begin with what is given back
