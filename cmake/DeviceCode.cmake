@@ -7,8 +7,8 @@
 # <binary dir>/fatbin/ holds, for each module, <name>.fatbin and what ptxas said of its kernels in <name>.log, and
 # manifest.json, which scripts/kernel-budget.mjs reads.
 
-# What a release is compiled for. Machine code runs on later architectures of its major version: that for 8.9 would be, but for
-# the order of some instructions of one kernel, that for 8.6 again.
+# What a release is compiled for. Machine code runs on later architectures of its major version: that for 8.9 would be that for
+# 8.6 again, but for one kernel (pw_argmax_rows), whose instructions are as many.
 set(PAGEWARP_CUDA_RELEASE_ARCHS 80 86 90 100 120)
 
 set(PAGEWARP_FATBIN_DIR "$ENV{PAGEWARP_FATBIN_DIR}" CACHE PATH "Compiled device code to embed instead of running nvcc")
