@@ -183,9 +183,7 @@ export class Lane implements Disposable {
 
   /** The tokens of its next step, which verifies a draft, all of it or as much as the scheduler sees fit. Nothing is outstanding. */
   verify(proposal: Proposal): Promise<Verified> {
-    const verified = new Promise<Verified>((resolve, reject) => {
-      this.#verifying.push({ resolve, reject });
-    });
+    const verified = this.#verdict();
     this.#proposal = proposal;
     this.#usualNodes = this.wholeNodes;
     this.#owner.drafted(this);
@@ -199,9 +197,7 @@ export class Lane implements Disposable {
   /** The tokens of a step behind the one that verifies its draft now; undefined: there is none. */
   follow(proposal: Proposal): Promise<Verified> | undefined {
     if (this.hasEnded || !this.#owner.follow(this, proposal)) return undefined;
-    const verified = new Promise<Verified>((resolve, reject) => {
-      this.#verifying.push({ resolve, reject });
-    });
+    const verified = this.#verdict();
     this.#settle();
     return verified;
   }
@@ -273,6 +269,13 @@ export class Lane implements Disposable {
     if (kv.isDisposed || kv.cache.isDisposed) return false;
     const { pageSize, freeTokens } = kv.cache;
     return kv.length % pageSize !== 0 || freeTokens >= sparePages * pageSize;
+  }
+
+  /** What will come of the draft whose verification is wanted now. */
+  #verdict(): Promise<Verified> {
+    return new Promise((resolve, reject) => {
+      this.#verifying.push({ resolve, reject });
+    });
   }
 
   #settle(): void {

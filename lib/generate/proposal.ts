@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { PendingChain } from '../kv/late.js';
+import type { LatePlace } from '../kv/late.js';
 import type { VerifyResult, VerifyRule } from '../ops/verify.js';
 import { type Draft, type EnqueuedDraft, noDraft, sizeOf, truncated } from '../speculate/drafter.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -12,8 +12,8 @@ export interface Proposal {
   rule: VerifyRule;
   /** The token drawn last, which the draft follows; undefined: only the device knows it. */
   last: number | undefined;
-  /** Where the draft follows a chain that is being verified: it, and tokens of the sequence if all of both are accepted. */
-  late?: { readonly pending: PendingChain; readonly end: number };
+  /** Where the draft follows a chain that is being verified. */
+  late?: LatePlace;
   /**
    * Chance that a level has an accepted token, when the one above it has: the scheduler may leave nodes out. undefined: the draft is
    * verified as it is, as long as the cache has room.

@@ -152,8 +152,8 @@ async function bothOf(verifying: Promise<StepOutcome>, drawing: Promise<StepOutc
 
 /** @returns the logits of all rows of drafts, and of the rows that are drawn from, if there are any */
 function enqueueForward(runner: LlamaRunner, entries: readonly Entry[]): Tensor<'f32'> | undefined {
-  const late = lateOf(entries);
-  const batch = runner.cache.batch(entries.map(({ lane, rows }) => ({ sequence: lane.kv, queryLength: rows })));
+  const batch =
+    lateOf(entries) ?? runner.cache.batch(entries.map(({ lane, rows }) => ({ sequence: lane.kv, queryLength: rows })));
   const outputs: number[] = [];
   let end = 0;
   for (const entry of entries) {
@@ -171,9 +171,9 @@ function enqueueForward(runner: LlamaRunner, entries: readonly Entry[]): Tensor<
   const options = {
     ...(hasPrompt || isExact ? { packed } : {}),
     ...(features ? { features } : {}),
-    ...treeOptions(entries, batch.positions),
+    ...('cases' in batch ? {} : treeOptions(entries, batch.positions)),
   };
-  const logits = runner.forward(late ?? batch, tokens, outputs, options);
+  const logits = runner.forward(batch, tokens, outputs, options);
   owned?.dispose();
   if (features) showFeatures(runner, entries, end);
   return outputs.length > 0 ? logits : undefined;
@@ -183,7 +183,7 @@ function enqueueForward(runner: LlamaRunner, entries: readonly Entry[]): Tensor<
 function lateOf(entries: readonly Entry[]): LateBatch | undefined {
   const [{ lane, rows, proposal }] = entries as [Entry];
   const late = proposal?.late;
-  return late && lateBatch(lane.kv, rows, late.pending, late.end);
+  return late && lateBatch(lane.kv, rows, late);
 }
 
 /** The rows' tokens: of prompts and most drafts from the host, others from where they were drawn. */

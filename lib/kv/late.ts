@@ -12,18 +12,24 @@ export interface PendingChain {
   readonly drafted: number;
 }
 
+/** Where rows end that follow such a chain, and nothing else does. */
+export interface LatePlace {
+  readonly pending: PendingChain;
+  /**
+   * Tokens of the sequence if all of the chain is accepted. The sequence has room for them, or has been cut since, the number of
+   * accepted tokens having become known.
+   */
+  readonly end: number;
+}
+
 /** A batch of which the device will know how far its sequence goes: one for each case, in order of what is accepted. */
 export interface LateBatch {
   readonly cases: readonly CacheBatch[];
   readonly pending: PendingChain;
 }
 
-/**
- * The last rows of a sequence, which end behind a chain that is being verified.
- * @param end of the rows if all of the chain is accepted. The sequence has room to there, or has been cut since, the number of accepted
- *   tokens having become known.
- */
-export function lateBatch(sequence: KvSequence, queryLength: number, pending: PendingChain, end: number): LateBatch {
+/** The last rows of a sequence, which follow a chain that is being verified. */
+export function lateBatch(sequence: KvSequence, queryLength: number, { pending, end }: LatePlace): LateBatch {
   const cases = Array.from({ length: pending.drafted + 1 }, (_, accepted) => {
     const length = Math.min(sequence.length, end - (pending.drafted - accepted));
     return sequence.cache.batch([{ sequence, queryLength, length }]);

@@ -175,12 +175,10 @@ export class ModelDrafter implements Drafter {
     context: ArrayLike<number>,
     count: number,
   ): Promise<EnqueuedDraft | Draft | undefined> {
-    const { tree, maxDraft } = this.#options;
-    const { stream } = this.#model.parts().runner;
+    const { tree } = this.#options;
     const common = sequence.begin(context, count, count);
     if (common === undefined) return undefined;
-    this.#enqueued ??= Tensor.empty(stream.device, [maxDraft], 'i32');
-    using place = this.#enqueued.slice(0, 0, count);
+    using place = this.#placeFor(count);
     const isShape = typeof tree !== 'string';
     const made = isShape
       ? await this.#enqueueShape(sequence, tree, context, common, place)
@@ -233,6 +231,12 @@ export class ModelDrafter implements Drafter {
     return node;
   }
 
+  /** Where the tokens of the last enqueued draft go. */
+  #placeFor(count: number): Tensor<'i32'> {
+    this.#enqueued ??= Tensor.empty(this.#model.parts().runner.stream.device, [this.#options.maxDraft], 'i32');
+    return this.#enqueued.slice(0, 0, count);
+  }
+
   #chainOf(place: Tensor<'i32'>, made: number): EnqueuedDraft {
     const enqueued = place.slice(0, 0, made);
     return { enqueued, ...(this.#source ? { source: this.#source.ofChain(made) } : {}) };
@@ -256,8 +260,7 @@ export class ModelDrafter implements Drafter {
     using column = chain.tokens.reshape(chain.drafted + 1, 1);
     gatherRows(stream, { x: column, indices: chain.accepted, out: before });
     last.copyFrom(chain.last, stream);
-    this.#enqueued ??= Tensor.empty(stream.device, [this.#options.maxDraft], 'i32');
-    using place = this.#enqueued.slice(0, 0, count);
+    using place = this.#placeFor(count);
     const offset = (node: number): Tensor<'i32'> | undefined => this.#source && lateNumber(stream, base + node, chain);
     const made = await this.#continueChain(sequence, target, place, offset, (draw) =>
       sequence.follow(chain, base, ids, count, draw),

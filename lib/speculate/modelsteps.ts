@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PagewarpError } from '../errors.js';
-import { lateBatch, type PendingChain } from '../kv/late.js';
+import { type LatePlace, lateBatch } from '../kv/late.js';
 import type { KvSequence } from '../kv/sequence.js';
 import type { LlamaRunner } from '../model/llama.js';
 import type { StepOptions } from '../model/step.js';
@@ -25,8 +25,8 @@ export interface DraftRows<T = unknown> {
   /** Where the rows are nodes of a tree: their positions, and what each sees. */
   readonly positions?: Int32Array | undefined;
   readonly visible?: VisibleRows['rows'] | undefined;
-  /** Where the rows follow a chain that is being verified: it, and where they end if all of it is accepted. They take a step alone. */
-  readonly late?: { readonly pending: PendingChain; readonly end: number } | undefined;
+  /** Where the rows follow a chain that is being verified. They take a step alone. */
+  readonly late?: LatePlace | undefined;
   /** What an EAGLE head wants besides. The step disposes `inputs`. */
   readonly head?: Pick<StepOptions, 'features' | 'inputs'> | undefined;
   /**
@@ -108,7 +108,7 @@ export class ModelSteps extends JointSteps<DraftRows> {
     try {
       const { late } = first;
       if (late) {
-        const batch = lateBatch(first.kv, first.count, late.pending, late.end);
+        const batch = lateBatch(first.kv, first.count, late);
         return { logits: runner.forward(batch, first.ids, first.outputs), features: undefined };
       }
       const batch = runner.cache.batch(parts.map(({ kv, count }) => ({ sequence: kv, queryLength: count })));

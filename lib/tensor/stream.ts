@@ -43,14 +43,16 @@ export interface Replaceable {
 
 /** What a replay takes in place of what its commands were captured with. */
 export interface ReplayOptions {
-  plans?: readonly (readonly [captured: Replaceable, current: Replaceable | readonly Replaceable[]])[];
+  /** The plan used while capturing, and the one to use now; or several, of which the device picks one. */
+  plans?: readonly (readonly [captured: Replaceable, current: Current])[];
+  /** [1] or longer: `at[0]` is the number of the plan that is picked of each list, as earlier commands of the stream leave it. */
   at?: Tensor<'i32'>;
 }
 
-function checkPair(
-  name: string,
-  pair: readonly [captured: Replaceable, current: Replaceable | readonly Replaceable[]],
-): void {
+/** One, or those that there are to choose from. */
+type Current = Replaceable | readonly Replaceable[];
+
+function checkPair(name: string, pair: readonly [captured: Replaceable, current: Current]): void {
   checkList(name, pair);
   const current = pair[1] ? variantsOf(pair[1]) : [];
   const areReplaceable = current.every((one) => typeof one?.checkReplaces === 'function');
@@ -58,11 +60,11 @@ function checkPair(
     throw invalidArgument(`${name}[1]`, pair[1], 'a plan, or a list of plans');
 }
 
-function isChoice(current: Replaceable | readonly Replaceable[]): current is readonly Replaceable[] {
+function isChoice(current: Current): current is readonly Replaceable[] {
   return Array.isArray(current);
 }
 
-function variantsOf(current: Replaceable | readonly Replaceable[]): readonly Replaceable[] {
+function variantsOf(current: Current): readonly Replaceable[] {
   return isChoice(current) ? current : [current];
 }
 

@@ -8,6 +8,7 @@ import {
   type GenerateOptions,
   type LanguageModel,
   selfSpeculation,
+  type TokenSequence,
 } from '../../lib/index.js';
 import { LlamaRunner } from '../../lib/model/llama.js';
 import { native } from '../../lib/native.js';
@@ -85,4 +86,36 @@ export async function draftingWork<T>(run: () => Promise<T>): Promise<{ result: 
   } finally {
     for (const spy of [clock, forwards, linears, ofHeads]) spy.mockRestore();
   }
+}
+
+/** How a generation may end while it drafts. */
+export const waysToEnd = ['return', 'abort', 'dispose the sequence', 'dispose the drafter'] as const;
+
+/**
+ * Ends a generation in mid-draft, so many turns after its second token was there, and waits for what runs beside it.
+ * @returns that, and the generation's steps, which are still to be returned
+ */
+export async function endInMidDraft<T>(
+  model: LanguageModel,
+  { sequence, drafter, prompt }: { sequence: TokenSequence; drafter: Drafter; prompt: readonly number[] },
+  way: (typeof waysToEnd)[number],
+  after: number,
+  running: Promise<T>,
+): Promise<{ beside: T; steps: AsyncGenerator<unknown, void, void> }> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const options = { maxTokens: 30, ignoreEnd: true, adaptive: false, sequence, signal, speculate: drafter };
+  const steps = model.generate(prompt, options)[Symbol.asyncIterator]();
+  await steps.next();
+  await steps.next();
+  const next = steps.next();
+  next.catch(() => {});
+  for (let i = 0; i < after; i++) await (after % 3 === 0 ? new Promise(setImmediate) : undefined);
+  if (way === 'return') await steps.return();
+  if (way === 'abort') controller.abort(new Error('enough'));
+  if (way === 'dispose the sequence') sequence.dispose();
+  if (way === 'dispose the drafter') drafter.dispose();
+  const beside = await running;
+  await next.catch(() => {});
+  return { beside, steps };
 }

@@ -15,6 +15,7 @@ import {
 } from '../../lib/index.js';
 import { LlamaRunner } from '../../lib/model/llama.js';
 import { type DraftRows, ModelSteps } from '../../lib/speculate/modelsteps.js';
+import { endInMidDraft, waysToEnd } from '../bodies/joint-drafting.js';
 import { sequencesOf } from '../support/batches.js';
 import { temporaryFolder } from '../support/folder.js';
 import { tinyText as ids, tinyModel } from '../support/tiny-model.js';
@@ -132,34 +133,18 @@ describe('what one of the drafters does', () => {
     expected = await others();
   });
 
-  it.each(['return', 'abort', 'dispose the sequence', 'dispose the drafter'] as const)(
-    'by its %s in mid-draft does not reach the others',
-    async (way) => {
-      for (const after of [0, 1, 2, 5, 9]) {
-        const running = others();
-        const controller = new AbortController();
-        using sequence = model.createSequence();
-        using drafter = (after % 2 === 0 ? kind : tree).make();
-        const { signal } = controller;
-        const options = { maxTokens: 30, ignoreEnd: true, adaptive: false, sequence, signal, speculate: drafter };
-        const generation = model.generate(ids(9), options);
-        const steps = generation[Symbol.asyncIterator]();
-        await steps.next();
-        await steps.next();
-        const next = steps.next();
-        next.catch(() => {});
-        for (let i = 0; i < after; i++) await (after % 3 === 0 ? new Promise(setImmediate) : undefined);
-        if (way === 'return') await steps.return();
-        if (way === 'abort') controller.abort(new Error('enough'));
-        if (way === 'dispose the sequence') sequence.dispose();
-        if (way === 'dispose the drafter') drafter.dispose();
-        expect(await running).toEqual(expected);
-        await next.catch(() => {});
-        await steps.return();
-      }
-      for (const used of [model, small]) expect(used.cacheStatistics.used).toBe(0);
-    },
-  );
+  it.each(waysToEnd)('by its %s in mid-draft does not reach the others', async (way) => {
+    for (const after of [0, 1, 2, 5, 9]) {
+      const running = others();
+      using sequence = model.createSequence();
+      using drafter = (after % 2 === 0 ? kind : tree).make();
+      const given = { sequence, drafter, prompt: ids(9) };
+      const { beside, steps } = await endInMidDraft(model, given, way, after, running);
+      expect(beside).toEqual(expected);
+      await steps.return();
+    }
+    for (const used of [model, small]) expect(used.cacheStatistics.used).toBe(0);
+  });
 
   it('by disposing the model that all draft with ends all of them', async () => {
     const draft = await load(join(folder, 'small.gguf'), { device, cacheDType: 'f32' });

@@ -16,7 +16,7 @@ import {
 } from '../../lib/index.js';
 import { HeadSteps } from '../../lib/speculate/heads/headsteps.js';
 import { ModelSteps } from '../../lib/speculate/modelsteps.js';
-import { draftedOutcome, draftingWork, partDrafters } from '../bodies/joint-drafting.js';
+import { draftedOutcome, draftingWork, endInMidDraft, partDrafters, waysToEnd } from '../bodies/joint-drafting.js';
 import { sequencesOf } from '../support/batches.js';
 import { eagleHead, hydraHeads, medusaHeads } from '../support/draft-heads.js';
 import { temporaryFolder } from '../support/folder.js';
@@ -133,26 +133,14 @@ describe('what one of them does', () => {
     const others = () => Promise.all([1, 2].map((seed) => outcomeOf(seed, kind)));
     const expected = await others();
     const before = device.bytesInUse;
-    for (const way of ['return', 'abort', 'dispose the sequence', 'dispose the drafter'] as const) {
+    for (const way of waysToEnd) {
       for (const after of [0, 1, 2, 3, 5, 8]) {
         const running = others();
-        const controller = new AbortController();
         using sequence = model.createSequence();
         using drafter = kind.make();
-        const { signal } = controller;
-        const options = { maxTokens: 30, ignoreEnd: true, adaptive: false, sequence, signal, speculate: drafter };
-        const steps = model.generate(ids(9), options)[Symbol.asyncIterator]();
-        await steps.next();
-        await steps.next();
-        const next = steps.next();
-        next.catch(() => {});
-        for (let i = 0; i < after; i++) await (after % 3 === 0 ? new Promise(setImmediate) : undefined);
-        if (way === 'return') await steps.return();
-        if (way === 'abort') controller.abort(new Error('enough'));
-        if (way === 'dispose the sequence') sequence.dispose();
-        if (way === 'dispose the drafter') drafter.dispose();
-        expect(await running).toEqual(expected);
-        await next.catch(() => {});
+        const given = { sequence, drafter, prompt: ids(9) };
+        const { beside, steps } = await endInMidDraft(model, given, way, after, running);
+        expect(beside).toEqual(expected);
         await steps.return().catch(() => {});
         // Nodes of the draft are not left behind.
         if (way !== 'dispose the sequence') expect(sequence.kv.length).toBeLessThanOrEqual(sequence.length);
